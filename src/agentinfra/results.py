@@ -1,0 +1,258 @@
+"""The values calls return: frozen, comparable, free of vendor types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agentinfra._types import ResourceState
+
+__all__ = [
+    "CacheStats",
+    "EmbeddingBatch",
+    "HealthReport",
+    "LLMResponse",
+    "QueryResult",
+    "ResourceHealth",
+    "SearchHit",
+    "ToolCall",
+    "Usage",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The tokens of one call.
+
+    Attributes:
+        prompt_tokens: Tokens sent, cached ones included.
+        completion_tokens: Tokens generated, reasoning included.
+        total_tokens: The sum as the server counts it.
+        cached_tokens: The part of the prompt the server had cached.
+        reasoning_tokens: The part of the completion that is hidden reasoning.
+        audio_prompt_tokens: The part of the prompt that is audio.
+        audio_completion_tokens: The part of the completion that is audio.
+        estimated: True where the server reported nothing and these are our estimate.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_prompt_tokens: int = 0
+    audio_completion_tokens: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            total_tokens=self.total_tokens + other.total_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            audio_prompt_tokens=self.audio_prompt_tokens + other.audio_prompt_tokens,
+            audio_completion_tokens=self.audio_completion_tokens + other.audio_completion_tokens,
+            estimated=self.estimated or other.estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A function the model asks to be called.
+
+    Attributes:
+        id: The call's id, to be repeated in the ``tool`` message that answers it.
+        name: The function's name.
+        arguments: The arguments as the model wrote them: JSON text, possibly broken.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LLMResponse:
+    """What a finished chat call gave.
+
+    Attributes:
+        text: The answer's text, empty where the model only called tools. For a call that asked
+            for structured output: its JSON.
+        tool_calls: The functions the model wants called, in its order.
+        parsed: The parsed value where structured output was asked for, else None.
+        model: The model that answered, as the server names it.
+        usage: The tokens of the answered attempt.
+        cost_usd: What the call cost in USD, None when the model has no known price.
+        finish_reason: Why the model stopped (``stop``, ``length``, ``tool_calls`` ...).
+        attempts: Requests sent for this answer, 1 when the first succeeded.
+        latency: Seconds from the call to the answer, waits and retries included.
+        degraded: Why this is less than was asked for, None when it is not.
+        request_id: The server's id of the request, None when it sent none.
+        trace_id: The trace the call belongs to, None outside of one.
+    """
+
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    parsed: Any = None
+    model: str
+    usage: Usage
+    cost_usd: Decimal | None
+    finish_reason: str | None
+    attempts: int = 1
+    latency: float = 0.0
+    degraded: str | None = None
+    request_id: str | None = None
+    trace_id: str | None = None
+    _raw: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def raw(self) -> Any:
+        """The answer as the openai package's own type, built when first asked for here.
+
+        None for an answer that never was a response of a server (one from a cache).
+        """
+        return self._raw() if self._raw is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EmbeddingBatch:
+    """Embeddings, in the order of their texts.
+
+    Attributes:
+        vectors: float32 of shape (number of texts, dimensions), each row of length 1.
+        model: The model that made them; the hash fallback has a name of its own.
+        usage: The tokens sent; what a cache answered is not in it.
+        cost_usd: What the call cost in USD, None when the model has no known price.
+        degraded: Why these are not the configured model's vectors, None when they are.
+        cached: How many of the texts a cache answered.
+    """
+
+    vectors: NDArray[np.float32]
+    model: str
+    usage: Usage
+    cost_usd: Decimal | None
+    degraded: str | None = None
+    cached: int = 0
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryResult(Sequence[Mapping[str, Any]]):
+    """The rows of a read.
+
+    A sequence of mappings from column name to value.
+
+    Attributes:
+        columns: The column names, in order.
+        rows: The rows.
+        truncated: True where the statement had more rows (or bytes) than the limit let through.
+        latency: Seconds the database took.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    truncated: bool = False
+    latency: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """One record a vector search found.
+
+    Attributes:
+        id: The record's id.
+        text: Its text.
+        score: Cosine similarity (1 is the same direction); for a hybrid search the fused score.
+        metadata: What was stored with it.
+    """
+
+    id: str
+    text: str
+    score: float
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """What a cache did since it was made.
+
+    Attributes:
+        size: Entries held in memory now.
+        bytes: Their approximate size in memory now.
+        hits: Gets that found a value.
+        misses: Gets that found none.
+        evictions: Entries dropped for room.
+        expirations: Entries dropped for age.
+        coalesced: Callers that waited for another caller's loader.
+        errors: Failures of the shared tier.
+    """
+
+    size: int = 0
+    bytes: int = 0
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+    expirations: int = 0
+    coalesced: int = 0
+    errors: int = 0
+
+    @property
+    def hit_ratio(self) -> float:
+        """Hits over all gets, 0.0 when there were none."""
+        return self.hits / (self.hits + self.misses) if self.hits + self.misses else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceHealth:
+    """One resource's state.
+
+    Attributes:
+        name: The resource (``llm``, ``database``, ``cache`` ...).
+        state: ``ready``, ``degraded``, ``disabled`` or ``failed``.
+        reason: Why it is not ready and what mends it; empty when ready.
+        latency: Seconds the check took, None where nothing was asked.
+        detail: What the resource is (a server's version, a model's name), for people.
+    """
+
+    name: str
+    state: ResourceState
+    reason: str = ""
+    latency: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """The state of every resource of a runtime, one row each."""
+
+    resources: tuple[ResourceHealth, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when everything that is switched on is ready."""
+        return all(row.state in ("ready", "disabled") for row in self.resources)
+
+    def __getitem__(self, name: str) -> ResourceHealth:
+        for row in self.resources:
+            if row.name == name:
+                return row
+        raise KeyError(name)
