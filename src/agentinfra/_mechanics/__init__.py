@@ -1,0 +1,1 @@
+"""Mechanisms without a vendor: clocks, deadlines, lifetimes, closing, single flight."""

@@ -1,0 +1,44 @@
+"""Time as something that is handed in, so that tests can hold it still."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
+
+
+class Clock(Protocol):
+    """Where time comes from. Seconds everywhere."""
+
+    def now(self) -> float:
+        """Return a monotonic time; only differences mean something."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a cancellation ends the wait at once."""
+        ...
+
+    def timeout_at(self, when: float | None) -> asyncio.Timeout:
+        """Return a context manager that cancels its block at ``now() == when``; None never does.
+
+        The block's cancellation leaves it as ``TimeoutError``.
+        """
+        ...
+
+
+class SystemClock:
+    """The clock of the machine and of the running event loop."""
+
+    __slots__ = ()
+
+    now = staticmethod(time.monotonic)
+    sleep = staticmethod(asyncio.sleep)
+
+    def timeout_at(self, when: float | None) -> asyncio.Timeout:
+        """Return a timeout of the running loop; see :class:`Clock`."""
+        return asyncio.timeout(None if when is None else when - self.now())
+
+
+SYSTEM_CLOCK: Clock = SystemClock()

@@ -1,0 +1,239 @@
+"""When the next request may be sent: within the server's limits, and fair between tenants.
+
+The decision is synchronous; one task waits, for all that cannot be sent yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
+from agentinfra._mechanics.closing import cancel_and_wait
+from agentinfra._mechanics.rate import ServerBucket
+
+__all__ = ["Pacer", "Permit", "QueueFullError"]
+
+FIRST_WINDOW = 16.0
+"""Requests in flight at first; doubled with each window that passes without a refusal."""
+
+
+class QueueFullError(Exception):
+    """Too many are waiting already."""
+
+
+@dataclass(slots=True, eq=False)
+class Permit:
+    """Leave to send one request, to be given back with :meth:`Pacer.release`.
+
+    Attributes:
+        tokens: What it was taken to cost.
+        waited: Seconds it was waited for.
+    """
+
+    tokens: float
+    waited: float = 0.0
+
+
+class Pacer:
+    """Lets requests through as fast as a server takes them.
+
+    Where the server sends its limits they are kept to. Where it does not, the number in flight
+    grows until the server refuses and is halved then (slow start and AIMD, as in TCP congestion
+    control, RFC 5681). Waiting requests are served in turn by tenant, each tenant's in order.
+
+    Args:
+        max_running: Requests in flight at most.
+        max_queued: Requests waiting at most.
+        clock: Where time comes from.
+    """
+
+    def __init__(self, *, max_running: int, max_queued: int, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.requests = ServerBucket(clock)
+        self.tokens = ServerBucket(clock)
+        self._clock = clock
+        self._max_running = max_running
+        self._max_queued = max_queued
+        self._window = min(FIRST_WINDOW, float(max_running))
+        self._refused = False
+        self._blocked_until = 0.0
+        self._running: dict[Permit, None] = {}
+        self._sent_tokens = 0.0
+        self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
+        self._queued = 0
+        self._changed = asyncio.Event()
+        self._pump: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> int:
+        """Requests in flight."""
+        return len(self._running)
+
+    @property
+    def queued(self) -> int:
+        """Requests waiting."""
+        return self._queued
+
+    @property
+    def window(self) -> float:
+        """Requests that may be in flight at once, by what the server has shown."""
+        return self._window
+
+    def try_acquire(self, tokens: float) -> Permit | None:
+        """Return a permit if one can be had without waiting and nobody waits."""
+        if self._queued or self._wait(tokens) != 0.0:
+            return None
+        return self._take(tokens)
+
+    async def acquire(self, tokens: float, *, tenant: str = "") -> Permit:
+        """Wait for a permit; cancelling gives up the place.
+
+        Args:
+            tokens: What the request is going to cost.
+            tenant: Whom it is for.
+
+        Raises:
+            QueueFullError: ``max_queued`` are waiting already.
+        """
+        permit = self.try_acquire(tokens)
+        if permit is not None:
+            return permit
+        if self._queued >= self._max_queued:
+            raise QueueFullError(f"{self._queued} requests are waiting already")
+        waiter = _Waiter(tokens, asyncio.get_running_loop().create_future())
+        began = self._clock.now()
+        self._enqueue(tenant, waiter)
+        try:
+            permit = await waiter.future
+        except BaseException:
+            self._leave(tenant, waiter)
+            raise
+        permit.waited = self._clock.now() - began
+        return permit
+
+    def expected_wait(self, tokens: float) -> float:
+        """Return the seconds a new request waits at least, as far as limits tell."""
+        return max(
+            self._blocked_until - self._clock.now(),
+            self.requests.seconds_until(1.0 + self._queued),
+            self.tokens.seconds_until(tokens),
+            0.0,
+        )
+
+    def release(self, permit: Permit) -> None:
+        """Give a permit back; a second time does nothing."""
+        if permit in self._running:
+            del self._running[permit]
+            self._sent_tokens -= permit.tokens
+            self._changed.set()
+
+    def succeeded(self) -> None:
+        """Take in that the server took a request."""
+        step = 1.0 / self._window if self._refused else 1.0
+        self._window = min(self._max_running, self._window + step)
+        self._changed.set()
+
+    def refused(self, retry_after: float | None) -> None:
+        """Take in that the server refused a request for its rate.
+
+        Args:
+            retry_after: Seconds it asks to wait, None when it did not say.
+        """
+        now = self._clock.now()
+        if now >= self._blocked_until:
+            # One halving for each burst of refusals, not for each of its requests.
+            self._window = max(1.0, self._window / 2)
+        self._refused = True
+        self._blocked_until = max(self._blocked_until, now + (retry_after or 0.0))
+        self.requests.empty()
+
+    def told(self, *, limits: dict[str, tuple[float | None, float, float | None]]) -> None:
+        """Take in the limits an answer showed: by kind its size, rest, and seconds to reset."""
+        if (requests := limits.get("requests")) is not None:
+            limit, remaining, reset = requests
+            self.requests.told(
+                limit=limit, remaining=remaining, reset=reset, on_the_way=len(self._running)
+            )
+            self._window = float(self._max_running)
+        if (tokens := limits.get("tokens")) is not None:
+            limit, remaining, reset = tokens
+            self.tokens.told(
+                limit=limit, remaining=remaining, reset=reset, on_the_way=self._sent_tokens
+            )
+        self._changed.set()
+
+    async def aclose(self) -> None:
+        """Send everybody away who waits."""
+        if self._pump is not None:
+            await cancel_and_wait(self._pump)
+        for queue in self._queues.values():
+            for waiter in queue:
+                waiter.future.cancel()
+
+    def _wait(self, tokens: float) -> float | None:
+        """Return the seconds until a request fits; None when only a release can tell."""
+        if len(self._running) >= min(self._window, self._max_running):
+            return None
+        return max(
+            0.0,
+            self._blocked_until - self._clock.now(),
+            self.requests.seconds_until(1.0),
+            self.tokens.seconds_until(tokens),
+        )
+
+    def _take(self, tokens: float) -> Permit:
+        permit = Permit(tokens)
+        self._running[permit] = None
+        self._sent_tokens += tokens
+        self.requests.take(1.0)
+        self.tokens.take(tokens)
+        return permit
+
+    def _enqueue(self, tenant: str, waiter: _Waiter) -> None:
+        self._queues.setdefault(tenant, deque()).append(waiter)
+        self._queued += 1
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._serve(), name="agentinfra-pacer")
+
+    def _leave(self, tenant: str, waiter: _Waiter) -> None:
+        if waiter.future.done() and not waiter.future.cancelled():
+            # Handed over and cancelled before it could be taken.
+            self.release(waiter.future.result())
+        elif tenant in self._queues and waiter in self._queues[tenant]:
+            self._queues[tenant].remove(waiter)
+            self._queued -= 1
+            if not self._queues[tenant]:
+                del self._queues[tenant]
+        self._changed.set()
+
+    async def _serve(self) -> None:
+        while self._queues:
+            tenant, queue = next(iter(self._queues.items()))
+            wait = self._wait(queue[0].tokens)
+            if wait == 0.0:
+                self._hand_over(tenant, queue)
+                continue
+            self._changed.clear()
+            when = None if wait is None else self._clock.now() + wait
+            try:
+                async with self._clock.timeout_at(when):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def _hand_over(self, tenant: str, queue: deque[_Waiter]) -> None:
+        waiter = queue.popleft()
+        self._queued -= 1
+        if queue:
+            self._queues.move_to_end(tenant)
+        else:
+            del self._queues[tenant]
+        if not waiter.future.done():
+            waiter.future.set_result(self._take(waiter.tokens))
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    tokens: float
+    future: asyncio.Future[Permit]

@@ -1,0 +1,76 @@
+"""What is left of a server's rate limit, as far as its answers tell."""
+
+from __future__ import annotations
+
+from agentinfra._mechanics.clock import Clock
+
+__all__ = ["ServerBucket"]
+
+WINDOW = 60.0
+"""Seconds a limit is for, where the server does not say when it resets."""
+
+
+class ServerBucket:
+    """A server's token bucket, seen from here.
+
+    What the server says remains is what it had when it answered; what was sent meanwhile is
+    taken off. Unknown until the server has said something: then everything fits.
+    """
+
+    __slots__ = ("_at", "_clock", "_level", "_rate", "limit")
+
+    def __init__(self, clock: Clock) -> None:
+        self.limit: float | None = None
+        self._clock = clock
+        self._level = 0.0
+        self._rate = 0.0
+        self._at = clock.now()
+
+    def take(self, amount: float) -> None:
+        """Take off what is being sent."""
+        if self.limit is not None:
+            self._refill()
+            self._level -= amount
+
+    def seconds_until(self, amount: float) -> float:
+        """Return how long to wait until so much fits; 0.0 when it does now."""
+        if self.limit is None:
+            return 0.0
+        self._refill()
+        # More than the whole bucket never fits: let it go when the bucket is full.
+        short = min(amount, self.limit) - self._level
+        if short <= 0:
+            return 0.0
+        return short / self._rate if self._rate > 0 else WINDOW
+
+    def told(
+        self, *, limit: float | None, remaining: float, reset: float | None, on_the_way: float
+    ) -> None:
+        """Take in what an answer said.
+
+        Args:
+            limit: The bucket's size; None where the server does not say it.
+            remaining: What it held when the server answered.
+            reset: Seconds until it is full again; None where the server does not say it.
+            on_the_way: What has been sent and not answered yet.
+        """
+        self.limit = limit or max(self.limit or 0.0, remaining, 1.0)
+        missing = self.limit - remaining
+        if reset and missing > 0:
+            self._rate = missing / reset
+        elif self._rate == 0.0:
+            self._rate = self.limit / WINDOW
+        self._level = remaining - on_the_way
+        self._at = self._clock.now()
+
+    def empty(self) -> None:
+        """Take in that the server refused for lack of room."""
+        if self.limit is not None:
+            self._refill()
+            self._level = min(self._level, 0.0)
+
+    def _refill(self) -> None:
+        now = self._clock.now()
+        if self.limit is not None:
+            self._level = min(self.limit, self._level + (now - self._at) * self._rate)
+        self._at = now
