@@ -1,0 +1,1 @@
+"""What the rest can be seen by: logs, metrics, traces, probes, and the names they go by."""

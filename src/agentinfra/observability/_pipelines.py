@@ -1,0 +1,112 @@
+"""Where events go: the pipeline of each loop, the default one, and the stream at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO, TypeAlias
+
+from agentinfra._mechanics.loop_local import LoopLocal
+from agentinfra.observability import _lines
+
+__all__ = ["Pipeline", "Pipelines", "Sink", "Write"]
+
+Write: TypeAlias = Callable[[str, str, str, dict[str, Any]], None]
+"""Takes the level's name, the logger's name, the event and its fields; never raises."""
+
+
+class Sink:
+    """Writes lines, and counts those it could not write."""
+
+    __slots__ = ("_stream", "count", "dropped")
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self.count: Callable[[], None] | None = None
+        self.dropped = 0
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr if self._stream is None else self._stream
+
+    def write(self, line: str) -> None:
+        """Write a line in one piece, so that those of other threads do not come in between."""
+        stream = self.stream
+        if not (line.isascii() or _lines.takes_unicode(stream)):
+            line = _lines.to_ascii(line)
+        stream.write(line + "\n")
+        stream.flush()
+
+    debug = info = warning = error = critical = write  # the names structlog calls
+
+    def drop(self) -> None:
+        self.dropped += 1
+        if self.count is not None:
+            self.count()
+
+
+class Pipeline:
+    """What becomes of events: dropped below a level, else written by ``log``."""
+
+    __slots__ = ("__weakref__", "level", "log")
+
+    def __init__(self, level: int, log: Write) -> None:
+        self.level = level
+        self.log = log
+
+
+class Pipelines:
+    """The pipelines of the loops, and the one for code outside of them, built when first needed.
+
+    Attributes:
+        floor: The lowest level any of them writes: an event below it is dropped without looking
+            for its loop.
+    """
+
+    __slots__ = ("_build", "_default", "_local", "_open", "floor")
+
+    def __init__(self, build: Callable[[], Pipeline]) -> None:
+        self._build = build
+        self._local: LoopLocal[Pipeline] = LoopLocal()
+        self._open: tuple[Pipeline, ...] = ()
+        self._default: Pipeline | None = None
+        self.floor = 0
+
+    def current(self) -> Pipeline:
+        return self._local.get() or self._outside()
+
+    def add(self, pipeline: Pipeline) -> None:
+        if self._default is None:  # without it the floor is not known
+            self._build_default()
+        self._local.set(pipeline)
+        self._open = (*self._open, pipeline)
+        self._refloor()
+
+    def discard(self, pipeline: Pipeline) -> None:
+        self._local.discard(pipeline)
+        self._open = tuple(other for other in self._open if other is not pipeline)
+        self._refloor()
+
+    def _outside(self) -> Pipeline:
+        # A thread without a loop works for somebody: where one runtime is open, for that one.
+        if len(self._open) == 1 and not _in_a_loop():
+            return self._open[0]
+        return self._default or self._build_default()
+
+    def _build_default(self) -> Pipeline:
+        self._default = self._build()
+        self._refloor()
+        return self._default
+
+    def _refloor(self) -> None:
+        default = 0 if self._default is None else self._default.level
+        self.floor = min([default, *(pipeline.level for pipeline in self._open)])
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""What is told of spans, and whom: the values and shapes between spans and tracing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentinfra.observability.spans import Span
+
+__all__ = ["ExportedSpan", "FinishedSpan", "SpanKind", "SpanSink"]
+
+SpanKind: TypeAlias = Literal["internal", "client"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedSpan:
+    """A span that has ended, as subscribers get it.
+
+    Attributes:
+        name: What was done.
+        trace_id: The trace, 32 hexadecimal digits.
+        span_id: The span, 16 hexadecimal digits.
+        parent_id: The span around it, None for the first of a trace.
+        start: When it began, in seconds since the epoch.
+        duration: Seconds it took.
+        attributes: What was set on it.
+        error: The class and message of what failed it, None when nothing did.
+        kind: ``client`` for a call to a server, else ``internal``.
+    """
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    start: float
+    duration: float
+    attributes: Mapping[str, Any]
+    error: str | None
+    kind: SpanKind
+
+
+class ExportedSpan(Protocol):
+    """The exported twin of a span."""
+
+    ids: tuple[str, str, str | None]
+    """Trace id, span id and parent id, as the exporter's side made them."""
+
+    sampled: bool
+
+    def attach(self) -> None:
+        """Make it the current span of other instrumentation."""
+        ...
+
+    def detach(self) -> None:
+        """Undo :meth:`attach`, in the context it was called in."""
+        ...
+
+    def event(self, name: str, attributes: Mapping[str, Any]) -> None:
+        """Note something that happened at one moment."""
+        ...
+
+    def end(self, attributes: Mapping[str, Any], error: BaseException | str | None) -> None:
+        """Hand the span over for export."""
+        ...
+
+
+class SpanSink(Protocol):
+    """Who wants to know of a loop's spans."""
+
+    listening: bool
+    """Whether :meth:`finished` is wanted."""
+
+    def export(self, name: str, kind: SpanKind, parent: Span | None) -> ExportedSpan | None:
+        """Begin a span for export; None where nothing is exported."""
+        ...
+
+    def finished(self, span: FinishedSpan) -> None:
+        """Take note of a span that has ended."""
+        ...

@@ -1,0 +1,51 @@
+"""Runs of an agent's nodes: counted, timed and traced in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
+from agentinfra.observability import semconv
+from agentinfra.observability.logging import bind_context
+from agentinfra.observability.tracing import Span, start_span
+
+if TYPE_CHECKING:
+    from agentinfra.observability.metrics import Metrics
+
+__all__ = ["Nodes"]
+
+
+class Nodes:
+    """Records runs of nodes: ``requests_total``, ``node_latency_ms``, a span, and log context."""
+
+    def __init__(self, metrics: Metrics, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._metrics = metrics
+        self._clock = clock
+
+    @contextmanager
+    def run(self, node: str, *, agent: str, **attributes: Any) -> Iterator[Span]:
+        """Record what happens inside as one run of a node.
+
+        Args:
+            node: The node, as in the graph.
+            agent: The agent it belongs to.
+            attributes: More about this run, for its span.
+        """
+        self._metrics.counter(semconv.REQUESTS, agent, node).inc()
+        began = self._clock.now()
+        names = {semconv.AGENT_NAME: agent, semconv.NODE: node}
+        try:
+            with (
+                bind_context(agent=agent, node=node),
+                start_span(f"{semconv.SPAN_NODE} {node}", {**names, **attributes}) as span,
+            ):
+                yield span
+        finally:
+            milliseconds = (self._clock.now() - began) * 1000
+            self._metrics.histogram(semconv.NODE_LATENCY, node).observe(milliseconds)
+
+    def routing_fallback(self, from_agent: str, to_agent: str) -> None:
+        """Count a question that one agent handed to another."""
+        self._metrics.counter(semconv.ROUTING_FALLBACKS, from_agent, to_agent).inc()

@@ -1,0 +1,177 @@
+"""Every metric, span and attribute name, once.
+
+Span and attribute names follow the OpenTelemetry conventions for generative AI and for database
+clients (https://opentelemetry.io/docs/specs/semconv/gen-ai/ and .../database/); what they do not
+name starts with ``agentinfra.``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["METRICS", "MetricSpec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """A metric: its name, kind, labels and what it says.
+
+    Attributes:
+        name: The name on the page, unit last.
+        kind: ``counter``, ``gauge`` or ``histogram``.
+        help: One sentence.
+        labels: The label names, in order.
+        buckets: A histogram's upper bounds.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_MILLISECONDS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 30000.0)
+
+
+def _counter(name: str, text: str, *labels: str) -> MetricSpec:
+    return MetricSpec(name=name, kind="counter", help=text, labels=labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> MetricSpec:
+    return MetricSpec(name=name, kind="gauge", help=text, labels=labels)
+
+
+def _histogram(
+    name: str, text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+) -> MetricSpec:
+    return MetricSpec(name=name, kind="histogram", help=text, labels=labels, buckets=buckets)
+
+
+REQUESTS = _counter("requests_total", "Node runs of agents.", "agent", "node")
+ROUTING_FALLBACKS = _counter(
+    "routing_fallbacks_total",
+    "Questions an agent handed to another.",
+    "from_agent",
+    "to_agent",
+)
+LLM_FAILURES = _counter("llm_failures_total", "Model calls that ended in an error.", "component")
+NODE_LATENCY = _histogram(
+    "node_latency_ms", "Milliseconds a node took.", "node", buckets=_MILLISECONDS
+)
+LLM_COST = _counter("llm_cost_usd_total", "US dollars spent on model calls.", "model")
+LLM_TOKENS = _counter(
+    "llm_tokens_total",
+    "Tokens of model calls; type is prompt, completion, total, cached or reasoning.",
+    "model",
+    "type",
+)
+
+LLM_CALLS = _counter(
+    "llm_calls_total", "Model calls by outcome (ok, or the error's class).", "model", "outcome"
+)
+LLM_LATENCY = _histogram("llm_latency_seconds", "Seconds a model call took.", "model", "operation")
+LLM_FIRST_TOKEN = _histogram(
+    "llm_time_to_first_token_seconds", "Seconds until a stream's first content.", "model"
+)
+LLM_ATTEMPTS = _counter(
+    "llm_attempts_total", "Requests sent to model endpoints by outcome.", "model", "outcome"
+)
+LLM_WAIT = _histogram(
+    "llm_wait_seconds", "Seconds a call waited before it was sent; reason says what for.", "reason"
+)
+LLM_IN_FLIGHT = _gauge("llm_in_flight", "Model calls under way.")
+LLM_UNKNOWN_PRICES = _counter(
+    "llm_unknown_prices_total", "Calls of models that have no known price.", "model"
+)
+LLM_BUDGET_REFUSALS = _counter(
+    "llm_budget_refusals_total", "Calls refused before they were sent, by budget.", "budget"
+)
+LLM_DEGRADED_EMBEDDINGS = _counter(
+    "llm_degraded_embeddings_total", "Texts embedded by the hash fallback."
+)
+
+DB_QUERIES = _histogram(
+    "db_query_seconds", "Seconds a database operation took.", "operation", "outcome"
+)
+DB_POOL_SIZE = _gauge("db_pool_connections", "Open connections by pool and state.", "pool", "state")
+DB_REFUSED = _counter(
+    "db_refused_statements_total", "Statements the read-only guard refused.", "reason"
+)
+
+CACHE_OPERATIONS = _counter(
+    "cache_operations_total",
+    "Cache operations; outcome is hit, miss, set, eviction, expiration, coalesced or error.",
+    "cache",
+    "outcome",
+)
+CACHE_ENTRIES = _gauge("cache_entries", "Entries held in memory.", "cache")
+
+CHECKPOINT_OPERATIONS = _histogram(
+    "checkpoint_seconds", "Seconds a checkpoint operation took.", "operation"
+)
+CHECKPOINT_BYTES = _counter("checkpoint_bytes_total", "Bytes of checkpoints written.")
+CHECKPOINTS_PRUNED = _counter("checkpoints_pruned_total", "Checkpoints dropped for age.")
+
+RESOURCE_STATE = _gauge(
+    "resource_degraded", "1 while a resource is degraded or failed, else 0.", "resource"
+)
+LOOP_LAG = _gauge("event_loop_lag_seconds", "How late the event loop ran its last tick.")
+SPANS_DROPPED = _counter("spans_dropped_total", "Spans that were never exported.")
+LOG_EVENTS_DROPPED = _counter("log_events_dropped_total", "Log events that could not be written.")
+SERIES_DROPPED = _counter(
+    "metric_series_overflow_total", "Observations folded into the series `other`.", "metric"
+)
+
+METRICS: tuple[MetricSpec, ...] = tuple(
+    value for value in dict(globals()).values() if isinstance(value, MetricSpec)
+)
+"""Every metric there is; all of them are on the page from the start."""
+
+# Spans
+SPAN_QUERY = "db.query"
+SPAN_SEARCH = "db.vector_search"
+SPAN_UPSERT = "db.vector_upsert"
+SPAN_NODE = "agent.node"
+
+# Attributes: generative AI
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
+REQUEST_TEMPERATURE = "gen_ai.request.temperature"
+REQUEST_STREAM = "gen_ai.request.stream"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_ID = "gen_ai.response.id"
+RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+AGENT_NAME = "gen_ai.agent.name"
+CONVERSATION_ID = "gen_ai.conversation.id"
+EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"
+
+# Attributes: everything else
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+ERROR_TYPE = "error.type"
+EXCEPTION_EVENT = "exception"
+EXCEPTION_TYPE = "exception.type"
+EXCEPTION_MESSAGE = "exception.message"
+EXCEPTION_STACKTRACE = "exception.stacktrace"
+SERVICE_NAME = "service.name"
+DB_SYSTEM = "db.system.name"
+DB_OPERATION = "db.operation.name"
+DB_COLLECTION = "db.collection.name"
+DB_ROWS = "db.response.returned_rows"
+COST_USD = "agentinfra.cost_usd"
+ATTEMPTS = "agentinfra.attempts"
+WAIT = "agentinfra.wait_seconds"
+DEGRADED = "agentinfra.degraded"
+NODE = "agentinfra.node"
+CACHE_HIT = "agentinfra.cache_hit"

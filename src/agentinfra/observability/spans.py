@@ -1,0 +1,257 @@
+"""Spans: ids and correlation that always work, with or without OpenTelemetry or a runtime.
+
+A span always has a trace id and a span id, and the current one follows its task. Where the
+running loop has an open :class:`~agentinfra.observability.tracing.Tracing`, the span is told to it
+as well: that is the :class:`SpanSink` below.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from contextvars import ContextVar, Token
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from agentinfra._mechanics.loop_local import LoopLocal
+from agentinfra.observability._told import ExportedSpan, FinishedSpan, SpanKind, SpanSink
+from agentinfra.observability.redaction import Redactor
+from agentinfra.observability.semconv import ERROR_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "SINKS",
+    "ExportedSpan",
+    "FinishedSpan",
+    "Span",
+    "SpanKind",
+    "SpanSink",
+    "current_span",
+    "error_message",
+    "error_text",
+    "start_span",
+    "traceparent",
+]
+
+SINKS: LoopLocal[SpanSink] = LoopLocal()
+_CURRENT: ContextVar[Span | None] = ContextVar("agentinfra_span", default=None)
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_MESSAGES = Redactor()
+
+# Random numbers of our own: a program that seeds Python's would repeat its ids, and so would a
+# forked one. The system's cost three times as much.
+_RANDOM = random.Random()  # noqa: S311 - ids are no secrets
+_random_bits = _RANDOM.getrandbits
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_RANDOM.seed)
+
+
+class Span:
+    """One step of work, made by :func:`start_span`.
+
+    Its clock runs from the moment it is made. Entered with ``with`` or ``async with`` it is the
+    current span of the task and of the tasks started inside; leaving ends it. A span that is not
+    entered is ended by :meth:`end`, in any task.
+
+    Attributes:
+        name: What is done.
+        trace_id: The trace, 32 hexadecimal digits.
+        span_id: The span, 16 hexadecimal digits.
+        parent_id: The span around it, None for the first of a trace.
+        sink: Who is told of it, None where nobody listens.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_began",
+        "_ended",
+        "_error",
+        "_exported",
+        "_kind",
+        "_start",
+        "_token",
+        "name",
+        "parent_id",
+        "sink",
+        "span_id",
+        "trace_id",
+    )
+
+    def __init__(
+        self, name: str, attributes: Mapping[str, Any] | None, kind: SpanKind, parent: Span | None
+    ) -> None:
+        self.name = name
+        self._attributes: dict[str, Any] = dict(attributes) if attributes else {}
+        self._kind: SpanKind = kind
+        self._error: BaseException | str | None = None
+        self._ended = False
+        self._token: Token[Span | None] | None = None
+        self.sink = SINKS.get()
+        if self.sink is None and parent is not None:
+            self.sink = parent.sink  # a thread that works for a loop has no sink of its own
+        self._exported: ExportedSpan | None = None
+        if self.sink is not None:
+            self._exported = self.sink.export(name, kind, parent)
+        self.trace_id, self.span_id, self.parent_id = (
+            _ids(parent) if self._exported is None else self._exported.ids
+        )
+        self._start = time.time()
+        self._began = time.perf_counter()
+
+    def set(self, key: str, value: Any) -> None:
+        """Set an attribute; None leaves it out. Does nothing once the span has ended."""
+        if not self._ended:
+            self._attributes[key] = value
+
+    def set_all(self, attributes: Mapping[str, Any]) -> None:
+        """Set several attributes."""
+        if not self._ended:
+            self._attributes.update(attributes)
+
+    def event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
+        """Note something that happened at this moment."""
+        if self._exported is not None and not self._ended:
+            self._exported.event(name, attributes or _NOTHING)
+
+    def fail(self, error: BaseException | str) -> None:
+        """Mark the span as failed; an exception that leaves its block does so by itself."""
+        if not self._ended:
+            self._error = error
+            self._attributes[ERROR_TYPE] = (
+                type(error).__qualname__ if isinstance(error, BaseException) else error
+            )
+
+    def end(self) -> None:
+        """End the span; a second call does nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._exported is not None:
+            self._exported.end(self._attributes, self._error)
+        if self.sink is not None and self.sink.listening:
+            self.sink.finished(self._finished())
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C header value that continues the trace elsewhere.
+
+        Its flag is 00 only where sampling left the trace out: without an exporter of our own the
+        other side may still record.
+        """
+        sampled = self._exported is None or self._exported.sampled
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if sampled else '00'}"
+
+    def __enter__(self) -> Self:
+        self._token = _CURRENT.set(self)
+        if self._exported is not None:
+            self._exported.attach()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc is not None:
+            self.fail(exc)
+        self._leave()
+        self.end()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(exc_type, exc, traceback)
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "running"
+        return f"<Span {self.name!r} {state}, trace {self.trace_id}, span {self.span_id}>"
+
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        if token is None:
+            return
+        try:
+            _CURRENT.reset(token)
+        except ValueError:
+            # Left in another task than entered: that task's context ends with the task.
+            return
+        if self._exported is not None:
+            self._exported.detach()
+
+    def _finished(self) -> FinishedSpan:
+        return FinishedSpan(
+            name=self.name,
+            trace_id=self.trace_id,
+            span_id=self.span_id,
+            parent_id=self.parent_id,
+            start=self._start,
+            duration=time.perf_counter() - self._began,
+            attributes=MappingProxyType(
+                {key: value for key, value in self._attributes.items() if value is not None}
+            ),
+            error=None if self._error is None else error_text(self._error),
+            kind=self._kind,
+        )
+
+
+def start_span(
+    name: str, attributes: Mapping[str, Any] | None = None, *, kind: SpanKind = "internal"
+) -> Span:
+    """Start a span under the current one; use it with ``with`` or ``async with``.
+
+    Works anywhere: without a runtime, in any thread, without OpenTelemetry.
+
+    Args:
+        name: What is done, few words and no values: ``plan``, ``chat gpt-4o``.
+        attributes: What is known of it from the start.
+        kind: ``client`` for a call to a server.
+
+    Example:
+        ``with start_span("plan", {"agent": "analytics"}) as span: span.set("steps", 3)``
+    """
+    return Span(name, attributes, kind, _CURRENT.get())
+
+
+def current_span() -> Span | None:
+    """Return the span the running code is in, None outside of any."""
+    return _CURRENT.get()
+
+
+def traceparent() -> str | None:
+    """Return the W3C ``traceparent`` header of the current span, None outside of any."""
+    span = _CURRENT.get()
+    return None if span is None else span.traceparent
+
+
+def _ids(parent: Span | None) -> tuple[str, str, str | None]:
+    if parent is not None:
+        return parent.trace_id, _random_bits(64).to_bytes(8, "big").hex(), parent.span_id
+    fresh = _random_bits(192).to_bytes(24, "big").hex()
+    return fresh[:32], fresh[32:], None
+
+
+def error_text(error: BaseException | str) -> str:
+    """Return an error's class and message on one line, without secrets."""
+    message = error_message(error)
+    if isinstance(error, str):
+        return message
+    name = type(error).__qualname__
+    return f"{name}: {message}" if message else name
+
+
+def error_message(error: BaseException | str) -> str:
+    """Return an error's message on one line, without secrets."""
+    try:
+        return " ".join(_MESSAGES.text(str(error)).split())
+    except Exception:  # noqa: BLE001 - the error's own __str__ runs here
+        return "<unprintable>"
