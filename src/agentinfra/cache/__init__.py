@@ -1,0 +1,22 @@
+"""Caches for what agents ask again: routing decisions, vectors, answers."""
+
+from __future__ import annotations
+
+from agentinfra.cache.caches import Caches, EmbeddingCache, ResponseCache, RoutingCache
+from agentinfra.cache.keys import cache_key, normalize_text
+from agentinfra.cache.redis import RedisTier
+from agentinfra.cache.shared import SharedTier, SharedValue
+from agentinfra.cache.tiered import CacheOptions
+
+__all__ = [
+    "CacheOptions",
+    "Caches",
+    "EmbeddingCache",
+    "RedisTier",
+    "ResponseCache",
+    "RoutingCache",
+    "SharedTier",
+    "SharedValue",
+    "cache_key",
+    "normalize_text",
+]

@@ -1,0 +1,116 @@
+"""The caches of a runtime as one resource."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
+from agentinfra._mechanics.resource import Resource
+from agentinfra.cache.kinds import EmbeddingCache, ResponseCache, RoutingCache
+from agentinfra.cache.redis import RedisTier
+from agentinfra.observability.metrics import Metrics
+from agentinfra.observability.semconv import RESOURCE_STATE
+from agentinfra.results import ResourceHealth
+
+if TYPE_CHECKING:
+    from agentinfra.cache.tiered import CacheOptions
+    from agentinfra.settings import CacheSettings
+
+__all__ = ["Caches", "EmbeddingCache", "ResponseCache", "RoutingCache"]
+
+
+class Caches(Resource):
+    """The routing, embedding and response caches, and the Redis they share when there is one.
+
+    Whoever enters it owns its lifetime; the tasks of its event loop share it. Without Redis, or
+    while Redis is away, the caches serve from memory and the state is ``degraded``. Switched off,
+    they hold nothing: every get is a miss, and ``get_or_compute`` calls its loader.
+
+    Args:
+        settings: The settings' cache group.
+        metrics: Where operations are counted; None counts nothing.
+        clock: Where time comes from.
+    """
+
+    name = "cache"
+    vendors = ("numpy",)
+
+    def __init__(
+        self,
+        settings: CacheSettings,
+        *,
+        metrics: Metrics | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        super().__init__()
+        self._settings = settings
+        self._metrics = metrics if metrics is not None else Metrics.off()
+        self._tier = self._make_tier(clock)
+        on = settings.enabled
+        options: CacheOptions = {
+            "max_bytes": settings.max_bytes,
+            "namespace": settings.namespace,
+            "tenant": settings.tenant,
+            "shared": self._tier,
+            "clock": clock,
+        }
+        self.routing = RoutingCache(
+            settings.routing_ttl, settings.routing_size if on else 0, **options
+        )
+        self.embedding = EmbeddingCache(
+            settings.embedding_ttl, settings.embedding_size if on else 0, **options
+        )
+        self.response = ResponseCache(
+            settings.response_ttl, settings.response_size if on else 0, **options
+        )
+
+    async def check(self) -> ResourceHealth:
+        """Return the state now; Redis is asked where one is configured."""
+        if self._tier is None:
+            return ResourceHealth(
+                name=self.name, state=self.state, reason=self.reason, detail="memory"
+            )
+        tier = await self._tier.check()
+        return ResourceHealth(
+            name=self.name,
+            state=self.state,
+            reason=self.reason,
+            latency=tier.latency,
+            detail="memory and Redis",
+        )
+
+    async def _open(self) -> None:
+        for cache in (self.routing, self.embedding, self.response):
+            cache.bind(self._metrics)
+        if not self._settings.enabled:
+            self.degrade("switched off: AGENTINFRA_CACHE__ENABLED is false", state="disabled")
+            return
+        if self._tier is not None:
+            await self._tier.__aenter__()
+
+    async def _close(self) -> None:
+        for cache in (self.routing, self.embedding, self.response):
+            await cache.aclose()
+        if self._tier is not None:
+            await self._tier.aclose()
+
+    def _make_tier(self, clock: Clock) -> RedisTier | None:
+        url = self._settings.redis_url
+        if url is None or not self._settings.enabled:
+            return None
+        return RedisTier(
+            url.get_secret_value(),
+            timeout=self._settings.redis_timeout,
+            clock=clock,
+            changed=self._follow_tier,
+        )
+
+    def _follow_tier(self) -> None:
+        if self._tier is None:
+            return
+        if self._tier.state == "ready":
+            self.restore()
+        else:
+            self.degrade(self._tier.reason)
+        gauge = self._metrics.gauge(RESOURCE_STATE, self.name)
+        gauge.set(0 if self.state == "ready" else 1)
