@@ -11,7 +11,7 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-__all__ = ["WELL_KNOWN", "WellKnownNames", "complaint", "unknown_names"]
+__all__ = ["WELL_KNOWN", "WellKnownNames", "complaint", "not_json", "unknown_names"]
 
 PREFIX = "AGENTINFRA_"
 
@@ -34,6 +34,15 @@ WELL_KNOWN: Mapping[str, tuple[str, str]] = {
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": ("tracing", "capture_content"),
 }
 """Variables other tools read too, and the field each sets where ours is not set."""
+
+_TABLES = {
+    "PRICES": '{"my-model": {"input": 1.5, "output": 6}}',
+    "ENDPOINTS": '{"backup": {"base_url": "https://..."}}',
+    "FALLBACK_MODELS": '["gpt-4o"]',
+    "REDACT": '["account_number"]',
+    "REQUIRED": '["database"]',
+}
+"""Fields that hold more than one value, and what that looks like in a variable."""
 
 _EXPORTERS = {"otlp": "otlp-http", "console": "console", "none": "none"}
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -97,6 +106,16 @@ def unknown_names(groups: Sequence[str], values: Mapping[str, Any]) -> str:
                     f"the environment variable {variable} sets nothing{_hint(group, groups)}; "
                     f"names are {PREFIX}<GROUP>__<FIELD>"
                 )
+    return ""
+
+
+def not_json() -> str:
+    """Return a complaint about the first variable of ours whose list or table is not JSON."""
+    for variable, value in os.environ.items():
+        if variable.upper().startswith(PREFIX) and not value.strip().startswith(("[", "{", '"')):
+            field = variable.upper().rpartition("__")[2]
+            if field in _TABLES:
+                return f"{variable}: give it as JSON, such as {_TABLES[field]}"
     return ""
 
 

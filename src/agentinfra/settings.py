@@ -27,7 +27,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from agentinfra._environment import WellKnownNames, complaint, unknown_names
+from agentinfra._environment import WellKnownNames, complaint, not_json, unknown_names
 from agentinfra.dsn import DSN
 from agentinfra.errors import ConfigurationError
 
@@ -197,7 +197,7 @@ class CacheSettings(_Group):
         enabled: False makes every get a miss and every set a no-op.
         redis_url: A Redis all processes share; None keeps the caches in memory only.
         namespace: Put in front of every key; set it apart for each application.
-        tenant: Put in front of every key after the namespace.
+        tenant: Put in front of every key, after the namespace.
         routing_ttl: Seconds a routing decision lives.
         routing_size: Routing decisions held at most.
         embedding_ttl: Seconds a vector lives.
@@ -374,7 +374,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise ConfigurationError(complaint(error.errors(include_input=False), values)) from None
         except SettingsError as error:
-            raise ConfigurationError(f"{error}: give complex values as JSON") from None
+            raise ConfigurationError(not_json() or str(error)) from None
 
     @classmethod
     def settings_customise_sources(
@@ -385,14 +385,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the well-known names below ours; secrets in files are read through them."""
-        return (
-            init_settings,
-            env_settings,
-            dotenv_settings,
-            file_secret_settings,
-            WellKnownNames(settings_cls, env_file=".env"),
-        )
+        """Put the well-known names below ours."""
+        known = WellKnownNames(settings_cls, env_file=".env")
+        return init_settings, env_settings, dotenv_settings, file_secret_settings, known
 
     def with_changes(self, **groups: dict[str, Any]) -> Self:
         """Return a copy with fields changed, as in ``with_changes(llm={"model": "gpt-4o"})``."""

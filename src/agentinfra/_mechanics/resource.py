@@ -26,8 +26,9 @@ class Resource:
 
     name: ClassVar[str] = "resource"
 
-    vendors: ClassVar[tuple[str, ...]] = ()
-    """Modules that are slow to import; they are imported off the event loop before opening."""
+    vendors: tuple[str, ...] = ()
+    """Modules that are slow to import; they are imported off the event loop before opening.
+    A resource that is switched off takes them off its instance."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -37,7 +37,7 @@ class SingleFlight(Generic[T]):
         The load runs in a copy of the first caller's context.
         """
         task = self._flights.get(key)
-        if task is None:
+        if task is None or task.done():  # ended, and its callback has yet to run
             task = asyncio.create_task(_call(load), name=f"single-flight {key!r:.40}")
             self._flights[key] = task
             self._tasks.add(task)
