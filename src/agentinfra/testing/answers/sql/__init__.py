@@ -1,0 +1,54 @@
+"""Plans a SELECT for a question over a schema given as DDL. Keyword-driven, not a model.
+
+It understands counts, sums, averages, largest and smallest, named measures, grouping by columns,
+by related tables and by spans of time, the top N, filters on listed values, on numbers, on
+quoted names and on dates, and related tables through foreign keys. It does not understand
+shares, HAVING ("customers with more than 3 orders"), comparisons between periods, or anything it
+has no word for: comments in the DDL (see ``catalog``) give it the words. Adding up a column over
+rows that a grouping multiplies is not noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentinfra.testing.answers.sql.builder import identifier
+from agentinfra.testing.answers.sql.catalog import Catalog
+from agentinfra.testing.answers.sql.ddl import read_catalog
+from agentinfra.testing.answers.sql.intent import overlay
+from agentinfra.testing.answers.sql.lexicon import read_words
+from agentinfra.testing.answers.sql.question import read_intent
+from agentinfra.testing.answers.sql.select import write_select
+
+__all__ = ["plan_sql", "speaks_of_schema"]
+
+_LOOK = 10
+
+
+def plan_sql(ddl: str, questions: Sequence[str]) -> str | None:
+    """Return a SELECT for the last question, None where the text has no CREATE TABLE.
+
+    Args:
+        ddl: A text with CREATE TABLE statements and the comments that explain them.
+        questions: The question, after those it builds on: what it leaves open is taken from them.
+
+    Returns:
+        A statement in PostgreSQL's SQL. A question that names nothing of the schema gets the
+        first rows of its first table.
+    """
+    catalog = read_catalog(ddl)
+    if catalog is None:
+        return None
+    intent = overlay([read_intent(question, catalog) for question in questions])
+    return write_select(intent, catalog) or _first_rows(catalog)
+
+
+def speaks_of_schema(ddl: str, question: str) -> bool:
+    """Return whether a question mentions anything of the schema in a text."""
+    catalog = read_catalog(ddl)
+    return catalog is not None and bool(read_words(question, catalog).mentions)
+
+
+def _first_rows(catalog: Catalog) -> str:
+    table = identifier(next(iter(catalog.tables)))
+    return f"SELECT * FROM {table} LIMIT {_LOOK}"  # noqa: S608 - nothing of it is a user's text

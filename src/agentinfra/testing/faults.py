@@ -1,0 +1,295 @@
+"""The ways a server can fail, as values.
+
+Each function returns a :class:`Fault` to hand to ``OpenAIServer.fail``. They come in kinds:
+
+* answers in place of the real one: :func:`status`, :func:`rate_limited`, :func:`quota_exceeded`,
+  :func:`server_error`, :func:`unauthorized`, :func:`context_length`, :func:`content_filter`,
+  :func:`html_body`
+* no answer: :func:`hang`, :func:`disconnect_before_headers`
+* the real answer, damaged on its way: :func:`slow`, :func:`disconnect_mid_body`,
+  :func:`malformed_body`, :func:`wrong_content_type`
+* the real answer with something missing: :func:`missing_usage`, :func:`empty_choices`,
+  :func:`filtered_answer`
+* a stream that breaks: :func:`truncated_stream`, :func:`disconnect_mid_stream`,
+  :func:`malformed_chunk`, :func:`error_event_in_stream`
+
+A stream fault that meets a request without a stream does the nearest thing to the body:
+the last four become a body that is cut short, a disconnection in its middle, broken JSON and a
+plain error. ``disconnect_mid_body`` cuts a stream in the middle of a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+__all__ = [
+    "Answer",
+    "Change",
+    "Damage",
+    "Fault",
+    "Silence",
+    "StreamBreak",
+    "content_filter",
+    "context_length",
+    "disconnect_before_headers",
+    "disconnect_mid_body",
+    "disconnect_mid_stream",
+    "empty_choices",
+    "error_event_in_stream",
+    "filtered_answer",
+    "hang",
+    "html_body",
+    "malformed_body",
+    "malformed_chunk",
+    "missing_usage",
+    "quota_exceeded",
+    "rate_limited",
+    "server_error",
+    "slow",
+    "status",
+    "timeout",
+    "truncated_stream",
+    "unauthorized",
+    "wrong_content_type",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A way to fail; ``name`` is what the ledger shows."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Fault):
+    """Answers in place of the real answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence(Fault):
+    """Never answers; with ``hang_up`` the connection is closed at once."""
+
+    hang_up: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage(Fault):
+    """Sends the real answer badly.
+
+    Attributes:
+        first_byte: Seconds before anything is sent.
+        per_chunk: Seconds before each further chunk of a stream.
+        body: ``cut``: the connection closes half-way. ``broken``: half the JSON, sent as a whole.
+        content_type: Sent in place of the right one.
+    """
+
+    first_byte: float = 0.0
+    per_chunk: float = 0.0
+    body: Literal["whole", "cut", "broken"] = "whole"
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change(Fault):
+    """Sends the real answer with something missing."""
+
+    usage: bool = True
+    choices: bool = True
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamBreak(Fault):
+    """Breaks a stream after so many chunks (the first one holds the role).
+
+    Attributes:
+        after_chunks: Chunks sent whole before it breaks.
+        then: ``end``: the stream ends properly for HTTP, without finish reason and ``[DONE]``.
+            ``disconnect``: the connection closes. ``garbage``: a chunk of broken JSON, then the
+            rest. ``error``: an error event, then the end.
+        error: The body of the error event.
+    """
+
+    after_chunks: int
+    then: Literal["end", "disconnect", "garbage", "error"]
+    error: bytes = b""
+
+
+def error_body(message: str, kind: str, *, param: str | None = None, code: Any = None) -> bytes:
+    """Return an error as OpenAI writes it."""
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return orjson.dumps({"error": error})
+
+
+def status(
+    code: int,
+    body: Mapping[str, Any] | bytes | str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Fault:
+    """Answer with a status.
+
+    Args:
+        code: The HTTP status.
+        body: A mapping is sent as JSON, text and bytes as plain text; None: an OpenAI error.
+        headers: Headers to send with it.
+    """
+    content_type = "text/plain" if isinstance(body, str | bytes) else "application/json"
+    if body is None:
+        kind = "server_error" if code >= 500 else "invalid_request_error"
+        payload = error_body(f"The server answers {code} because it was told to.", kind)
+    elif isinstance(body, Mapping):
+        payload = orjson.dumps(dict(body))
+    else:
+        payload = body.encode() if isinstance(body, str) else body
+    return Answer(
+        name=f"status_{code}",
+        status=code,
+        body=payload,
+        content_type=content_type,
+        headers=dict(headers or {}),
+    )
+
+
+def rate_limited(retry_after: float | None = None) -> Fault:
+    """Answer 429; ``retry_after`` seconds go into retry-after and retry-after-ms."""
+    headers = {}
+    if retry_after is not None:
+        headers["retry-after"] = f"{retry_after:g}"
+        headers["retry-after-ms"] = f"{retry_after * 1000:.0f}"
+    body = error_body("Rate limit reached for requests.", "requests", code="rate_limit_exceeded")
+    return Answer(name="rate_limited", status=429, body=body, headers=headers)
+
+
+def quota_exceeded() -> Fault:
+    """Answer 429 with code insufficient_quota, which no waiting mends."""
+    message = "You exceeded your current quota, please check your plan and billing details."
+    body = error_body(message, "insufficient_quota", code="insufficient_quota")
+    return Answer(name="quota_exceeded", status=429, body=body)
+
+
+def server_error(code: int = 500, retry_after: float | None = None) -> Fault:
+    """Answer 500, or another status of that family."""
+    headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    message = "The server had an error while processing your request. Sorry about that!"
+    body = error_body(message, "server_error")
+    return Answer(name="server_error", status=code, body=body, headers=headers)
+
+
+def unauthorized() -> Fault:
+    """Answer 401 as for a wrong key."""
+    body = error_body(
+        "Incorrect API key provided.", "invalid_request_error", code="invalid_api_key"
+    )
+    return Answer(name="unauthorized", status=401, body=body)
+
+
+def context_length(maximum: int = 8192, requested: int = 10000) -> Fault:
+    """Answer 400 with code context_length_exceeded."""
+    message = (
+        f"This model's maximum context length is {maximum} tokens. However, your messages "
+        f"resulted in {requested} tokens. Please reduce the length of the messages."
+    )
+    body = error_body(
+        message, "invalid_request_error", param="messages", code="context_length_exceeded"
+    )
+    return Answer(name="context_length", status=400, body=body)
+
+
+def content_filter() -> Fault:
+    """Answer 400 with code content_filter: the prompt is refused, as Azure does."""
+    message = (
+        "The response was filtered due to the prompt triggering the content management policy."
+    )
+    body = error_body(message, "invalid_request_error", param="prompt", code="content_filter")
+    return Answer(name="content_filter", status=400, body=body)
+
+
+def html_body(code: int = 200) -> Fault:
+    """Answer with a web page, as a proxy in between does."""
+    page = b"<!DOCTYPE html><html><body><h1>Please sign in</h1></body></html>"
+    return Answer(name="html_body", status=code, body=page, content_type="text/html")
+
+
+def hang() -> Fault:
+    """Take the request and never answer; ends when the client leaves or the server closes."""
+    return Silence(name="hang")
+
+
+def timeout() -> Fault:
+    """Take the request and never answer: :func:`hang` under the name of what the client sees."""
+    return Silence(name="timeout")
+
+
+def disconnect_before_headers() -> Fault:
+    """Take the request and close the connection."""
+    return Silence(name="disconnect_before_headers", hang_up=True)
+
+
+def slow(*, first_byte: float = 0.0, per_chunk: float = 0.0) -> Fault:
+    """Answer rightly, ``first_byte`` seconds late and ``per_chunk`` seconds between chunks."""
+    return Damage(name="slow", first_byte=first_byte, per_chunk=per_chunk)
+
+
+def disconnect_mid_body() -> Fault:
+    """Send half of what the headers announce and close the connection."""
+    return Damage(name="disconnect_mid_body", body="cut")
+
+
+def malformed_body() -> Fault:
+    """Answer 200 with JSON that stops half-way; for HTTP the response is whole."""
+    return Damage(name="malformed_body", body="broken")
+
+
+def wrong_content_type(content_type: str = "text/plain") -> Fault:
+    """Send the right body under a wrong content type."""
+    return Damage(name="wrong_content_type", content_type=content_type)
+
+
+def missing_usage() -> Fault:
+    """Leave the usage out, of a stream too."""
+    return Change(name="missing_usage", usage=False)
+
+
+def empty_choices() -> Fault:
+    """Send no choice; for embeddings no vector."""
+    return Change(name="empty_choices", choices=False)
+
+
+def filtered_answer() -> Fault:
+    """Answer with finish reason content_filter."""
+    return Change(name="filtered_answer", finish_reason="content_filter")
+
+
+def truncated_stream(after_chunks: int = 2) -> Fault:
+    """End a stream without finish reason and without ``[DONE]``, properly for HTTP."""
+    return StreamBreak(name="truncated_stream", after_chunks=after_chunks, then="end")
+
+
+def disconnect_mid_stream(after_chunks: int = 2) -> Fault:
+    """Close the connection after some chunks."""
+    return StreamBreak(name="disconnect_mid_stream", after_chunks=after_chunks, then="disconnect")
+
+
+def malformed_chunk(after_chunks: int = 2) -> Fault:
+    """Send a chunk of broken JSON among the good ones."""
+    return StreamBreak(name="malformed_chunk", after_chunks=after_chunks, then="garbage")
+
+
+def error_event_in_stream(
+    after_chunks: int = 2, *, code: str | None = None, message: str = "The server had an error."
+) -> Fault:
+    """Send an error event in place of the rest of a stream."""
+    body = error_body(message, "server_error", code=code)
+    return StreamBreak(
+        name="error_event_in_stream", after_chunks=after_chunks, then="error", error=body
+    )

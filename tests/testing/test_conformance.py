@@ -1,0 +1,151 @@
+"""Responses against OpenAI's own description of them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import aiohttp
+import jsonschema
+import pytest
+
+from agentinfra.testing import FunctionCall, Reply, faults
+
+DESCRIPTION = Path(__file__).parents[3] / "shared" / "data" / "openai-openapi.json.gz"
+pytestmark = pytest.mark.skipif(not DESCRIPTION.exists(), reason="OpenAI's description is not here")
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+SCHEMA = {"name": "thing", "schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+REQUESTS = {
+    "plain": {},
+    "choices": {"n": 2},
+    "tools": {"tools": [TOOL], "tool_choice": "required"},
+    "json": {"response_format": {"type": "json_schema", "json_schema": SCHEMA}},
+    "cut": {"max_completion_tokens": 1},
+}
+
+
+def nullable(schema):
+    """Return a schema with OpenAPI's nullable written as JSON Schema has it."""
+    if isinstance(schema, list):
+        return [nullable(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: nullable(value) for key, value in schema.items() if key != "nullable"}
+    return {"anyOf": [plain, {"type": "null"}]} if schema.get("nullable") is True else plain
+
+
+@pytest.fixture(scope="module")
+def conforms():
+    """Give a function that validates a value against a schema of the description."""
+    with gzip.open(DESCRIPTION) as file:
+        schemas = nullable(json.load(file)["components"]["schemas"])
+
+    def check(value, name):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": schemas}}
+        jsonschema.Draft202012Validator(schema).validate(value)
+        known = schemas[name].get("properties")
+        assert known is None or set(value) <= set(known)
+
+    return check
+
+
+async def post(server, path, body):
+    """Return a response's text."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{server.base_url}{path}", json=body) as reply,
+    ):
+        return await reply.text()
+
+
+def chat(**more):
+    """Return the body of a chat request."""
+    return {
+        "model": "gpt-4o-mini",
+        "messages": [{"role": "user", "content": "What is the weather in Paris?"}],
+        **more,
+    }
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_completion(server, conforms, name):
+    """A completion is a CreateChatCompletionResponse."""
+    text = await post(server, "/chat/completions", chat(**REQUESTS[name]))
+    conforms(json.loads(text), "CreateChatCompletionResponse")
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_chunks(server, conforms, name, include_usage):
+    """Every chunk of a stream is a CreateChatCompletionStreamResponse."""
+    body = chat(**REQUESTS[name], stream=True, stream_options={"include_usage": include_usage})
+    text = await post(server, "/chat/completions", body)
+    *events, end, rest = text.split("\n\n")
+    assert (end, rest) == ("data: [DONE]", "")
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events]
+    for chunk in chunks:
+        conforms(chunk, "CreateChatCompletionStreamResponse")
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    assert [("usage" in chunk) for chunk in chunks] == [include_usage] * len(chunks)
+    assert bool(chunks[-1].get("usage")) is include_usage
+
+
+async def test_scripted_replies(server, conforms):
+    """A refusal and several calls conform too."""
+    calls = (FunctionCall(name="f"), FunctionCall(name="g", arguments={"a": 1}))
+    for reply in (Reply(refusal="no"), Reply(text="both", tool_calls=calls)):
+        for stream in (False, True):
+            server.script(reply)
+            text = await post(server, "/chat/completions", chat(stream=stream))
+            if stream:
+                for event in text.split("\n\n")[:-2]:
+                    chunk = json.loads(event.removeprefix("data: "))
+                    conforms(chunk, "CreateChatCompletionStreamResponse")
+            else:
+                conforms(json.loads(text), "CreateChatCompletionResponse")
+
+
+@pytest.mark.parametrize("given", ["one", ["one", "two"], [1, 2]], ids=["text", "texts", "tokens"])
+async def test_embeddings(server, conforms, given):
+    """Embeddings are a CreateEmbeddingResponse."""
+    text = await post(server, "/embeddings", {"model": "m", "input": given})
+    conforms(json.loads(text), "CreateEmbeddingResponse")
+
+
+async def test_models(server, conforms):
+    """The models are a ListModelsResponse of Models."""
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{server.base_url}/models") as reply:
+            conforms(await reply.json(), "ListModelsResponse")
+        async with session.get(f"{server.base_url}/models/m") as reply:
+            conforms(await reply.json(), "Model")
+
+
+async def test_errors(server, conforms):
+    """Errors of the server and of its faults are ErrorResponses."""
+    conforms(json.loads(await post(server, "/chat/completions", {})), "ErrorResponse")
+    conforms(json.loads(await post(server, "/nothing", {})), "ErrorResponse")
+    for fault in (
+        faults.status(500),
+        faults.rate_limited(),
+        faults.quota_exceeded(),
+        faults.server_error(),
+        faults.unauthorized(),
+        faults.context_length(),
+        faults.content_filter(),
+    ):
+        server.fail(fault)
+        conforms(json.loads(await post(server, "/chat/completions", chat())), "ErrorResponse")
