@@ -1,0 +1,1 @@
+"""What agentinfra claims about speed and accuracy, measured beside what else there is."""

@@ -1,0 +1,1 @@
+"""The LLM client: one call from settings to result, every step in one place."""

@@ -1,0 +1,79 @@
+"""What an open client makes its calls with, put together once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentinfra._mechanics.retry_budget import RetryBudget
+from agentinfra.llm.chat import ChatCalls
+from agentinfra.llm.dispatch import Dispatcher
+from agentinfra.llm.embedder import EmbeddingCalls
+from agentinfra.llm.hedging import Hedger
+from agentinfra.llm.retry import RetryPolicy
+from agentinfra.llm.structured import ChatCall, StructuredCalls
+from agentinfra.llm.telemetry import LLMTelemetry
+
+if TYPE_CHECKING:
+    from agentinfra._mechanics.clock import Clock
+    from agentinfra.llm.endpoint import Endpoint
+    from agentinfra.observability.metrics import Metrics
+    from agentinfra.protocols import VectorCache
+    from agentinfra.settings import LLMSettings
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """The kinds of calls, sharing one dispatcher.
+
+    Args:
+        settings: The client's settings.
+        endpoint: The endpoint called first.
+        chat: Makes a chat call, for structured output.
+        metrics: Where calls are counted.
+        vectors: A cache asked before texts are sent.
+        capture_content: Whether messages and answers go into spans.
+        clock: Where time comes from.
+    """
+
+    def __init__(
+        self,
+        settings: LLMSettings,
+        endpoint: Endpoint,
+        chat: ChatCall,
+        *,
+        metrics: Metrics,
+        vectors: VectorCache | None,
+        capture_content: bool,
+        clock: Clock,
+    ) -> None:
+        telemetry = LLMTelemetry(
+            metrics,
+            base_url=settings.base_url,
+            provider="azure.ai.openai" if settings.api_version else "openai",
+            capture_content=capture_content,
+        )
+        budget = RetryBudget(clock=clock)
+        self._endpoint = endpoint
+        self._policy = RetryPolicy(max_attempts=settings.max_attempts, budget=budget, clock=clock)
+        self._policy.open()
+        dispatcher = Dispatcher(
+            policy=self._policy,
+            budget=budget,
+            telemetry=telemetry,
+            hedger=Hedger(clock=clock) if settings.hedge else None,
+        )
+        self.chat = ChatCalls(dispatcher, telemetry, clock=clock)
+        self.embeddings = EmbeddingCalls(
+            dispatcher, telemetry, metrics=metrics, vectors=vectors, clock=clock
+        )
+        self.structured = StructuredCalls(chat, default_model=settings.model)
+
+    @property
+    def weakness(self) -> str:
+        """What works with less than it should; empty when nothing does."""
+        if self._policy.missing:
+            return f"calls are not retried: {self._policy.missing}"
+        if self._endpoint.prices.missing:
+            return f"costs are unknown: {self._endpoint.prices.missing}"
+        return self._endpoint.weakness

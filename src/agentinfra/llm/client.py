@@ -1,0 +1,341 @@
+"""The client people call: one place for every model call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
+from agentinfra._mechanics.deadline import Deadline
+from agentinfra._mechanics.resource import Resource
+from agentinfra._types import Messages
+from agentinfra.errors import LLMUnavailableError
+from agentinfra.llm.budget import Budget
+from agentinfra.llm.calls import Calls
+from agentinfra.llm.dispatch import Call
+from agentinfra.llm.endpoint import Endpoint, Target
+from agentinfra.llm.extract import extract_json
+from agentinfra.llm.request import chat_request
+from agentinfra.llm.structured import StructuredCalls
+from agentinfra.llm.tools import Tool, tool_of
+from agentinfra.observability.metrics import Metrics
+from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
+
+if TYPE_CHECKING:
+    from agentinfra.llm.sdk import KeyProvider
+    from agentinfra.llm.stream import LLMStream
+    from agentinfra.protocols import VectorCache
+    from agentinfra.settings import LLMSettings
+
+__all__ = ["AsyncLLMClient"]
+
+UNCONFIGURED = (
+    "no model endpoint is configured: "
+    "set OPENAI_API_KEY, or OPENAI_BASE_URL for a compatible server"
+)
+
+
+class AsyncLLMClient(Resource):
+    """Calls OpenAI and every server that speaks its protocol.
+
+    Each call is paid for out of the budgets around it, retried where that helps, timed, counted,
+    traced and logged. Enter it once; its tasks share it. Cancelling a task cancels its call: the
+    connection is closed, the budget released.
+
+    Without a key and without an address it is degraded: chat raises ``LLMUnavailableError`` at
+    once, embeddings come from a deterministic hash and say so.
+
+    Args:
+        settings: The endpoint and the limits; None reads them from the environment.
+        metrics: Where calls are counted.
+        vectors: A cache asked before texts are sent.
+        key: Gives the key of each request, for keys that rotate; in place of the settings' one.
+        capture_content: Whether messages and answers go into spans.
+        clock: Where time comes from.
+
+    Example:
+        .. code-block:: python
+
+            async with AsyncLLMClient() as llm:
+                reply = await llm.chat_completion([{"role": "user", "content": "Hello"}])
+    """
+
+    name = "llm"
+    vendors: tuple[str, ...] = ("openai", "aiohttp", "tenacity", "numpy", "genai_prices.data")
+
+    def __init__(
+        self,
+        settings: LLMSettings | None = None,
+        *,
+        metrics: Metrics | None = None,
+        vectors: VectorCache | None = None,
+        key: KeyProvider | None = None,
+        capture_content: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        super().__init__()
+        self._settings = settings or _settings_from_environment()
+        if not self._settings.enabled:
+            self.vendors = ()
+        self._metrics = metrics or Metrics.off()
+        self._vectors = vectors
+        self._key = key
+        self._capture_content = capture_content
+        self._clock = clock
+        s = self._settings
+        self._endpoint = Endpoint("default", s, s, key=key, clock=clock)
+        self._others = {
+            name: Endpoint(name, other, s, clock=clock) for name, other in s.endpoints.items()
+        }
+        self._calls: Calls | None = None
+
+    async def _open(self) -> None:
+        if not self._settings.enabled:
+            self.degrade("switched off by Settings.llm.enabled", state="disabled")
+        elif not self._settings.configured and self._key is None:
+            self.degrade(UNCONFIGURED)
+        else:
+            for endpoint in (self._endpoint, *self._others.values()):
+                endpoint.open()
+        self._calls = Calls(
+            self._settings,
+            self._endpoint,
+            self.chat_completion,
+            metrics=self._metrics,
+            vectors=self._vectors,
+            capture_content=self._capture_content,
+            clock=self._clock,
+        )
+
+    async def _close(self) -> None:
+        for endpoint in (self._endpoint, *self._others.values()):
+            await endpoint.aclose()
+
+    async def check(self) -> ResourceHealth:
+        """Return the state as last known; nothing is sent, since every request costs."""
+        reason = self._reason or (self._calls.weakness if self._calls else "")
+        state = "degraded" if reason and self._state == "ready" else self._state
+        return ResourceHealth(
+            name=self.name,
+            state=state,
+            reason=reason,
+            detail=f"{self._settings.model} at {self._settings.base_url or 'api.openai.com'}",
+        )
+
+    @overload
+    async def chat_completion(
+        self,
+        messages: Messages,
+        *,
+        stream: Literal[False] = False,
+        model: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        response_format: Any = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        tenant: str = "",
+        **options: Any,
+    ) -> LLMResponse: ...
+
+    @overload
+    async def chat_completion(
+        self,
+        messages: Messages,
+        *,
+        stream: Literal[True],
+        model: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        response_format: Any = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        tenant: str = "",
+        **options: Any,
+    ) -> LLMStream: ...
+
+    async def chat_completion(
+        self,
+        messages: Messages,
+        *,
+        stream: bool = False,
+        model: str | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        tenant: str = "",
+        **options: Any,
+    ) -> LLMResponse | LLMStream:
+        """Ask a model for the next message.
+
+        Args:
+            messages: The conversation as OpenAI takes it, pictures and audio included.
+            stream: True returns an :class:`LLMStream` once the first content has come.
+            model: The model; None is the configured one.
+            timeout: Seconds one attempt may take; for a stream, until its first content and
+                between two pieces. None is the configured one.
+            deadline: Seconds the whole call may take, waits and retries included; None is the
+                configured one.
+            tenant: Whom it is for; tenants take turns where calls wait.
+            options: Every other parameter of OpenAI's (``temperature``, ``max_tokens``,
+                ``response_format``, ``tools`` ...), passed through.
+
+        Raises:
+            ConfigurationError: The messages cannot be sent as they are.
+            BudgetExceededError: A budget around the call has too little left; nothing was sent.
+            LLMError: The call failed; the subclass says how, ``retryable`` whether to try again.
+        """
+        chat = self._ready().chat
+        request = chat_request(messages, model or self._settings.model, options, stream=stream)
+        call = self._call("chat", timeout, deadline, tenant)
+        call.tokens = request.rate_tokens
+        targets = self._targets(request.model)
+        if stream:
+            return await chat.stream(request, call, targets, self._inflight.begin())
+        with self._working():
+            return await chat.complete(request, call, targets)
+
+    async def chat_completion_with_tools(
+        self,
+        messages: Messages,
+        tools: Sequence[Any],
+        *,
+        tool_choice: Any = None,
+        repair_rounds: int = 1,
+        **options: Any,
+    ) -> LLMResponse:
+        """Ask a model to call one of some functions, with arguments that fit their schemas.
+
+        Where the model cannot call tools, strict JSON Schema output is tried, then plain JSON
+        mode, then JSON found in the text; what works is remembered for the model.
+
+        Args:
+            messages: The conversation.
+            tools: OpenAI tool definitions, JSON Schemas with a title, pydantic models, or
+                functions with annotations.
+            tool_choice: As OpenAI takes it, or the name of a tool; None requires one of them to
+                be called, ``auto`` leaves it to the model.
+            repair_rounds: How often arguments that do not fit are sent back with what is wrong.
+            options: As for :meth:`chat_completion`.
+
+        Returns:
+            The response; ``text`` is the first call's arguments as JSON, ``parsed`` their value
+            (an instance where the tool is a pydantic model), ``tool_calls`` all calls.
+
+        Raises:
+            StructuredOutputError: The arguments do not fit, repair rounds included.
+            LLMError: As for :meth:`chat_completion`.
+        """
+        offered = tuple(tool_of(tool) for tool in tools)
+        return await self._structured().call(
+            messages, offered, choice=tool_choice, rounds=repair_rounds, options=options
+        )
+
+    async def structured(
+        self, messages: Messages, schema: Any, *, repair_rounds: int = 1, **options: Any
+    ) -> Any:
+        """Ask a model for a value of a schema and return it.
+
+        Args:
+            messages: The conversation.
+            schema: A pydantic model (an instance comes back) or a JSON Schema (plain data does).
+            repair_rounds: How often a value that does not fit is sent back.
+            options: As for :meth:`chat_completion`.
+
+        Raises:
+            StructuredOutputError: The value does not fit, repair rounds included.
+            LLMError: As for :meth:`chat_completion`.
+        """
+        tool: Tool = tool_of(schema)
+        reply = await self._structured().call(
+            messages, (tool,), choice=tool.name, rounds=repair_rounds, options=options
+        )
+        return reply.parsed
+
+    async def get_embeddings(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str | None = None,
+        dimensions: int | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        tenant: str = "",
+    ) -> EmbeddingBatch:
+        """Turn texts into vectors of length 1.
+
+        Args:
+            texts: The texts; equal ones are sent once.
+            model: The embedding model; None is the configured one.
+            dimensions: The vectors' length; None is the configured or the model's own.
+            timeout: Seconds one request may take.
+            deadline: Seconds the whole call may take.
+            tenant: Whom it is for; tenants take turns where calls wait.
+
+        Returns:
+            The vectors in the order of the texts. Without an endpoint they come from a
+            deterministic hash, and ``degraded`` says so.
+
+        Raises:
+            ConfigurationError: A text is empty or too long; the message names its index.
+            LLMError: The call failed.
+        """
+        embeddings = self._ready(degraded=True).embeddings
+        chosen = model or self._settings.embedding_model
+        length = dimensions or self._settings.embedding_dimensions
+        with self._working():
+            if self._state != "ready":
+                return embeddings.fallback(texts, length, reason=self._reason)
+            call = self._call("embeddings", timeout, deadline, tenant)
+            return await embeddings.get(texts, length, call, self._target(chosen))
+
+    def extract_json(self, text: str, schema: Any = None) -> Any:
+        """Find the JSON in a model's text; see :func:`agentinfra.extract_json`."""
+        return extract_json(text, schema)
+
+    def budget(
+        self,
+        usd: Decimal | float | str,
+        *,
+        name: str = "budget",
+        unknown_prices: Literal["refuse", "allow"] = "refuse",
+    ) -> Budget:
+        """Return a budget to enter around calls; see :class:`Budget`."""
+        return Budget(usd, name=name, unknown_prices=unknown_prices)
+
+    def _ready(self, *, degraded: bool = False) -> Calls:
+        self._guard()
+        if self._state != "ready" and not degraded:
+            raise LLMUnavailableError(self._reason)
+        assert self._calls is not None  # noqa: S101 - the guard has seen it opened
+        return self._calls
+
+    def _structured(self) -> StructuredCalls:
+        return self._ready().structured
+
+    def _call(
+        self, operation: str, timeout: float | None, deadline: float | None, tenant: str
+    ) -> Call:
+        return Call(
+            operation=operation,
+            deadline=Deadline(deadline or self._settings.deadline, clock=self._clock),
+            patience=timeout or self._settings.timeout,
+            started=self._clock.now(),
+            tenant=tenant,
+        )
+
+    def _targets(self, model: str) -> tuple[Target, ...]:
+        names = (model, *(name for name in self._settings.fallback_models if name != model))
+        return tuple(self._target(name) for name in names)
+
+    def _target(self, name: str) -> Target:
+        where, separator, model = name.partition("/")
+        if separator and where in self._others:
+            return Target(endpoint=self._others[where], model=model)
+        return Target(endpoint=self._endpoint, model=name)
+
+
+def _settings_from_environment() -> LLMSettings:
+    from agentinfra.settings import Settings
+
+    return Settings().llm

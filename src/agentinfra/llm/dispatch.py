@@ -1,0 +1,188 @@
+"""One call's way to an answer: attempts, retries, and the next model when all of them failed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from agentinfra._mechanics.deadline import Deadline
+from agentinfra.errors import (
+    BadRequestError,
+    ContextLengthError,
+    LLMError,
+    LLMUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from agentinfra._mechanics.retry_budget import RetryBudget
+    from agentinfra.llm.endpoint import Target
+    from agentinfra.llm.hedging import Hedger
+    from agentinfra.llm.retry import RetryPolicy
+    from agentinfra.llm.telemetry import LLMTelemetry
+
+__all__ = ["Answer", "Call", "Dispatcher"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One call under way.
+
+    Attributes:
+        operation: ``chat`` or ``embeddings``.
+        deadline: When it has to be over.
+        patience: Seconds one attempt may take.
+        started: When it began, on the client's clock.
+        tokens: What it is going to cost in the endpoint's rate limit, about.
+        tenant: Whom it is for; tenants take turns where calls wait.
+        attempts: Requests sent so far.
+        hedged: Requests sent beside another, to be first.
+        waited: Seconds it was held back.
+        target: Where the answer came from.
+        fallback: Why that is not where it was meant to come from.
+        key: The idempotency key, the same for every attempt.
+    """
+
+    operation: str
+    deadline: Deadline
+    patience: float
+    started: float
+    tokens: float = 1.0
+    tenant: str = ""
+    attempts: int = 0
+    hedged: int = 0
+    waited: float = 0.0
+    target: Target | None = None
+    fallback: str | None = None
+    key: str = field(default_factory=lambda: f"agentinfra-{uuid.uuid4()}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What one request gave, and the headers it came with."""
+
+    value: T
+    headers: Mapping[str, str]
+
+
+class Dispatcher:
+    """Sends calls; shared by all calls of a client.
+
+    Args:
+        policy: When to send again.
+        budget: Bounds retries over all calls.
+        telemetry: Where attempts are counted.
+        hedger: Sends second requests beside slow ones; None never does.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: RetryPolicy,
+        budget: RetryBudget,
+        telemetry: LLMTelemetry,
+        hedger: Hedger | None,
+    ) -> None:
+        self._policy = policy
+        self._budget = budget
+        self._telemetry = telemetry
+        self._hedger = hedger
+
+    @property
+    def hedges(self) -> bool:
+        """Whether a call may have two requests under way at once."""
+        return self._hedger is not None
+
+    async def run(
+        self,
+        call: Call,
+        targets: Sequence[Target],
+        send: Callable[[Target], Awaitable[Answer[T]]],
+        *,
+        hedge: bool = False,
+    ) -> T:
+        """Return what the first target that answers gives.
+
+        Args:
+            call: The call; its attempts, target, waits and fallback are filled in.
+            targets: Where to send it, in order of preference.
+            send: Sends one request.
+            hedge: Whether a second request may be sent beside a slow one.
+
+        Raises:
+            LLMError: What the last target's last attempt raised.
+        """
+        self._budget.deposit()
+        failure: LLMError = LLMUnavailableError("no model is configured: set Settings.llm.model")
+        for target in targets:
+            call.target = target
+            try:
+                return await self._on(target, call, send, hedge=hedge)
+            except LLMError as error:
+                failure = error
+                if not _may_fall_back(error):
+                    raise
+                if target is not targets[-1]:
+                    call.fallback = f"{target.label} failed: {type(error).__name__}"
+                    self._telemetry.retrying(target.model, error, call.attempts)
+        raise failure
+
+    async def _on(
+        self,
+        target: Target,
+        call: Call,
+        send: Callable[[Target], Awaitable[Answer[T]]],
+        *,
+        hedge: bool,
+    ) -> T:
+        async def attempt() -> T:
+            return await self._attempt(target, call, send)
+
+        async def hedged() -> T:
+            assert self._hedger is not None  # noqa: S101 - only used when there is one
+            return await self._hedger.run(target.label, attempt, on_second=partial(_hedged, call))
+
+        one = hedged if hedge and self._hedger is not None else attempt
+        try:
+            return await one()
+        except LLMError as error:
+            if not self._policy.worth_it(error):
+                raise
+            self._telemetry.retrying(target.model, error, call.attempts)
+            first = error
+        return await self._policy.again(first, one, deadline=call.deadline)
+
+    async def _attempt(
+        self, target: Target, call: Call, send: Callable[[Target], Awaitable[Answer[T]]]
+    ) -> T:
+        gate = target.endpoint.gate(target.model)
+        leave = await gate.enter(call.tokens, tenant=call.tenant, deadline=call.deadline)
+        if leave.waited:
+            call.waited += leave.waited
+            self._telemetry.waited(leave.waited)
+        call.attempts += 1
+        try:
+            answer = await send(target)
+        except LLMError as error:
+            leave.failed(error)
+            self._telemetry.attempted(target.model, call.operation, type(error).__name__)
+            raise
+        except BaseException:
+            leave.abandoned()
+            raise
+        leave.answered(answer.headers)
+        self._telemetry.attempted(target.model, call.operation, "ok")
+        return answer.value
+
+
+def _hedged(call: Call) -> None:
+    call.hedged += 1
+
+
+def _may_fall_back(error: LLMError) -> bool:
+    """Return whether another model could do better: never with a request that is itself bad."""
+    return not isinstance(error, BadRequestError) or isinstance(error, ContextLengthError)

@@ -1,0 +1,190 @@
+"""Embedding calls: the cache first, then as few requests as the limits allow, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from agentinfra.llm.assembly import estimate_tokens
+from agentinfra.llm.budget import reserve
+from agentinfra.llm.codec import decode_embeddings, encode, usage_of
+from agentinfra.llm.dispatch import Answer
+from agentinfra.llm.embeddings import check_texts, parts, vectors_of
+from agentinfra.llm.hashing import HASH_DIMENSIONS, HASH_MODEL, hash_embeddings
+from agentinfra.observability import semconv
+from agentinfra.observability.logging import get_logger
+from agentinfra.results import EmbeddingBatch, Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agentinfra._mechanics.clock import Clock
+    from agentinfra.llm.dispatch import Call, Dispatcher
+    from agentinfra.llm.endpoint import Target
+    from agentinfra.llm.telemetry import LLMTelemetry
+    from agentinfra.observability.metrics import Metrics
+    from agentinfra.protocols import VectorCache
+
+__all__ = ["EmbeddingCalls"]
+
+log = get_logger("agentinfra.llm")
+
+PATH = "/embeddings"
+
+
+class EmbeddingCalls:
+    """Makes embedding calls for a client."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        telemetry: LLMTelemetry,
+        *,
+        metrics: Metrics,
+        vectors: VectorCache | None,
+        clock: Clock,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._telemetry = telemetry
+        self._vectors = vectors
+        self._clock = clock
+        self._hashed = metrics.counter(semconv.LLM_DEGRADED_EMBEDDINGS)
+
+    def fallback(
+        self, texts: Sequence[str], dimensions: int | None, *, reason: str
+    ) -> EmbeddingBatch:
+        """Return deterministic vectors that no model made; they are never cached."""
+        check_texts(texts)
+        self._hashed.inc(len(texts))
+        log.warning("llm.embeddings_degraded", texts=len(texts), reason=reason)
+        return EmbeddingBatch(
+            vectors=hash_embeddings(texts, dimensions or HASH_DIMENSIONS),
+            model=HASH_MODEL,
+            usage=Usage(),
+            cost_usd=None,
+            degraded=f"hash vectors, not a model's: {reason}",
+        )
+
+    async def get(
+        self, texts: Sequence[str], dimensions: int | None, call: Call, target: Target
+    ) -> EmbeddingBatch:
+        """Return the vectors of texts."""
+        import numpy as np
+
+        check_texts(texts)
+        known = await self._cached(texts, target.model, dimensions)
+        wanted = [text for text in dict.fromkeys(texts) if text not in known]
+        hits = sum(text in known for text in texts)
+        usage, cost, model = Usage(), Decimal(0), target.model
+        price_known: Decimal | None = cost
+        if wanted:
+            call.tokens = sum(map(estimate_tokens, wanted))
+            fresh, usage, price_known, model = await self._fetch(wanted, dimensions, call, target)
+            await self._remember(fresh, target.model, dimensions)
+            known |= fresh
+        rows = [known[text] for text in texts]
+        return EmbeddingBatch(
+            vectors=np.vstack(rows) if rows else np.zeros((0, dimensions or 0), np.float32),
+            model=model,
+            usage=usage,
+            cost_usd=price_known,
+            cached=hits,
+        )
+
+    async def _fetch(
+        self, texts: list[str], dimensions: int | None, call: Call, target: Target
+    ) -> tuple[dict[str, NDArray[np.float32]], Usage, Decimal | None, str]:
+        rates = target.endpoint.prices.rates(target.model)
+        most = sum(len(text.encode("utf-8", "replace")) for text in texts)
+        reservation = reserve(target.model, rates.at_most(most, 0) if rates else None)
+        cost: Decimal | None = None
+        span = self._telemetry.started(
+            "embeddings", target.model, {semconv.EMBEDDING_DIMENSIONS: dimensions}
+        )
+        try:
+            with span:
+                try:
+                    answers = await self._send_all(parts(texts), dimensions, call, target)
+                except BaseException as error:
+                    self._telemetry.failed(span, "embeddings", model=target.model, error=error)
+                    raise
+                usage = sum((answer[1] for answer in answers), Usage())
+                cost = target.endpoint.prices.cost(target.model, usage)
+                self._telemetry.embedded(
+                    span,
+                    model=target.model,
+                    usage=usage,
+                    cost=cost,
+                    latency=self._clock.now() - call.started,
+                    attempts=call.attempts,
+                )
+        finally:
+            reservation.settle(cost)
+        vectors = (row for answer in answers for row in answer[0])
+        return dict(zip(texts, vectors, strict=True)), usage, cost, answers[0][2] or target.model
+
+    async def _send_all(
+        self, requests: list[list[str]], dimensions: int | None, call: Call, target: Target
+    ) -> list[tuple[NDArray[np.float32], Usage, str | None]]:
+        if len(requests) == 1:
+            return [await self._run(requests[0], dimensions, call, target)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._run(texts, dimensions, call, target))
+                    for texts in requests
+                ]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _run(
+        self, texts: list[str], dimensions: int | None, call: Call, target: Target
+    ) -> tuple[NDArray[np.float32], Usage, str | None]:
+        send = partial(self._send, texts, dimensions, call)
+        return await self._dispatcher.run(call, (target,), send)
+
+    async def _send(
+        self, texts: list[str], dimensions: int | None, call: Call, target: Target
+    ) -> Answer[tuple[NDArray[np.float32], Usage, str | None]]:
+        payload: dict[str, Any] = {
+            "model": target.model,
+            "input": texts,
+            "encoding_format": "base64",
+        }
+        if dimensions is not None:
+            payload["dimensions"] = dimensions
+        reply = await target.endpoint.post(
+            PATH,
+            encode(payload),
+            model=target.model,
+            headers={},
+            deadline=call.deadline,
+            patience=call.patience,
+        )
+        body = decode_embeddings(reply.body)
+        usage = usage_of(body.usage) or Usage()
+        return Answer((vectors_of(body, len(texts)), usage, body.model), reply.headers)
+
+    async def _cached(
+        self, texts: Sequence[str], model: str, dimensions: int | None
+    ) -> dict[str, NDArray[np.float32]]:
+        if self._vectors is None:
+            return {}
+        found = {}
+        for text in dict.fromkeys(texts):
+            vector = await self._vectors.get(text, model, dimensions)
+            if vector is not None:
+                found[text] = vector
+        return found
+
+    async def _remember(
+        self, fresh: dict[str, NDArray[np.float32]], model: str, dimensions: int | None
+    ) -> None:
+        if self._vectors is not None:
+            for text, vector in fresh.items():
+                await self._vectors.set(text, model, vector, dimensions)

@@ -1,0 +1,193 @@
+"""An endpoint: its wire, its prices, and the attempts made on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentinfra._mechanics.breaker import CircuitBreaker
+from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
+from agentinfra.errors import ConfigurationError, LLMTimeoutError
+from agentinfra.llm.direct import open_direct
+from agentinfra.llm.failures import status_error
+from agentinfra.llm.gate import Gate
+from agentinfra.llm.prices import PriceBook
+from agentinfra.llm.sdk import KeyProvider, SdkTransport, open_client
+from agentinfra.llm.stream import OpenStream
+
+if TYPE_CHECKING:
+    from agentinfra._mechanics.deadline import Deadline
+    from agentinfra.llm.transport import Reply, Transport
+    from agentinfra.settings import EndpointSettings, LLMSettings
+
+__all__ = ["Endpoint", "Target"]
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds a connection may take; the openai package's default."""
+
+
+class Endpoint:
+    """One address that answers chat and embeddings calls.
+
+    Args:
+        name: How it is called in logs and in ``fallback_models``.
+        settings: Its address and key.
+        limits: The client's settings.
+        key: Gives the key of each request, in place of the settings' one.
+        clock: Where time comes from.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: EndpointSettings,
+        limits: LLMSettings,
+        *,
+        key: KeyProvider | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.name = name
+        self.breaker = CircuitBreaker(clock=clock)
+        self.prices = PriceBook(
+            limits.prices, base_url=settings.base_url, azure=settings.api_version is not None
+        )
+        self._settings = settings
+        self._limits = limits
+        self._key = key
+        self._clock = clock
+        self._gates: dict[str, Gate] = {}
+        self._transport: Transport | None = None
+
+    def open(self) -> None:
+        """Make the connection pool; nothing is connected yet.
+
+        Raises:
+            MissingPackageError: openai or aiohttp is not installed.
+            ConfigurationError: The openai package refuses the settings.
+        """
+        client = open_client(self._settings, self._key, timeout=self._limits.timeout)
+        if self._limits.transport == "sdk":
+            self._transport = SdkTransport(client)
+        else:
+            self._transport = open_direct(
+                client,
+                key=self._key,
+                max_connections=self._limits.max_connections,
+                connect_timeout=min(CONNECT_TIMEOUT, self._limits.timeout),
+            )
+
+    def gate(self, model: str) -> Gate:
+        """Return what requests of a model pass; limits are for each model."""
+        gate = self._gates.get(model)
+        if gate is None:
+            gate = self._gates[model] = Gate(
+                f"{self.name}/{model}",
+                self.breaker,
+                max_running=self._limits.max_connections,
+                max_queued=self._limits.max_queued,
+                clock=self._clock,
+            )
+        return gate
+
+    @property
+    def weakness(self) -> str:
+        """What the endpoint suffers from; empty when nothing."""
+        if self.breaker.state == "closed":
+            return ""
+        return (
+            f"the endpoint {self.name!r} failed too often of late; it is tried again "
+            f"in {self.breaker.retry_after:.0f} s"
+        )
+
+    async def aclose(self) -> None:
+        """Send away who waits, and close every connection."""
+        for gate in self._gates.values():
+            await gate.pacer.aclose()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        model: str,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        patience: float,
+    ) -> Reply:
+        """Send one request and return its answer.
+
+        Raises:
+            LLMStatusError: The answer is an error.
+            LLMConnectionError: No answer came; ``LLMTimeoutError`` after ``patience`` seconds or
+                at the deadline.
+        """
+        try:
+            async with deadline.timeout(patience):
+                reply = await self._wire.post(path, body, model=model, headers=headers)
+        except TimeoutError as error:
+            raise _too_late(patience) from error
+        if reply.status >= 400:
+            raise status_error(reply.status, reply.headers, reply.body) from reply.error
+        return reply
+
+    async def stream(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        model: str,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        patience: float,
+    ) -> OpenStream:
+        """Send one request and return its stream, whose first content has come.
+
+        Raises:
+            LLMError: As :meth:`post`, and where the stream broke before any content.
+        """
+        connection = self._wire.stream(path, body, model=model, headers=headers)
+        try:
+            async with deadline.timeout(patience):
+                reply = await connection.__aenter__()
+        except TimeoutError as error:
+            raise _too_late(patience) from error
+        source = OpenStream(connection, reply, deadline=deadline, patience=patience)
+        try:
+            if reply.status >= 400:
+                body_sent = await reply.read()
+                raise status_error(reply.status, reply.headers, body_sent) from reply.error
+            await source.begin()
+        except BaseException:
+            await source.aclose()
+            raise
+        return source
+
+    @property
+    def _wire(self) -> Transport:
+        if self._transport is None:
+            raise ConfigurationError(f"the endpoint {self.name!r} is not open")
+        return self._transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A model on an endpoint."""
+
+    endpoint: Endpoint
+    model: str
+
+    @property
+    def label(self) -> str:
+        """How it is called in logs."""
+        return f"{self.endpoint.name}/{self.model}"
+
+
+def _too_late(patience: float) -> LLMTimeoutError:
+    return LLMTimeoutError(
+        f"no answer within {patience:g} s, or before the call's deadline: "
+        "raise Settings.llm.timeout if the model needs longer"
+    )

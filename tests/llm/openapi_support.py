@@ -1,0 +1,41 @@
+"""OpenAI's own description of its API, where it lies beside the project."""
+
+import gzip
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+DESCRIPTION = Path(__file__).parents[2].parent / "shared" / "data" / "openai-openapi.json.gz"
+
+
+@cache
+def validator(name):
+    """Return a validator of one of the description's schemas; skips where there is none."""
+    if not DESCRIPTION.is_file():
+        pytest.skip("OpenAI's API description is not here")
+    document = json.loads(gzip.decompress(DESCRIPTION.read_bytes()))
+    schemas = {"components": document["components"]}
+    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", **schemas})
+
+
+def check_requests(server):
+    """Assert that every body a server got is one that OpenAI describes."""
+    names = {
+        "chat/completions": "CreateChatCompletionRequest",
+        "embeddings": "CreateEmbeddingRequest",
+    }
+    seen = set()
+    for record in server.ledger.requests:
+        name = next((value for path, value in names.items() if record.path.endswith(path)), None)
+        text = json.dumps(record.body, sort_keys=True)
+        if name is None or text in seen or len(text) > 200_000:
+            continue
+        seen.add(text)
+        errors = [
+            f"{'/'.join(map(str, error.absolute_path))}: {error.message:.200}"
+            for error in validator(name).iter_errors(record.body)
+        ]
+        assert not errors, errors
