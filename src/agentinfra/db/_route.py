@@ -1,0 +1,110 @@
+"""How the database is found: at an address as it is meant here, or on a server of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentinfra._mechanics.vendors import MissingPackageError, load
+from agentinfra.db.embedded import EmbeddedPostgres
+from agentinfra.db.guard import load_parser
+from agentinfra.errors import ConfigurationError
+from agentinfra.observability.logging import get_logger
+
+if TYPE_CHECKING:
+    from agentinfra.dsn import DSN
+    from agentinfra.settings import DatabaseSettings
+
+__all__ = ["Route", "missing_packages"]
+
+_log = get_logger("agentinfra.database")
+
+
+class Route:
+    """The way to the server.
+
+    Args:
+        settings: Whether there may be an embedded server, and where.
+        given: The address; None is the embedded server.
+    """
+
+    def __init__(self, settings: DatabaseSettings, given: DSN | None) -> None:
+        self._settings = settings
+        self._given = given
+        self._server: EmbeddedPostgres | None = None
+
+    async def find(self) -> DSN:
+        """Find the server; start it when it is ours.
+
+        Raises:
+            ConfigurationError: There is neither an address nor an embedded server.
+            MissingPackageError: The embedded server is not installed.
+            DatabaseError: It does not start.
+        """
+        if self._given is not None:
+            if self._given.dropped:
+                _log.info("database.url_keys_ignored", keys=self._given.dropped)
+            return await _meant_here(self._given)
+        if not self._settings.embedded:
+            raise ConfigurationError(
+                "there is no database: set DATABASE_URL, or AGENTINFRA_DATABASE__EMBEDDED=true"
+            )
+        return (await self._embedded(self._settings.data_dir)).dsn
+
+    async def revive(self, data_dir: str) -> None:
+        """Start an embedded server again that died, whoever started it first.
+
+        Args:
+            data_dir: Its folder; empty for any other server, which is its owner's affair.
+
+        Raises:
+            DatabaseError: It does not start.
+        """
+        if self._server is not None:
+            await self._server.revive()
+        elif data_dir:
+            await self._embedded(Path(data_dir))
+
+    async def close(self) -> None:
+        """Stop our own server, unless others use it."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.aclose()
+
+    async def _embedded(self, data_dir: Path | None) -> EmbeddedPostgres:
+        server = EmbeddedPostgres(data_dir)
+        await server.__aenter__()
+        self._server = server
+        return server
+
+
+async def _meant_here(given: DSN) -> DSN:
+    """Return the address with names of containers replaced where they mean nothing."""
+    resolves: dict[str, bool] = {}
+    given.for_this_host(lambda name: resolves.setdefault(name, False))  # which names matter
+    for name in resolves:
+        resolves[name] = await _resolves(name)
+    dsn = given.for_this_host(resolves.__getitem__)
+    if dsn != given:
+        _log.info("database.host_replaced", given=str(given), used=str(dsn))
+    return dsn
+
+
+async def _resolves(name: str) -> bool:
+    try:
+        await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return True
+
+
+def missing_packages() -> str:
+    """Return what to install for what works without it but in part; empty when nothing lacks."""
+    try:
+        load_parser()
+        load("pgvector.asyncpg")
+    except MissingPackageError as error:
+        return str(error)
+    return ""

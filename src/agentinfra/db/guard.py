@@ -1,0 +1,174 @@
+"""The read-only guard: is this text one statement that only reads?
+
+The statement is parsed with PostgreSQL's own grammar (libpg_query, through postgast) and its tree
+judged by an allow-list of node kinds; text is never compared with patterns. What the tree cannot
+tell is for the layers below: the role's privileges (other people's tables, views and operators
+with a function behind them), the READ ONLY transaction, and time-outs and limits of rows and
+bytes (statements that never end).
+
+The tree is the server's tree only where the server reads strings as the SQL standard does: run
+judged statements with ``standard_conforming_strings = on`` and a fixed ``search_path``.
+
+Without postgast nothing can be judged: :func:`judge` raises ``MissingPackageError``, and whoever
+runs SQL of others has to refuse it with that error's sentence, never run it unjudged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentinfra._mechanics.vendors import MissingPackageError, load
+from agentinfra.db.guard_depth import estimate
+from agentinfra.db.guard_names import READABLE_FUNCTIONS_SQL
+from agentinfra.db.guard_tree import Kind, Refusal, judge_statement
+from agentinfra.errors import QueryError, ReadOnlyViolationError
+
+if TYPE_CHECKING:
+    from collections.abc import Set
+    from types import ModuleType
+
+__all__ = [
+    "READABLE_FUNCTIONS_SQL",
+    "GuardVerdict",
+    "Refusal",
+    "check_readonly",
+    "judge",
+    "load_parser",
+]
+
+MAX_BYTES = 100_000
+MAX_DEPTH = 400
+_SHALLOW = 2 * MAX_DEPTH  # characters: no level of a tree takes less than two
+
+_TOO_DEEP = Refusal(
+    reason="depth",
+    message="the statement is nested too deeply to be judged: use WITH, IN (...) or fewer operands",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardVerdict:
+    """What the guard says of a statement.
+
+    Attributes:
+        statement: The statement without the semicolon that ended it. Where ``kind`` is
+            ``select`` it may be put in brackets, as in ``SELECT * FROM (<statement>) AS q``: it
+            ends with a newline where a comment could swallow what follows.
+        kind: ``select`` (VALUES and TABLE too), ``explain`` or ``show``; ``other`` is refused.
+        refusal: Why it may not run, None when it may.
+    """
+
+    statement: str
+    kind: Kind
+    refusal: Refusal | None = None
+
+
+def check_readonly(sql: str, *, functions: Set[str] | None = None) -> str:
+    """Return the statement, ready to run, when it only reads.
+
+    Args:
+        sql: One statement; parameters (``$1``) and a final semicolon are allowed.
+        functions: The column ``READABLE_FUNCTIONS_SQL`` gave for the database at hand. Functions
+            not in it are refused, so that one somebody declared VOLATILE cannot be called. None
+            judges functions by the built-in lists alone.
+
+    Returns:
+        The text to run; see :attr:`GuardVerdict.statement`.
+
+    Raises:
+        ReadOnlyViolationError: It does something else, or it is too long or too deep to judge.
+        QueryError: It is no SQL; ``sqlstate`` is 42601 and the message names the position.
+        MissingPackageError: postgast is not installed, so nothing may run.
+    """
+    verdict = judge(sql, functions=functions)
+    if verdict.refusal is not None:
+        raise ReadOnlyViolationError(verdict.refusal.message, statement=sql)
+    return verdict.statement
+
+
+def judge(sql: str, *, functions: Set[str] | None = None) -> GuardVerdict:
+    """Return the guard's verdict; the arguments are those of :func:`check_readonly`.
+
+    Raises:
+        QueryError: It is no SQL.
+        MissingPackageError: postgast is not installed.
+    """
+    parser = load_parser()
+    refusal = _unreadable(sql) or _unparsable(parser, sql)
+    tree = None if refusal is not None else _parse(parser, sql)
+    if tree is None:
+        return GuardVerdict(statement=sql, kind="other", refusal=refusal or _TOO_DEEP)
+    if len(tree.stmts) > 1:
+        text = f"{len(tree.stmts)} statements were given: send one at a time"
+        refusal = Refusal(reason="several", message=text)
+        return GuardVerdict(statement=sql, kind="other", refusal=refusal)
+    kind, refusal = judge_statement(tree.stmts[0].stmt, functions)
+    return GuardVerdict(statement=_text(sql, tree.stmts[0]), kind=kind, refusal=refusal)
+
+
+def load_parser() -> ModuleType:
+    """Import the parser; the first time takes some 0.4 s, so do it off the event loop.
+
+    Raises:
+        MissingPackageError: It is not installed, or lacks its library.
+    """
+    try:
+        return load("postgast")
+    except OSError as error:
+        raise MissingPackageError(f"the package 'postgast' does not work here: {error}") from error
+
+
+def _unreadable(sql: str) -> Refusal | None:
+    if "\0" in sql:
+        return Refusal(reason="encoding", message="a statement cannot hold a NUL character")
+    try:
+        size = len(sql.encode())
+    except UnicodeEncodeError as error:
+        text = f"the statement is no Unicode text: character {error.start + 1} is half a pair"
+        return Refusal(reason="encoding", message=text)
+    if size > MAX_BYTES:
+        text = (
+            f"the statement has {size} bytes of {MAX_BYTES} at most: send long lists as parameters"
+        )
+        return Refusal(reason="size", message=text)
+    return None
+
+
+def _unparsable(parser: ModuleType, sql: str) -> Refusal | None:
+    """Keep what is too deep away from the parser, which it would crash."""
+    if len(sql) <= _SHALLOW:
+        return None
+    try:
+        tokens = parser.scan(sql).tokens
+    except parser.PgQueryError as error:
+        raise _syntax_error(error) from None
+    names = {number: name for name, number in parser.pg_query_pb2.Token.items()}
+    depth = estimate(names[token.token] for token in tokens)
+    return _TOO_DEEP if depth > MAX_DEPTH else None
+
+
+def _parse(parser: ModuleType, sql: str) -> Any:
+    """Return the tree, None where it is deeper than its encoding allows."""
+    too_deep = load("google.protobuf.message").DecodeError
+    try:
+        tree = parser.parse(sql)
+    except parser.PgQueryError as error:
+        raise _syntax_error(error) from None
+    except too_deep:
+        return None
+    if not tree.stmts:
+        raise QueryError("the statement is empty: write one SELECT", sqlstate="42601")
+    return tree
+
+
+def _syntax_error(error: Any) -> QueryError:
+    where = f" (character {error.cursorpos})" if error.cursorpos else ""
+    return QueryError(f"{error.message}{where}", sqlstate="42601")
+
+
+def _text(sql: str, raw: Any) -> str:
+    """Cut the statement out of the text; a length of 0 means up to the end."""
+    data = sql.encode()[raw.stmt_location :]
+    text = (data[: raw.stmt_len] if raw.stmt_len else data).decode().strip()
+    return f"{text}\n" if "--" in text else text

@@ -1,0 +1,174 @@
+"""One pool of connections: bounded, counted, mapped, and quick to say that the server is away."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentinfra._mechanics.closing import finish
+from agentinfra.errors import ConnectionLostError
+from agentinfra.observability.semconv import DB_POOL_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from agentinfra.db._errors import ErrorMap
+    from agentinfra.db._outage import Outage
+    from agentinfra.observability.metrics import Metrics
+
+__all__ = ["ConnectionPool", "PoolOptions"]
+
+_LONGEST_GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """How a pool connects.
+
+    Attributes:
+        name: ``write`` or ``read``, for metrics.
+        connect: Arguments for ``asyncpg.connect``.
+        prepare: Called with each new connection.
+        min_size: Connections opened at once; idle ones are closed after five minutes.
+        max_size: Connections at most.
+        acquire_timeout: Seconds to wait for a free connection.
+        resets: False leaves the session as it is: through a pgbouncer it is not ours.
+    """
+
+    name: str
+    connect: dict[str, Any]
+    prepare: Callable[[Any], Awaitable[None]]
+    min_size: int
+    max_size: int
+    acquire_timeout: float
+    resets: bool = True
+
+
+class ConnectionPool:
+    """An asyncpg pool whose waits end and whose errors are ours.
+
+    Args:
+        options: How it connects.
+        errors: The words for what goes wrong.
+        outage: What is known of the server being away; shared by the pools of one server.
+        metrics: Where open connections are counted.
+    """
+
+    def __init__(
+        self, options: PoolOptions, *, errors: ErrorMap, outage: Outage, metrics: Metrics
+    ) -> None:
+        self._options = options
+        self._errors = errors
+        self._outage = outage
+        self._idle = metrics.gauge(DB_POOL_SIZE, options.name, "idle")
+        self._in_use = metrics.gauge(DB_POOL_SIZE, options.name, "in_use")
+        self._pool: Any = None
+        self._leased = 0
+        self._untouched: set[int] = set()
+
+    @property
+    def raw(self) -> Any:
+        """The asyncpg pool."""
+        return self._pool
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has a connection that is not known to be broken."""
+        return self._pool is not None and self._pool.get_size() > 0
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            ConnectionLostError: The server cannot be reached, or refuses the login.
+        """
+        import asyncpg
+
+        options = self._options
+        self._pool = asyncpg.create_pool(
+            # With a minimum, asyncpg asks a dead server again and again in a task of its own.
+            min_size=0,
+            init_size=min(options.min_size, options.max_size),
+            max_size=options.max_size,
+            connect=self._connect,
+            init=options.prepare,
+            reset=self._reset,
+            **options.connect,
+        )
+        with self._errors.connecting():
+            await self._pool
+
+    async def close(self) -> None:
+        """Close all connections; those in use get as long to come back as a caller would wait."""
+        if self._pool is None:
+            return
+        grace = min(self._options.acquire_timeout, _LONGEST_GRACE)
+        with suppress(TimeoutError):
+            await finish(self._pool.close(), grace=grace, name=f"close pool {self._options.name}")
+        self._pool.terminate()
+        self._count(0)
+
+    @asynccontextmanager
+    async def lease(self, *, reset: bool = True) -> AsyncIterator[Any]:
+        """Lend a connection.
+
+        Args:
+            reset: False when the block leaves no trace in the session (settings, locks,
+                listeners); saves a round trip.
+
+        Raises:
+            PoolTimeoutError: None became free in time.
+            ConnectionLostError: The server is away.
+        """
+        self._outage.refuse()
+        connection = await self._acquire()
+        self._count(1)
+        pid = connection.get_server_pid()
+        if not reset:
+            self._untouched.add(pid)
+        try:
+            yield connection
+        finally:
+            await self._release(connection)
+            self._untouched.discard(pid)
+
+    async def _acquire(self) -> Any:
+        options = self._options
+        try:
+            with self._errors.running():
+                connection = await self._pool.acquire(timeout=options.acquire_timeout)
+        except TimeoutError as error:
+            raise self._errors.exhausted(options.max_size, options.acquire_timeout) from error
+        except ConnectionLostError as error:
+            self._outage.failed(str(error))
+            raise
+        self._outage.over()
+        return connection
+
+    async def _release(self, connection: Any) -> None:
+        from asyncpg import InterfaceError, PostgresError
+
+        try:
+            # The driver shields this: the connection comes back even if we are cancelled here.
+            # A failure means that it was thrown away, which is no concern of the block's.
+            with suppress(InterfaceError, PostgresError, OSError):
+                await self._pool.release(connection)
+        finally:
+            self._count(-1)
+
+    async def _connect(self, *args: Any, **kwargs: Any) -> Any:
+        import asyncpg
+
+        with self._errors.connecting():
+            return await asyncpg.connect(*args, **kwargs)
+
+    def _count(self, leased: int) -> None:
+        self._leased += leased
+        self._in_use.set(self._leased)
+        self._idle.set(self._pool.get_idle_size())
+
+    async def _reset(self, connection: Any) -> None:
+        touched = connection.get_server_pid() not in self._untouched
+        if touched and self._options.resets:
+            await connection.execute(connection.get_reset_query())

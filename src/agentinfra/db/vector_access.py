@@ -1,0 +1,195 @@
+# ruff: noqa: S608 - names are checked and quoted, values are bound
+"""One collection's way to the database, and what to do when its table is not there."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from agentinfra.db import vector_index, vector_schema, vector_search
+from agentinfra.db._transactions import read_only
+from agentinfra.db.vector_filter import Arguments, condition
+from agentinfra.db.vector_schema import Collection, Wish
+from agentinfra.db.vector_write import write
+from agentinfra.errors import QueryError, VectorError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+    from agentinfra.db.database import Database
+    from agentinfra.db.vector_embed import Embedded
+    from agentinfra.db.vector_records import Rows
+    from agentinfra.results import SearchHit
+
+__all__ = ["CollectionAccess"]
+
+_UNDEFINED_TABLE = "42P01"
+
+
+class CollectionAccess:
+    """Reads and writes one collection, which may not exist, or not any more.
+
+    Args:
+        database: Where it lives.
+        name: Its name.
+    """
+
+    def __init__(self, database: Database, name: str) -> None:
+        self.table = vector_schema.table_of(name)
+        self._database = database
+        self._name = name
+        self._wish: Wish | None = None  # what the embedder was asked for, once it was looked up
+
+    async def known(self) -> Collection | None:
+        """Return what is known of the collection, None when it does not exist."""
+        collection = None
+        with _missing_is_empty():
+            async with self._database.connection(readonly=True, reset=False) as connection:
+                collection = await vector_schema.load(connection, self._name)
+        self._wish = None if collection is None else collection.wish
+        return collection
+
+    async def wish(self) -> Wish | None:
+        """Return what the embedder was asked for, None when the collection does not exist."""
+        if self._wish is None:
+            await self.known()
+        return self._wish
+
+    async def create(self, wanted: Collection) -> Collection:
+        """Create the collection unless it exists, and return what is there.
+
+        Raises:
+            VectorError: The database lacks pgvector.
+        """
+        async with self._database.transaction(reset=False) as connection:
+            if not self._database.pgvector:
+                raise VectorError(
+                    "the database has no pgvector: install it there and run CREATE EXTENSION vector"
+                )
+            collection = await vector_schema.create(connection, wanted)
+        self._wish = collection.wish
+        return collection
+
+    async def write(self, rows: Rows, made: Embedded, wanted: Collection) -> None:
+        """Write rows in one transaction; create the collection first where it is not there.
+
+        Raises:
+            VectorError: The rows do not fit the collection.
+        """
+        if await self._written(rows, made):
+            return
+        # In a transaction of its own, for creating keeps other processes from creating.
+        await self.create(wanted)
+        if not await self._written(rows, made):
+            await self._written(rows, made, wanted)  # somebody dropped it meanwhile
+
+    async def find(self, query: vector_search.Query, made: Embedded) -> list[SearchHit] | None:
+        """Search; None when the collection does not exist.
+
+        Raises:
+            VectorError: The embedding does not fit the collection.
+        """
+        with _missing_is_empty():
+            async with self._searching(query) as connection:
+                collection = await vector_schema.load(connection, self._name)
+                if collection is not None:
+                    self._fits(collection, made)
+                    return await vector_search.run(connection, collection, query)
+        self._wish = None
+        return None
+
+    async def delete(self, ids: Sequence[str] | None, matching: Mapping[str, Any] | None) -> int:
+        """Delete by ids, by filter, or by both, and return how many there were."""
+        arguments = Arguments()
+        parts = [condition(matching, arguments)] if matching else []
+        if ids is not None:
+            parts.append(f"id = ANY ({arguments.bind(list(ids))}::text[])")
+        statement = f"DELETE FROM {self.table} WHERE {' AND '.join(parts)}"
+        status = ""
+        with _missing_is_empty():
+            async with self._database.transaction(reset=False) as connection:
+                status = await connection.execute(statement, *arguments)
+        return int(status.rpartition(" ")[2] or 0)
+
+    async def count(self, matching: Mapping[str, Any] | None) -> int:
+        """Return how many records match."""
+        arguments = Arguments()
+        where = condition(matching, arguments) or "true"
+        found = 0
+        with _missing_is_empty():
+            async with self._database.connection(readonly=True, reset=False) as connection:
+                statement = f"SELECT count(*) FROM {self.table} WHERE {where}"
+                found = int(await connection.fetchval(statement, *arguments))
+        return found
+
+    async def index(self, options: vector_index.Options) -> bool:
+        """Build the index unless it is there; return whether it was built.
+
+        Raises:
+            VectorError: There is nothing to index, or its vectors are too long.
+        """
+        collection = await self.known()
+        if collection is None:
+            raise VectorError(f"collection {self._name!r} does not exist yet: upsert records first")
+        database = self._database
+        async with database.connection(readonly=False) as connection:
+            own_session = not (database.settings.pgbouncer or database.dsn.pgbouncer)
+            return await vector_index.build(
+                connection, collection, options, own_session=own_session
+            )
+
+    async def drop(self) -> None:
+        """Remove the collection, if there is one."""
+        async with self._database.transaction(reset=False) as connection:
+            await vector_schema.drop(connection, self._name)
+        self._wish = None
+
+    async def _written(self, rows: Rows, made: Embedded, wanted: Collection | None = None) -> bool:
+        """Write; return False, having written nothing, where there is nothing to write to.
+
+        Args:
+            rows: What to write.
+            made: What made the vectors.
+            wanted: The collection to create in the same transaction; None creates none.
+        """
+        adopted = None if made.degraded else made.model
+        done = False
+        with _missing_is_empty():
+            async with self._database.transaction(reset=False) as connection:
+                if wanted is not None:
+                    await vector_schema.create(connection, wanted)
+                collection = await vector_schema.hold(connection, self._name, adopted)
+                if collection is not None:
+                    self._fits(collection, made)
+                    await write(connection, collection, rows)
+                    done = True
+        return done
+
+    @asynccontextmanager
+    async def _searching(self, query: vector_search.Query) -> AsyncIterator[Any]:
+        async with self._database.connection(readonly=True, reset=False) as connection:
+            begin = vector_search.settings(query, pgvector=self._database.pgvector)
+            if connection.is_in_transaction():  # as it is behind a pgbouncer
+                await connection.execute("; ".join(begin))
+                yield connection
+            else:
+                async with read_only(connection, begin):
+                    yield connection
+
+    def _fits(self, collection: Collection, made: Embedded) -> None:
+        try:
+            collection.check_model(made.model, made.degraded)
+            collection.check_dimensions(made.dimensions, "this embedding")
+        except VectorError:
+            self._wish = None  # somebody may have made it anew
+            raise
+
+
+@contextmanager
+def _missing_is_empty() -> Iterator[None]:
+    """Leave the block quietly when the server says that there is no such table."""
+    try:
+        yield
+    except QueryError as error:
+        if error.sqlstate != _UNDEFINED_TABLE:
+            raise

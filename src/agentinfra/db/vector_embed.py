@@ -1,0 +1,121 @@
+"""Vectors and where they come from: given by the caller, or made from texts by the embedder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentinfra.db.vector_records import one_vector, vectors_of
+from agentinfra.errors import EmbeddingModelMismatchError, VectorError
+from agentinfra.results import EmbeddingBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from agentinfra.db.vector_records import Record
+    from agentinfra.db.vector_schema import Wish
+    from agentinfra.protocols import Embedder
+
+__all__ = ["Embedded", "embed_query", "embed_records", "given_query", "given_records"]
+
+_TEXTS_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedded:
+    """Vectors, and what made them.
+
+    Attributes:
+        vectors: One row a text; for a query a single row.
+        model: The model; None where nobody said.
+        degraded: Why they are a fallback's, None when they are not.
+    """
+
+    vectors: NDArray[np.float32]
+    model: str | None
+    degraded: str | None = None
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors."""
+        return int(self.vectors.shape[-1])
+
+
+def given_records(
+    embeddings: ArrayLike | EmbeddingBatch, model: str | None, records: Sequence[Record]
+) -> Embedded:
+    """Take the caller's own vectors, one a record.
+
+    Raises:
+        VectorError: They do not fit the records, or cannot be compared.
+    """
+    if isinstance(embeddings, EmbeddingBatch):
+        vectors = vectors_of(embeddings.vectors, records)
+        return Embedded(
+            vectors=vectors, model=model or embeddings.model, degraded=embeddings.degraded
+        )
+    return Embedded(vectors=vectors_of(embeddings, records), model=model)
+
+
+def given_query(embedding: ArrayLike | EmbeddingBatch) -> Embedded:
+    """Take the caller's own vector to search with.
+
+    Raises:
+        VectorError: It is not one vector, or cannot be compared.
+    """
+    if not isinstance(embedding, EmbeddingBatch):
+        return Embedded(vectors=one_vector(embedding)[None, :], model=None)
+    if len(embedding) != 1:
+        raise VectorError(f"the query has {len(embedding)} embeddings: search with one at a time")
+    vectors = one_vector(embedding.vectors[0])[None, :]
+    return Embedded(vectors=vectors, model=embedding.model, degraded=embedding.degraded)
+
+
+async def embed_records(
+    embedder: Embedder | None, records: Sequence[Record], wish: Wish
+) -> Embedded:
+    """Embed the texts of records, some hundred at a time.
+
+    Raises:
+        VectorError: There is no embedder, or a record has no text.
+        EmbeddingModelMismatchError: The embedder changed its model on the way.
+    """
+    import numpy as np
+
+    for record in records:
+        if not record.text.strip():
+            raise VectorError(f"record {record.id!r} has no text to embed: give its embedding")
+    parts: list[Embedded] = []
+    for start in range(0, len(records), _TEXTS_AT_ONCE):
+        some = records[start : start + _TEXTS_AT_ONCE]
+        batch = await _embed(embedder, [record.text for record in some], wish)
+        part = given_records(batch, None, some)
+        if parts and part.model != parts[0].model:
+            raise EmbeddingModelMismatchError(
+                f"the embedder made the first vectors with {parts[0].model!r} and later ones with "
+                f"{part.model!r}, so nothing was written: try again"
+            )
+        parts.append(part)
+    vectors = np.concatenate([part.vectors for part in parts])
+    return Embedded(vectors=vectors, model=parts[0].model, degraded=parts[0].degraded)
+
+
+async def embed_query(embedder: Embedder | None, text: str, wish: Wish) -> Embedded:
+    """Embed the text of a query.
+
+    Raises:
+        VectorError: There is no embedder.
+    """
+    return given_query(await _embed(embedder, [text], wish))
+
+
+async def _embed(embedder: Embedder | None, texts: list[str], wish: Wish) -> EmbeddingBatch:
+    if embedder is None:
+        raise VectorError(
+            "there is no embedder to turn a text into a vector: give the embedding, or give "
+            "Database(embedder=...) one"
+        )
+    return await embedder.get_embeddings(texts, model=wish.model, dimensions=wish.dimensions)

@@ -1,0 +1,154 @@
+"""Building the index of a collection while it is read and written."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentinfra.db.vector_schema import MAX_INDEXED_DIMENSIONS
+from agentinfra.errors import VectorError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from agentinfra.db.vector_schema import Collection
+
+__all__ = ["Options", "build"]
+
+_BUILD_LOCK = 6_418_237_905_114
+_POLL = 0.1
+
+_MOST_MEMORY = 512 * 1024 * 1024
+
+_INDEXES = """
+SELECT c.relname AS name, i.indisvalid AS valid
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = $1::text::regclass AND starts_with(c.relname, $2)
+"""
+
+_MEMORY = """
+SELECT set_config('maintenance_work_mem', greatest(
+    pg_size_bytes(current_setting('maintenance_work_mem')) / 1024,
+    least((SELECT count(*) FROM {table}) * {row}, {most}) / 1024
+) || 'kB', false)
+"""
+"""A graph that does not fit into memory takes some three times as long to build."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What an index is like.
+
+    Attributes:
+        kind: ``hnsw``.
+        m: Links a row.
+        ef_construction: Candidates looked at for each row.
+
+    Raises:
+        VectorError: One is out of pgvector's range; the message names it.
+    """
+
+    kind: str = "hnsw"
+    m: int = 16
+    ef_construction: int = 64
+
+    def __post_init__(self) -> None:
+        if self.kind != "hnsw":
+            raise VectorError(f"there is no index of kind {self.kind!r}: 'hnsw' is the one")
+        if not 2 <= self.m <= 100:
+            raise VectorError(f"m is {self.m}: links a row have to be 2 to 100")
+        if not 2 * self.m <= self.ef_construction <= 1000:
+            raise VectorError(
+                f"ef_construction is {self.ef_construction}: it has to be 2 * m to 1000"
+            )
+
+
+async def build(
+    connection: Any, collection: Collection, options: Options, *, own_session: bool
+) -> bool:
+    """Build the index unless there is one of these options, and drop those of others.
+
+    Args:
+        connection: A connection that may write, outside of any transaction.
+        collection: What to index.
+        options: What the index is like.
+        own_session: False behind a pgbouncer, where settings and locks are everybody's.
+
+    Returns:
+        Whether it was built now.
+
+    Raises:
+        VectorError: The vectors are too long for an index.
+    """
+    if collection.dimensions > MAX_INDEXED_DIMENSIONS:
+        raise VectorError(
+            f"collection {collection.name!r} has {collection.dimensions} dimensions and an index "
+            f"holds {MAX_INDEXED_DIMENSIONS} at most: embed with fewer, or search without index"
+        )
+    prefix = collection.index("hnsw_").strip('"')
+    wanted = f"{prefix}{options.m}_{options.ef_construction}"
+    async with _session(connection, collection, options) if own_session else nullcontext():
+        rows = await connection.fetch(_INDEXES, collection.table, prefix)
+        valid = {row["name"] for row in rows if row["valid"]}
+        if wanted not in valid:
+            await _create(connection, collection, options, wanted)
+        for row in rows:
+            if row["name"] != wanted:
+                await _drop(connection, row["name"])
+        await connection.execute(f"ANALYZE {collection.table}")  # filters are planned by it
+    return wanted not in valid
+
+
+async def _create(connection: Any, collection: Collection, options: Options, name: str) -> None:
+    from asyncpg import DiskFullError
+
+    statement = (
+        f'CREATE INDEX CONCURRENTLY "{name}" ON {collection.table} USING hnsw '
+        f"({_expression(collection)}) "
+        f"WITH (m = {options.m}, ef_construction = {options.ef_construction})"
+    )
+    await _drop(connection, name)  # what a build that was interrupted left behind
+    try:
+        await connection.execute(statement)
+    except DiskFullError:
+        # Workers share the graph through /dev/shm, which a container may have hardly any of.
+        await _drop(connection, name)
+        await connection.execute("SET max_parallel_maintenance_workers = 0")
+        await connection.execute(statement)
+
+
+def _expression(collection: Collection) -> str:
+    if collection.halved:
+        return f"(embedding::halfvec({collection.dimensions})) halfvec_cosine_ops"
+    return "embedding vector_cosine_ops"
+
+
+async def _drop(connection: Any, name: str) -> None:
+    await connection.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "public"."{name}"')
+
+
+@asynccontextmanager
+async def _session(
+    connection: Any, collection: Collection, options: Options
+) -> AsyncIterator[None]:
+    """Hold the right to build, time without end and enough memory.
+
+    The lock is asked for again and again: a build waits for everybody inside a statement, and
+    would wait for ever for one who waits in a statement for the build. The pool's reset takes the
+    settings back, and the lock where the connection was broken off.
+    """
+    while True:
+        if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _BUILD_LOCK):
+            break
+        await asyncio.sleep(_POLL)
+    try:
+        row = collection.dimensions * (2 if collection.halved else 4) + 56 * options.m
+        memory = _MEMORY.format(table=collection.table, row=row, most=_MOST_MEMORY)
+        await connection.execute("SET statement_timeout = 0")
+        await connection.execute(memory)
+        yield
+    finally:
+        if not connection.is_closed():
+            await connection.execute("SELECT pg_advisory_unlock($1)", _BUILD_LOCK)

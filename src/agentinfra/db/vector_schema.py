@@ -1,0 +1,233 @@
+# ruff: noqa: S608 - names are checked and quoted, values are bound
+"""Where collections live: a table each, and one table that says what each was made with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from agentinfra.errors import DimensionMismatchError, EmbeddingModelMismatchError, VectorError
+
+__all__ = [
+    "MAX_DIMENSIONS",
+    "MAX_INDEXED_DIMENSIONS",
+    "TEXT_CONFIGURATION",
+    "Collection",
+    "Wish",
+    "create",
+    "drop",
+    "hold",
+    "load",
+    "table_of",
+]
+
+MAX_DIMENSIONS = 16_000
+MAX_FULL_INDEX_DIMENSIONS = 2_000
+MAX_INDEXED_DIMENSIONS = 4_000
+
+TEXT_CONFIGURATION = "english"
+"""How words are cut for hybrid search: English stems; words of other languages stay whole."""
+
+_REGISTRY = '"public"."agentinfra_collections"'
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_SCHEMA_LOCK = 6_418_237_905_113  # any number, as long as every process takes the same
+_LONGEST_INDEXED_TEXT = 250_000  # characters; a tsvector holds at most 1 MB
+
+_COLUMNS = "name, dimensions, model, asked_model, asked_dimensions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the embedder is asked for; None leaves it to the embedder.
+
+    A collection remembers what it was made with, so that queries are embedded alike.
+    """
+
+    model: str | None = None
+    dimensions: int | None = None
+
+    def or_else(self, other: Wish | None) -> Wish:
+        """Return this wish, and the other's where this one has none."""
+        if other is None:
+            return self
+        return Wish(model=self.model or other.model, dimensions=self.dimensions or other.dimensions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What is known of a collection.
+
+    Attributes:
+        name: Its name.
+        dimensions: Length of its vectors.
+        model: The model that made them; None where nobody said.
+        wish: What the embedder was asked for when it was created.
+    """
+
+    name: str
+    dimensions: int
+    model: str | None = None
+    wish: Wish = Wish()
+
+    @property
+    def table(self) -> str:
+        """Its table, quoted."""
+        return table_of(self.name)
+
+    def index(self, what: str) -> str:
+        """Return the name of one of its indexes, quoted; no collection's table is called so."""
+        return f'"vecidx_{self.name}_{what}"'
+
+    @property
+    def halved(self) -> bool:
+        """Whether its index holds half-precision vectors, because it could not hold these."""
+        return self.dimensions > MAX_FULL_INDEX_DIMENSIONS
+
+    def check_dimensions(self, dimensions: int, whose: str) -> None:
+        """Refuse vectors of another length.
+
+        Raises:
+            DimensionMismatchError: They are longer or shorter.
+        """
+        if dimensions != self.dimensions:
+            raise DimensionMismatchError(
+                f"collection {self.name!r} holds vectors of {self.dimensions} dimensions and "
+                f"{whose} has {dimensions}: embed with dimensions={self.dimensions}, or use "
+                "another collection"
+            )
+
+    def check_model(self, model: str | None, degraded: str | None = None) -> None:
+        """Refuse vectors of another model; distances between two models mean nothing.
+
+        Raises:
+            EmbeddingModelMismatchError: Both models are known and differ.
+            VectorError: They are a fallback's, and nobody said what made the collection.
+        """
+        if model is not None and self.model is not None and model != self.model:
+            why = f" ({degraded})" if degraded else ""
+            raise EmbeddingModelMismatchError(
+                f"collection {self.name!r} was made with {self.model!r} and this embedding with "
+                f"{model!r}{why}: use one model for both, or another collection"
+            )
+        if degraded and self.model is None:
+            raise VectorError(
+                f"collection {self.name!r} takes no fallback vectors beside those of an unnamed "
+                f"model ({degraded})"
+            )
+
+
+def table_of(name: str) -> str:
+    """Return the quoted table of a collection.
+
+    Raises:
+        VectorError: The name cannot be one.
+    """
+    if not _NAME.fullmatch(name):
+        raise VectorError(
+            f"{name!r} cannot name a collection: use up to 40 letters, digits, '-' and '_', "
+            "beginning with a letter or digit"
+        )
+    return f'"public"."vec_{name}"'
+
+
+async def load(connection: Any, name: str) -> Collection | None:
+    """Return what is known of a collection, None when it does not exist.
+
+    Raises an undefined-table error of the server where no collection was ever created.
+    """
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM {_REGISTRY} WHERE name = $1", name)
+    return None if row is None else _collection(row)
+
+
+async def hold(connection: Any, name: str, model: str | None) -> Collection | None:
+    """Return a collection and keep it from being dropped until the transaction ends.
+
+    A collection whose model nobody named takes this one.
+    """
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS} FROM {_REGISTRY} WHERE name = $1 FOR KEY SHARE", name
+    )
+    if row is not None and row["model"] is None and model is not None:
+        row = await connection.fetchrow(
+            f"UPDATE {_REGISTRY} SET model = coalesce(model, $2) WHERE name = $1 "
+            f"RETURNING {_COLUMNS}",
+            name,
+            model,
+        )
+    return None if row is None else _collection(row)
+
+
+async def create(connection: Any, wanted: Collection) -> Collection:
+    """Create a collection unless it exists, and return what is there.
+
+    Processes that create the same one at the same time come one after the other. Call it in a
+    transaction of its own.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
+    for statement in (_REGISTRY_TABLE, *_tables(wanted)):
+        await connection.execute(statement)
+    await connection.execute(
+        f"INSERT INTO {_REGISTRY} ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        wanted.name,
+        wanted.dimensions,
+        wanted.model,
+        wanted.wish.model,
+        wanted.wish.dimensions,
+    )
+    found = await load(connection, wanted.name)
+    return wanted if found is None else found
+
+
+async def drop(connection: Any, name: str) -> None:
+    """Remove a collection, if there is one. Call it in a transaction of its own."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
+    await connection.execute(_REGISTRY_TABLE)
+    await connection.execute(f"DELETE FROM {_REGISTRY} WHERE name = $1", name)
+    await connection.execute(f"DROP TABLE IF EXISTS {table_of(name)}")
+
+
+def _collection(row: Any) -> Collection:
+    return Collection(
+        name=row["name"],
+        dimensions=row["dimensions"],
+        model=row["model"],
+        wish=Wish(model=row["asked_model"], dimensions=row["asked_dimensions"]),
+    )
+
+
+_REGISTRY_TABLE = f"""
+CREATE TABLE IF NOT EXISTS {_REGISTRY} (
+    name text PRIMARY KEY,
+    dimensions integer NOT NULL,
+    model text,
+    asked_model text,
+    asked_dimensions integer,
+    created_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+def _tables(collection: Collection) -> tuple[str, ...]:
+    table = collection.table
+    return (
+        f"""
+        CREATE TABLE IF NOT EXISTS {table} (
+            id text CONSTRAINT {collection.index("id")} PRIMARY KEY,
+            text text NOT NULL,
+            metadata jsonb NOT NULL,
+            embedding vector({collection.dimensions}) NOT NULL,
+            tsv tsvector GENERATED ALWAYS AS (
+                to_tsvector('{TEXT_CONFIGURATION}', left(text, {_LONGEST_INDEXED_TEXT}))
+            ) STORED,
+            updated_at timestamptz NOT NULL DEFAULT now()
+        )
+        """,
+        f"""
+        CREATE INDEX IF NOT EXISTS {collection.index("words")} ON {table} USING gin (tsv)
+        """,
+        f"""
+        CREATE INDEX IF NOT EXISTS {collection.index("metadata")} ON {table}
+        USING gin (metadata jsonb_path_ops)
+        """,
+    )

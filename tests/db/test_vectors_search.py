@@ -1,0 +1,369 @@
+"""Searching vectors: the right rows, through filters, words and an index."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from agentinfra.db.database import Database
+from agentinfra.db.vector_schema import Collection
+from agentinfra.db.vector_search import Query, settings, statement
+from agentinfra.db.vectors import Record, VectorStore
+from agentinfra.errors import VectorError
+from agentinfra.results import EmbeddingBatch, Usage
+from agentinfra.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from numpy.typing import NDArray
+
+WORDS = ("refund", "order", "parcel", "invoice", "warehouse")
+LANGUAGES = ("en", "de", "fr", None)
+
+
+class Corpus:
+    """Clustered vectors with metadata, and the true answer to a search."""
+
+    def __init__(self, rows: int, dimensions: int, *, clusters: int = 40, seed: int = 7) -> None:
+        rng = np.random.default_rng(seed)
+        self.centres = rng.standard_normal((clusters, dimensions))
+        self.vectors = self._around(rng.integers(0, clusters, rows), rng)
+        self.queries = self._around(rng.integers(0, clusters, 25), rng)
+        self.records = [
+            Record(
+                id=f"{n:06}",
+                text=f"{WORDS[n % 5]} {WORDS[n // 5 % 5]} number{n}",
+                metadata={
+                    "n": n,
+                    "share": n % 100,
+                    "lang": LANGUAGES[n % 4],
+                    "tags": [f"t{n % 3}"],
+                    "price": n / 8,
+                    "day": f"2026-{n % 12 + 1:02}-01",
+                    **({"rare": True} if n % 50 == 0 else {}),
+                },
+            )
+            for n in range(rows)
+        ]
+
+    def _around(self, picks: Any, rng: np.random.Generator) -> NDArray[np.float32]:
+        noise = rng.standard_normal((len(picks), self.centres.shape[1]))
+        return np.asarray(self.centres[picks] + 0.7 * noise, np.float32)
+
+    def nearest(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        keep: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> list[tuple[str, float]]:
+        """Give the ids and similarities a look at every row gives."""
+        wide = self.vectors.astype(np.float64)
+        scores = wide @ query / np.linalg.norm(wide, axis=1) / np.linalg.norm(query)
+        order = np.argsort(-scores)
+        kept = (n for n in order if keep is None or keep(dict(self.records[n].metadata)))
+        return [
+            (self.records[n].id, float(scores[n])) for n, _ in zip(kept, range(k), strict=False)
+        ]
+
+    async def fill(self, store: VectorStore) -> None:
+        await store.upsert(self.records, embeddings=self.vectors, model="numpy")
+
+
+SMALL = Corpus(800, 24)
+LARGE = Corpus(6_000, 32, clusters=60)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def database(postgres_url: str) -> AsyncIterator[Database]:
+    """Give a database for all searches of this module."""
+    async with Database(DatabaseSettings(max_size=4), url=postgres_url) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def small(database: Database) -> AsyncIterator[VectorStore]:
+    """Give a collection without index."""
+    store = database.vectors(f"small{secrets.token_hex(3)}")
+    await SMALL.fill(store)
+    yield store
+    await store.drop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def large(database: Database) -> AsyncIterator[VectorStore]:
+    """Give a collection with an index."""
+    store = database.vectors(f"large{secrets.token_hex(3)}")
+    await LARGE.fill(store)
+    assert await store.create_index()
+    yield store
+    await store.drop()
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_hits_are_those_of_a_look_at_every_row(small: VectorStore):
+    """Without an index the hits, their order and their scores are exact."""
+    for query in SMALL.queries:
+        hits = await small.search(query, top_k=12)
+        truth = SMALL.nearest(query, 12)
+        assert [hit.id for hit in hits] == [name for name, _ in truth]
+        assert [hit.score for hit in hits] == pytest.approx([score for _, score in truth], abs=1e-5)
+
+
+async def test_top_k_and_min_score_bound_the_hits(small: VectorStore):
+    """Never more than top_k hits, and none below min_score."""
+    query = SMALL.queries[0]
+    assert len(await small.search(query, top_k=1)) == 1
+    assert len(await small.search(query, top_k=1000)) == 800
+    least = SMALL.nearest(query, 5)[-1][1]
+    hits = await small.search(query, top_k=100, min_score=least - 1e-6)
+    assert len(hits) == 5
+    assert await small.search(query, min_score=1.5) == []
+
+
+async def test_length_of_vectors_does_not_matter(small: VectorStore):
+    """Only directions are compared, of stored vectors and of queries."""
+    query = SMALL.queries[1]
+    assert [h.id for h in await small.search(query * 1000)] == [
+        h.id for h in await small.search((query / 1000).tolist())
+    ]
+
+
+FILTERS: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
+    ({"n": 7}, lambda m: m["n"] == 7),
+    ({"lang": "de"}, lambda m: m["lang"] == "de"),
+    ({"lang": None}, lambda m: m["lang"] is None),
+    ({"rare": None}, lambda m: "rare" not in m),
+    ({"rare": True}, lambda m: "rare" in m),
+    ({"rare": 1}, lambda m: False),
+    ({"price": 10}, lambda m: m["price"] == 10.0),
+    ({"lang": ["de", "fr"]}, lambda m: m["lang"] in ("de", "fr")),
+    ({"lang": ["de", None]}, lambda m: m["lang"] in ("de", None)),
+    ({"lang": []}, lambda m: False),
+    ({"n": list(range(0, 800, 20))}, lambda m: m["n"] % 20 == 0),
+    ({"n": {"$in": (1, 2, 3)}}, lambda m: m["n"] in (1, 2, 3)),
+    ({"n": {"$gt": 700}}, lambda m: m["n"] > 700),
+    ({"n": {"$gte": 100, "$lt": 110}}, lambda m: 100 <= m["n"] < 110),
+    ({"price": {"$lte": 0.5}}, lambda m: m["price"] <= 0.5),
+    ({"lang": {"$ne": "de"}}, lambda m: m["lang"] != "de"),
+    ({"lang": {"$ne": None}}, lambda m: m["lang"] is not None),
+    ({"rare": {"$ne": None}}, lambda m: "rare" in m),
+    ({"lang": {"$gt": "de"}}, lambda m: m["lang"] is not None and m["lang"] > "de"),
+    ({"lang": {"$lt": 5}}, lambda m: False),
+    ({"day": {"$gte": "2026-11-01"}}, lambda m: m["day"] >= "2026-11-01"),
+    ({"tags": {"$in": [["t1"]]}}, lambda m: m["tags"] == ["t1"]),
+    ({"tags": "t1"}, lambda m: False),
+    ({"nowhere": "x"}, lambda m: False),
+    ({"lang": "en", "share": {"$lt": 50}}, lambda m: m["lang"] == "en" and m["share"] < 50),
+    ({"lang' OR true --": "x"}, lambda m: False),
+    ({"lang": "x' OR 'a'='a"}, lambda m: False),
+]
+
+
+@pytest.mark.parametrize(("wanted", "keep"), FILTERS, ids=[json.dumps(f) for f, _ in FILTERS])
+async def test_filters_mean_what_they_say(
+    small: VectorStore, wanted: dict[str, Any], keep: Callable[[dict[str, Any]], bool]
+):
+    """A filter keeps exactly the records whose metadata a plain look would keep."""
+    truth = SMALL.nearest(SMALL.queries[2], 800, keep)
+    hits = await small.search(SMALL.queries[2], top_k=1000, filter=wanted)
+    assert [hit.id for hit in hits] == [name for name, _ in truth]
+    assert await small.count(wanted) == len(truth)
+
+
+async def test_filters_compare_objects_whole(database: Database):
+    """A mapping without operators equals the whole object, not a part of it."""
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    metadata = [{"by": {"name": "Ann"}}, {"by": {"name": "Ann", "age": 3}}, {"by": "Ann"}, {}]
+    records = [Record(id=f"r{n}", metadata=given) for n, given in enumerate(metadata)]
+    await store.upsert(records, embeddings=np.eye(4))
+    assert await store.count({"by": {"name": "Ann"}}) == 1
+    assert await store.count({"by": {"$ne": {"name": "Ann"}}}) == 3
+    assert await store.count({"by": {}}) == 0
+    await store.drop()
+
+
+async def test_index_finds_nearly_all(large: VectorStore):
+    """The index's ten nearest are at least nine of the true ten, on average."""
+    found = []
+    for query in LARGE.queries:
+        truth = {name for name, _ in LARGE.nearest(query, 10)}
+        found.append(len(truth & {hit.id for hit in await large.search(query, top_k=10)}) / 10)
+    assert np.mean(found) >= 0.9
+
+
+async def test_more_hits_than_the_index_keeps_by_default(large: VectorStore):
+    """Asking for hundreds gives hundreds."""
+    assert len(await large.search(LARGE.queries[0], top_k=700)) == 700
+    assert len(await large.search(LARGE.queries[0], top_k=50, ef_search=1)) == 50
+
+
+async def plan(database: Database, query: Query, collection: Collection, *, exact: bool) -> str:
+    """Give the plan of a search."""
+    text, arguments = statement(collection, query, exact=exact)
+    async with database.transaction() as connection:
+        await connection.execute("; ".join(settings(query, pgvector=database.pgvector)))
+        rows = await connection.fetch(f"EXPLAIN {text}", *arguments)
+    return "\n".join(row[0] for row in rows)
+
+
+@pytest.mark.parametrize("ef_search", [1, 40, 100, 400])
+async def test_plans_use_the_index(database: Database, large: VectorStore, ef_search: int):
+    """A search goes through the index, with a filter that much matches too, and not when exact."""
+    collection = Collection(name=large.name, dimensions=32)
+    vector = LARGE.queries[0]
+    index = f"Index Scan using vecidx_{large.name}_hnsw_16_64"
+    plain = Query(vector=vector, top_k=10, ef_search=ef_search)
+    assert index in await plan(database, plain, collection, exact=False)
+    filtered = Query(vector=vector, top_k=10, ef_search=ef_search, filter={"share": {"$lt": 50}})
+    assert index in await plan(database, filtered, collection, exact=False)
+    assert index not in await plan(database, filtered, collection, exact=True)
+    words = Query(vector=vector, text="refund", top_k=10, ef_search=ef_search)
+    assert index in await plan(database, words, collection, exact=False)
+
+
+@pytest.mark.parametrize("share", [{"share": 3}, {"n": {"$lt": 60}}, {"n": [5, 10, 15]}])
+async def test_selective_filters_lose_nothing(large: VectorStore, share: dict[str, Any]):
+    """Where one row in a hundred matches, all of top_k come, and they are the true ones."""
+
+    def keep(metadata: dict[str, Any]) -> bool:
+        ((key, wanted),) = share.items()
+        value = metadata[key]
+        if isinstance(wanted, dict):
+            return bool(value < wanted["$lt"])
+        return value in wanted if isinstance(wanted, list) else value == wanted
+
+    for query in LARGE.queries[:8]:
+        hits = await large.search(query, top_k=10, filter=share)
+        assert [hit.id for hit in hits] == [name for name, _ in LARGE.nearest(query, 10, keep)]
+
+
+async def test_wide_filters_go_through_the_index(large: VectorStore):
+    """Where half of the rows match, nine in ten of the true ones come, and only such that match."""
+    found = []
+    for query in LARGE.queries:
+        hits = await large.search(query, top_k=10, filter={"share": {"$gte": 50}})
+        assert all(hit.metadata["share"] >= 50 for hit in hits)
+        truth = {name for name, _ in LARGE.nearest(query, 10, lambda m: m["share"] >= 50)}
+        found.append(len(truth & {hit.id for hit in hits}) / 10)
+    assert np.mean(found) >= 0.9
+
+
+async def test_matches_far_from_the_query_are_found(database: Database):
+    """A filter whose many matches all lie elsewhere still gives top_k rows."""
+    rng = np.random.default_rng(3)
+    near = rng.standard_normal((4_000, 8)) * 0.01 + np.eye(8)[0]
+    far = rng.standard_normal((4_000, 8)) * 0.01 - np.eye(8)[0]
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    records = [Record(id=f"{n}", metadata={"far": n >= 4_000}) for n in range(8_000)]
+    await store.upsert(records, embeddings=np.concatenate([near, far]))
+    await store.create_index()
+    hits = await store.search(np.eye(8)[0], top_k=10, filter={"far": True})
+    assert len(hits) == 10
+    assert all(hit.metadata["far"] for hit in hits)
+    await store.drop()
+
+
+class SameVector:
+    """Embeds every text as one vector, so that only its words tell."""
+
+    async def get_embeddings(
+        self, texts: Sequence[str], *, model: str | None = None, dimensions: int | None = None
+    ) -> EmbeddingBatch:
+        vectors = np.tile(SMALL.queries[0], (len(texts), 1))
+        return EmbeddingBatch(vectors=vectors, model="numpy", usage=Usage(), cost_usd=None)
+
+
+def fused(database_words: list[str], nearest: list[str]) -> dict[str, float]:
+    """Give reciprocal rank fusion, as it is defined."""
+    scores: dict[str, float] = {}
+    for ranking in (database_words, nearest):
+        for place, name in enumerate(ranking, 1):
+            scores[name] = scores.get(name, 0.0) + 1 / (60 + place)
+    return scores
+
+
+async def test_hybrid_fuses_both_ranks(database: Database, small: VectorStore):
+    """A hybrid score is the sum of both reciprocal ranks, words by OR and vectors."""
+    database.embedder = SameVector()
+    words = ["000123", "000456"]  # of both words only these have one, and each one
+    hits = await small.search("number123 OR number456", top_k=10, hybrid=True)
+    near = [name for name, _ in SMALL.nearest(SMALL.queries[0], 40)]
+    truth = fused(words, near)
+    expected = sorted(truth, key=lambda name: (-truth[name], name))[:10]
+    assert [hit.id for hit in hits] == expected
+    assert [hit.score for hit in hits] == pytest.approx([truth[name] for name in expected])
+
+
+async def test_hybrid_finds_words_vectors_do_not(database: Database, small: VectorStore):
+    """A record that only its words bring in is among the hits, in a filter's bounds."""
+    database.embedder = SameVector()
+    far = SMALL.nearest(SMALL.queries[0], 800)[-1][0]
+    text = f"where is number{int(far)}?"
+    assert far not in [hit.id for hit in await small.search(text, top_k=3)]
+    assert far in [hit.id for hit in await small.search(text, top_k=3, hybrid=True)]
+    metadata = SMALL.records[int(far)].metadata
+    for wanted, there in ((metadata["lang"], True), ("nobody's", False)):
+        hits = await small.search(text, top_k=3, hybrid=True, filter={"lang": wanted})
+        assert (far in [hit.id for hit in hits]) is there
+    least = await small.search(text, top_k=50, hybrid=True, min_score=1 / 61)
+    assert far in [hit.id for hit in least]
+    assert len(least) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "refund' & !parcel | ''",
+        '"refund parcel" -order',
+        "or or or",
+        "the and of",
+        "!!! ??? ---",
+        "\\ ' \" :* <-> ( ) & | !",
+        "parcel:* refund:A",
+        "refund " * 5_000,
+        " ".join(f"w{n}" for n in range(500)),
+        "退款 возврат ️🍏",
+    ],
+)
+async def test_no_text_breaks_a_hybrid_search(database: Database, small: VectorStore, text: str):
+    """Whatever people type is words, never the language of text queries."""
+    database.embedder = SameVector()
+    assert len(await small.search(text, top_k=5, hybrid=True)) == 5
+
+
+async def test_long_vectors_are_indexed_by_half(database: Database):
+    """Beyond 2,000 dimensions the index holds half precision, and scores stay exact."""
+    corpus = Corpus(300, 2_100, clusters=5)
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    await corpus.fill(store)
+    await store.create_index()
+    collection = Collection(name=store.name, dimensions=2_100)
+    for query in corpus.queries[:5]:
+        truth = corpus.nearest(query, 5)
+        hits = await store.search(query, top_k=5)
+        assert [hit.id for hit in hits] == [name for name, _ in truth]
+        assert [hit.score for hit in hits] == pytest.approx([score for _, score in truth], abs=1e-4)
+    text = await plan(
+        database, Query(vector=corpus.queries[0], filter={"n": 1}), collection, exact=False
+    )
+    assert f"vecidx_{store.name}_hnsw" in text
+    await store.drop()
+
+
+async def test_vectors_too_long_for_an_index_are_searched_without(database: Database):
+    """Beyond 4,000 dimensions there is no index, and searches are exact."""
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    vectors = np.random.default_rng(5).standard_normal((20, 4_001))
+    await store.upsert([Record(id=f"{n}") for n in range(20)], embeddings=vectors)
+    with pytest.raises(VectorError, match="4001 dimensions and an index holds 4000"):
+        await store.create_index()
+    assert [hit.id for hit in await store.search(vectors[7], top_k=1)] == ["7"]
+    await store.drop()
