@@ -1,0 +1,16 @@
+"""What every test starts from: nobody's settings but its own."""
+
+import os
+
+import pytest
+
+from agentinfra._environment import PREFIX, WELL_KNOWN
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path_factory):
+    """Keep the variables and the .env of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name in WELL_KNOWN or name.upper().startswith(PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
