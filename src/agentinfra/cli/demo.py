@@ -1,0 +1,159 @@
+"""Ask a team of agents about a shop's sales and about documents.
+
+A router chooses between an agent that writes SQL and one that searches documents. Everything they
+use comes from one InfraRuntime: the model, the database, the vectors, the caches, the
+checkpoints, the traces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentinfra.cli.asking import JsonLines, Shown, ask_all
+from agentinfra.cli.configuring import settings_for
+from agentinfra.cli.failing import complain
+from agentinfra.cli.questions import listed, typed
+from agentinfra.cli.running import run_async
+
+if TYPE_CHECKING:
+    from agentinfra.cli.running import Interrupts
+    from agentinfra.demo.team import Team
+    from agentinfra.settings import Settings
+
+__all__ = ["EPILOG", "HELP", "add_arguments", "run"]
+
+HELP = "ask a team of agents about a shop's sales and about documents"
+EPILOG = """\
+examples:
+  agentinfra demo --ask "Which category brought in the most revenue in 2025?"
+  agentinfra demo --docs ./handbook --file questions.txt --json
+  agentinfra demo --thread 3f9a2c1b        (goes on with a conversation)
+
+With OPENAI_API_KEY or OPENAI_BASE_URL that model answers; without, a local stand-in does.
+Typed questions end with an empty line or Ctrl-D; Ctrl-C cancels the one that is running."""
+
+_STAND_IN = "stand-in"
+_TRACED = {"tracing": {"enabled": True}}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--ask", action="append", default=[], metavar="QUESTION", help="a question; repeatable"
+    )
+    parser.add_argument(
+        "--file", type=Path, metavar="FILE", help="a file of questions, one on each line"
+    )
+    parser.add_argument(
+        "--docs",
+        type=Path,
+        metavar="FOLDER",
+        help="documents (md, rst, txt) to answer from; default: this project's own",
+    )
+    parser.add_argument(
+        "--thread", metavar="ID", help="the conversation to go on with; default: a new one"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object for each question"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 1 where a question could not be answered."""
+    return run_async(lambda interrupts: _show(args, interrupts))
+
+
+async def _show(args: argparse.Namespace, interrupts: Interrupts) -> int:
+    questions = listed(args.ask, args.file)
+    given = bool(args.ask or args.file)
+    thread = args.thread or secrets.token_hex(4)
+    async with _team(args) as team:
+        shown: Shown = JsonLines() if args.json else _screen(team, thread, quiet=given)
+        failed = await ask_all(
+            team,
+            _each(questions) if given else typed(prompt=_prompt(args)),
+            shown,
+            thread=thread,
+            interrupts=None if given else interrupts,
+            echo=given or not sys.stdin.isatty(),
+        )
+    return 1 if failed else 0
+
+
+@asynccontextmanager
+async def _team(args: argparse.Namespace) -> AsyncIterator[Team]:
+    """Open everything, and say in a line each what is less than it should be."""
+    from agentinfra.demo.documents import default_folder, read_folder
+    from agentinfra.demo.progress import Progress
+    from agentinfra.demo.team import Team
+    from agentinfra.runtime import InfraRuntime
+
+    # Before anything is started: most mistakes are made in naming something.
+    settings = settings_for(args, level="error", **_TRACED)
+    folder = (args.docs or default_folder()).absolute()
+    documents = await asyncio.to_thread(read_folder, folder)
+    async with AsyncExitStack() as stack:
+        with Progress() as progress:
+            origin = f"{settings.llm.model} at {settings.llm.base_url or 'OpenAI'}"
+            if settings.llm.enabled and not settings.llm.configured:
+                origin = f"a stand-in for {settings.llm.model}"
+                settings = await _with_stand_in(args, settings, stack)
+            rt = await stack.enter_async_context(InfraRuntime(settings))
+            team = await Team.gather(
+                rt, documents, folder=str(folder), origin=origin, progress=progress
+            )
+        for notice in team.notices:
+            complain(notice)
+        yield team
+
+
+async def _with_stand_in(
+    args: argparse.Namespace, settings: Settings, stack: AsyncExitStack
+) -> Settings:
+    from agentinfra.testing import OpenAIServer
+
+    server = await stack.enter_async_context(OpenAIServer())
+    complain(
+        "no OPENAI_API_KEY: a local stand-in answers, which is no model; "
+        f"costs are what {settings.llm.model} would have been"
+    )
+    return settings_for(
+        args,
+        level="error",  # what is less than it should be is said by the team's notices
+        **_TRACED,
+        llm={"base_url": server.base_url, "api_key": _STAND_IN},
+        # Its vectors and answers must not be taken for a model's, in a Redis that others use.
+        cache={"namespace": f"{settings.cache.namespace}-{_STAND_IN}"},
+    )
+
+
+def _screen(team: Team, thread: str, *, quiet: bool) -> Shown:
+    from agentinfra.demo.rendering import Screen, open_console
+
+    console = open_console()
+    if not quiet:
+        lines = (team.described, f"conversation {thread}; an empty line ends it", "")
+        console.print("\n".join(lines), style="dim", markup=False)
+    return Screen(console)
+
+
+def _prompt(args: argparse.Namespace) -> Callable[[], None]:
+    shows = sys.stdin.isatty() and not args.json
+
+    def prompt() -> None:
+        if shows:
+            print("> ", end="", file=sys.stderr, flush=True)
+
+    return prompt
+
+
+async def _each(questions: list[str]) -> AsyncIterator[str]:
+    for question in questions:
+        yield question
