@@ -27,6 +27,7 @@ Host: TypeAlias = tuple[str, int | None]
 DEFAULT_PORT = 5432
 
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SESSIONS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 _SSL_WORDS = {
     **dict.fromkeys(("true", "1", "yes", "on", "no-verify"), "require"),
     **dict.fromkeys(("false", "0", "no", "off"), "disable"),
@@ -260,6 +261,8 @@ def _checked(key: str, value: str) -> str:
         value = _SSL_WORDS.get(value.lower(), value.lower().replace("_", "-"))
         if value not in _SSL_MODES:
             raise ValueError(f"sslmode must be one of {', '.join(_SSL_MODES)}")
+    if key == "target_session_attrs" and value not in _SESSIONS:
+        raise ValueError(f"target_session_attrs must be one of {', '.join(_SESSIONS)}")
     if key == "connect_timeout" and not re.fullmatch(r"\d+(\.\d+)?", value):
         raise ValueError("connect_timeout must be a number of seconds")
     return value

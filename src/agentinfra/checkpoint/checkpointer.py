@@ -52,7 +52,7 @@ class Checkpointer(Resource):
     """
 
     name = "checkpointer"
-    vendors = ("agentinfra.checkpoint.saver", "langgraph.checkpoint.memory")
+    vendors: tuple[str, ...] = ("agentinfra.checkpoint.saver", "langgraph.checkpoint.memory")
 
     def __init__(
         self,

@@ -1,0 +1,27 @@
+"""What a batch of 64 embeddings of 1,536 numbers costs, beside the openai package."""
+
+from __future__ import annotations
+
+from benchmarks.fleet import fleet
+from benchmarks.report import Claim, Result, Table
+
+NAME = "embeddings"
+
+
+def run(*, quick: bool) -> Result:
+    """Measure batches."""
+    rounds, calls = (3, 30) if quick else (9, 150)
+    with fleet(("openai", "openai on aiohttp", "agentinfra")) as clients:
+        seen = clients.compare(rounds, calls, task="embed", messages=2, concurrency=2)
+        versions = clients.versions
+    bare = seen["openai"]["cpu"]
+    table = Table(
+        title=f"CPU milliseconds a batch of 64 x 1,536 (medians of {rounds} rounds)",
+        columns=("client", "ms", "of bare openai"),
+        rows=tuple(
+            (name, f"{run['cpu'] * 1000:.2f}", f"{run['cpu'] / bare:.3f}")
+            for name, run in seen.items()
+        ),
+    )
+    claim = Claim("batch_cpu_of_bare_openai", seen["agentinfra"]["cpu"] / bare, "<=", 0.35)
+    return Result(name=NAME, versions=versions, tables=(table,), claims=(claim,))

@@ -1,0 +1,119 @@
+"""Clients side by side: each in a process of its own, measured in turn, round after round."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PEERS = {
+    "langchain-openai": ["langchain-openai"],
+    "litellm": ["litellm"],
+    "pydantic-ai": ["pydantic-ai-slim[openai]"],
+}
+"""Clients that get an environment of their own: some pin an older openai."""
+
+
+@dataclass
+class Client:
+    """A running worker process."""
+
+    name: str
+    process: subprocess.Popen
+    versions: dict
+
+    def measure(self, **order) -> dict:
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker of {self.name} ended")
+        return json.loads(line)
+
+
+class Fleet:
+    """The workers and their server."""
+
+    def __init__(self, clients: list[Client]) -> None:
+        self.clients = clients
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {
+            "python": sys.version.split()[0],
+            **{name: value for client in self.clients for name, value in client.versions.items()},
+        }
+
+    def compare(self, rounds: int, calls: int, **order) -> dict[str, dict[str, float]]:
+        """Return the medians of each client, measured in turn."""
+        seen: dict[str, list[dict]] = {client.name: [] for client in self.clients}
+        for client in self.clients:
+            client.measure(calls=max(20, calls // 5), **order)  # warm
+        for number in range(rounds):
+            turn = self.clients if number % 2 == 0 else self.clients[::-1]
+            for client in turn:
+                seen[client.name].append(client.measure(calls=calls, **order))
+        return {
+            name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+            for name, runs in seen.items()
+        }
+
+
+@contextmanager
+def fleet(names: Sequence[str]) -> Iterator[Fleet]:
+    """Start a server and a worker for each name; end them all."""
+    with ExitStack() as stack:
+        server = stack.enter_context(_process(sys.executable, "-m", "benchmarks.wire_server"))
+        url = server.stdout.readline().strip()
+        clients = []
+        for name in names:
+            python = _environment(name) if name in PEERS else sys.executable
+            worker = stack.enter_context(
+                _process(python, "-m", "benchmarks.wire_client", name, url)
+            )
+            line = worker.stdout.readline()
+            if not line:
+                raise RuntimeError(f"{name} did not start: {worker.stderr.read()[-500:]}")
+            clients.append(Client(name, worker, json.loads(line)))
+        yield Fleet(clients)
+
+
+@contextmanager
+def _process(*command: str) -> Iterator[subprocess.Popen]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if "wire_client" in command[2] else None,
+        text=True,
+        env={**plain, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _environment(name: str) -> str:
+    """Return the Python of a peer's environment, made on first use."""
+    home = Path(tempfile.gettempdir()) / "agentinfra-benchmarks" / name
+    python = home / "bin" / "python"
+    if not (home / "ready").exists():
+        print(f"installing {name} into {home}", file=sys.stderr)
+        venv.create(home, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *PEERS[name]], check=True)
+        (home / "ready").touch()
+    return str(python)

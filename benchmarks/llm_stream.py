@@ -1,0 +1,28 @@
+"""What a stream of 100 chunks costs, beside other clients."""
+
+from __future__ import annotations
+
+from benchmarks.fleet import fleet
+from benchmarks.report import Claim, Result, Table
+
+NAME = "llm_stream"
+
+
+def run(*, quick: bool) -> Result:
+    """Measure streams that arrive in a burst."""
+    rounds, calls = (3, 60) if quick else (9, 300)
+    names = ("openai", "openai on aiohttp", "agentinfra", *(() if quick else ("litellm",)))
+    with fleet(names) as clients:
+        seen = clients.compare(rounds, calls, task="stream", messages=2, concurrency=4)
+        versions = clients.versions
+    bare = seen["openai"]["cpu"]
+    table = Table(
+        title=f"CPU milliseconds a stream of 100 chunks (medians of {rounds} rounds)",
+        columns=("client", "ms", "of bare openai"),
+        rows=tuple(
+            (name, f"{run['cpu'] * 1000:.2f}", f"{run['cpu'] / bare:.3f}")
+            for name, run in seen.items()
+        ),
+    )
+    claim = Claim("stream_cpu_of_bare_openai", seen["agentinfra"]["cpu"] / bare, "<=", 0.06)
+    return Result(name=NAME, versions=versions, tables=(table,), claims=(claim,))

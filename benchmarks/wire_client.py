@@ -1,0 +1,264 @@
+"""One client under measurement, in a process of its own.
+
+``python -m benchmarks.wire_client NAME URL`` reads one JSON object a line (``task``, ``calls``,
+``concurrency``, ``messages``) and answers each with CPU seconds, wall seconds and latencies. It
+imports nothing of agentinfra unless it measures it, so that it also runs in other environments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+import time
+
+MODEL = "gpt-4o-mini"
+CONVERSATION = [
+    {"role": "user" if i % 2 == 0 else "assistant", "content": f"message {i} " + "and more " * 20}
+    for i in range(20)
+]
+TEXTS = [f"text number {i} that wants to be embedded" for i in range(64)]
+
+
+class Raw:
+    """aiohttp and orjson, no features."""
+
+    async def open(self, url):
+        import aiohttp
+        import orjson
+
+        self.url, self.loads, self.dumps = url, orjson.loads, orjson.dumps
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        return {"aiohttp": aiohttp.__version__, "orjson": orjson.__version__}
+
+    async def chat(self, messages):
+        body = self.dumps({"model": MODEL, "messages": messages, "max_tokens": 200})
+        headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
+        url = f"{self.url}/chat/completions"
+        async with self.session.post(url, data=body, headers=headers) as response:
+            answer = self.loads(await response.read())
+        return answer["choices"][0]["message"]["content"]
+
+
+class Sdk:
+    """The openai package as it comes."""
+
+    http = None
+
+    async def open(self, url):
+        import openai
+
+        more = {"http_client": openai.DefaultAioHttpClient()} if self.http == "aiohttp" else {}
+        self.client = openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0, **more)
+        return {"openai": openai.__version__}
+
+    async def chat(self, messages):
+        answer = await self.client.chat.completions.create(
+            model=MODEL, messages=messages, max_tokens=200
+        )
+        return answer.choices[0].message.content
+
+    async def stream(self, messages):
+        text = ""
+        stream = await self.client.chat.completions.create(
+            model=MODEL, messages=messages, stream=True, stream_options={"include_usage": True}
+        )
+        async for chunk in stream:
+            if chunk.choices and chunk.choices[0].delta.content:
+                text += chunk.choices[0].delta.content
+        return text
+
+    async def embed(self, texts):
+        import numpy as np
+
+        answer = await self.client.embeddings.create(model="text-embedding-3-small", input=texts)
+        return np.array([item.embedding for item in answer.data], dtype=np.float32)
+
+
+class SdkAiohttp(Sdk):
+    """The openai package on aiohttp."""
+
+    http = "aiohttp"
+
+
+class Ours:
+    """rt.llm with everything on: retry policy, deadline, pace, budget, cost, metrics, span, log."""
+
+    transport = "direct"
+    observed = True
+    budgeted = True
+
+    async def open(self, url):
+        import os
+
+        import agentinfra
+        from agentinfra import InfraRuntime, Settings
+
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - log lines are written, and read by nobody
+        self.rt = InfraRuntime(
+            Settings(
+                llm={"base_url": url, "api_key": "x", "transport": self.transport},
+                database={"enabled": False},
+                checkpointer={"enabled": False},
+                cache={"enabled": False},
+                logging={"json_output": True, "enabled": self.observed},
+                metrics={"enabled": self.observed},
+                tracing={"enabled": self.observed},
+            )
+        )
+        await self.rt.__aenter__()
+        if self.budgeted:
+            await self.rt.llm.budget(usd=1_000_000, name="bench").__aenter__()
+        return {"agentinfra": agentinfra.__version__}
+
+    async def chat(self, messages):
+        return (await self.rt.llm.chat_completion(messages, max_tokens=200, deadline=60.0)).text
+
+    async def stream(self, messages):
+        text = ""
+        async with await self.rt.llm.chat_completion(messages, stream=True) as stream:
+            async for chunk in stream:
+                text += chunk.text
+        return text
+
+    async def embed(self, texts):
+        return (await self.rt.llm.get_embeddings(texts)).vectors
+
+
+class OursQuiet(Ours):
+    """rt.llm with metrics, tracing and logging off."""
+
+    observed = False
+
+
+class OursSdk(Ours):
+    """rt.llm through the openai package's own path."""
+
+    transport = "sdk"
+
+
+class LangChain:
+    """langchain-openai."""
+
+    async def open(self, url):
+        from importlib.metadata import version
+
+        from langchain_openai import ChatOpenAI
+
+        self.model = ChatOpenAI(
+            model=MODEL, base_url=url, api_key="x", max_retries=0, max_tokens=200
+        )
+        return {"langchain-openai": version("langchain-openai")}
+
+    async def chat(self, messages):
+        return (await self.model.ainvoke(messages)).content
+
+
+class LiteLLM:
+    """litellm, without its callbacks and with its aiohttp transport."""
+
+    async def open(self, url):
+        from importlib.metadata import version
+
+        import litellm
+
+        litellm.suppress_debug_info = True
+        litellm.telemetry = False
+        self.litellm, self.url = litellm, url
+        return {"litellm": version("litellm")}
+
+    async def chat(self, messages):
+        answer = await self.litellm.acompletion(
+            model=f"openai/{MODEL}",
+            messages=messages,
+            api_base=self.url,
+            api_key="x",
+            max_tokens=200,
+            num_retries=0,
+        )
+        return answer.choices[0].message.content
+
+    async def stream(self, messages):
+        text = ""
+        stream = await self.litellm.acompletion(
+            model=f"openai/{MODEL}", messages=messages, api_base=self.url, api_key="x", stream=True
+        )
+        async for chunk in stream:
+            text += chunk.choices[0].delta.content or ""
+        return text
+
+
+class PydanticAI:
+    """pydantic-ai's Agent.run."""
+
+    async def open(self, url):
+        from importlib.metadata import version
+
+        from pydantic_ai import Agent
+        from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.providers.openai import OpenAIProvider
+
+        provider = OpenAIProvider(base_url=url, api_key="x")
+        self.agent = Agent(OpenAIChatModel(MODEL, provider=provider))
+        return {"pydantic-ai": version("pydantic-ai-slim")}
+
+    async def chat(self, messages):
+        return (await self.agent.run(messages[-1]["content"])).output
+
+
+CLIENTS = {
+    "raw aiohttp": Raw,
+    "openai": Sdk,
+    "openai on aiohttp": SdkAiohttp,
+    "agentinfra": Ours,
+    "agentinfra, observation off": OursQuiet,
+    "agentinfra, transport sdk": OursSdk,
+    "langchain-openai": LangChain,
+    "litellm": LiteLLM,
+    "pydantic-ai": PydanticAI,
+}
+
+
+async def _measure(client, order):
+    task = getattr(client, order["task"])
+    given = TEXTS if order["task"] == "embed" else CONVERSATION[-order["messages"] :]
+    left = order["calls"]
+    latencies = []
+
+    async def worker():
+        nonlocal left
+        while left > 0:
+            left -= 1
+            began = time.perf_counter()
+            answer = await task(given)
+            latencies.append(time.perf_counter() - began)
+            assert len(answer) >= 64
+
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(order["concurrency"]):
+            group.create_task(worker())
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    latencies.sort()
+    return {
+        "cpu": cpu / order["calls"],
+        "wall": wall / order["calls"],
+        "p50": latencies[len(latencies) // 2],
+        "p99": latencies[int(len(latencies) * 0.99)],
+        "rss": after.ru_maxrss,
+    }
+
+
+async def _main(name, url):
+    loop = asyncio.get_running_loop()
+    client = CLIENTS[name]()
+    versions = await client.open(url)
+    print(json.dumps(versions), flush=True)
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        print(json.dumps(await _measure(client, json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:3]))

@@ -1,0 +1,102 @@
+"""A server that answers at once with canned bytes, so that clients are what is measured.
+
+Run as ``python -m benchmarks.wire_server``: prints its base URL and serves until it is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import struct
+
+TEXT = "word " * 150
+USAGE = {
+    "prompt_tokens": 40,
+    "completion_tokens": 150,
+    "total_tokens": 190,
+    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+}
+HEAD = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": "gpt-4o-mini"}
+
+
+def _chat() -> bytes:
+    message = {"role": "assistant", "content": TEXT, "refusal": None, "annotations": []}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    return json.dumps(
+        {**HEAD, "object": "chat.completion", "choices": [choice], "usage": USAGE}
+    ).encode()
+
+
+def _stream(chunks: int = 100) -> bytes:
+    head = {**HEAD, "object": "chat.completion.chunk"}
+    deltas = [{"role": "assistant", "content": ""}, *({"content": "word "} for _ in range(chunks))]
+    events = [
+        {**head, "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas
+    ]
+    events.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    events.append({**head, "choices": [], "usage": USAGE})
+    lines = [f"data: {json.dumps(event)}\n\n" for event in events]
+    return "".join([*lines, "data: [DONE]\n\n"]).encode()
+
+
+def _embeddings(count: int, *, as_text: bool) -> bytes:
+    vector = [((i * 7919) % 1000 - 500) / 500 for i in range(1536)]
+    packed = base64.b64encode(struct.pack("<1536f", *vector)).decode()
+    data = [
+        {"object": "embedding", "index": i, "embedding": packed if as_text else vector}
+        for i in range(count)
+    ]
+    usage = {"prompt_tokens": 500, "total_tokens": 500}
+    model = "text-embedding-3-small"
+    return json.dumps({"object": "list", "data": data, "model": model, "usage": usage}).encode()
+
+
+def _response(body: bytes, kind: str = "application/json") -> bytes:
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
+    return f"{head}x-request-id: req_1\r\n\r\n".encode() + body
+
+
+CHAT = _response(_chat())
+STREAM = _response(_stream(), "text/event-stream")
+VECTORS = _response(_embeddings(64, as_text=True))
+FLOATS = _response(_embeddings(64, as_text=False))
+
+
+class Wire(asyncio.Protocol):
+    """One connection: reads requests, answers each with its canned bytes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = self.buffer[:end].lower()
+            at = head.find(b"content-length:")
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            if len(self.buffer) < end + 4 + length:
+                return
+            body = self.buffer[end + 4 : end + 4 + length]
+            self.buffer = self.buffer[end + 4 + length :]
+            self.transport.write(_answer(head, body))
+
+
+def _answer(head: bytes, body: bytes) -> bytes:
+    if b"/embeddings" in head[:100]:
+        return VECTORS if b"base64" in body else FLOATS
+    streamed = b'"stream":true' in body or b'"stream": true' in body
+    return STREAM if streamed else CHAT
+
+
+async def main() -> None:
+    """Serve until ended."""
+    server = await asyncio.get_running_loop().create_server(Wire, "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
