@@ -128,7 +128,7 @@ class EmbeddingBatch:
 
     Attributes:
         vectors: float32 of shape (number of texts, dimensions), each row of length 1.
-        model: The model that made them; the hash fallback has a name of its own.
+        model: The model as it was asked for; the hash fallback has a name of its own.
         usage: The tokens sent; what a cache answered is not in it.
         cost_usd: What the call cost in USD, None when the model has no known price.
         degraded: Why these are not the configured model's vectors, None when they are.

@@ -79,25 +79,26 @@ class EmbeddingCalls:
         known = await self._cached(texts, target.model, dimensions)
         wanted = [text for text in dict.fromkeys(texts) if text not in known]
         hits = sum(text in known for text in texts)
-        usage, cost, model = Usage(), Decimal(0), target.model
-        price_known: Decimal | None = cost
+        usage = Usage()
+        paid: Decimal | None = Decimal(0)
         if wanted:
             call.tokens = sum(map(estimate_tokens, wanted))
-            fresh, usage, price_known, model = await self._fetch(wanted, dimensions, call, target)
+            fresh, usage, paid = await self._fetch(wanted, dimensions, call, target)
             await self._remember(fresh, target.model, dimensions)
             known |= fresh
         rows = [known[text] for text in texts]
         return EmbeddingBatch(
             vectors=np.vstack(rows) if rows else np.zeros((0, dimensions or 0), np.float32),
-            model=model,
+            # The name asked for: a server's own one would differ from that of cached vectors.
+            model=target.model,
             usage=usage,
-            cost_usd=price_known,
+            cost_usd=paid,
             cached=hits,
         )
 
     async def _fetch(
         self, texts: list[str], dimensions: int | None, call: Call, target: Target
-    ) -> tuple[dict[str, NDArray[np.float32]], Usage, Decimal | None, str]:
+    ) -> tuple[dict[str, NDArray[np.float32]], Usage, Decimal | None]:
         rates = target.endpoint.prices.rates(target.model)
         most = sum(len(text.encode("utf-8", "replace")) for text in texts)
         reservation = reserve(target.model, rates.at_most(most, 0) if rates else None)
@@ -125,11 +126,11 @@ class EmbeddingCalls:
         finally:
             reservation.settle(cost)
         vectors = (row for answer in answers for row in answer[0])
-        return dict(zip(texts, vectors, strict=True)), usage, cost, answers[0][2] or target.model
+        return dict(zip(texts, vectors, strict=True)), usage, cost
 
     async def _send_all(
         self, requests: list[list[str]], dimensions: int | None, call: Call, target: Target
-    ) -> list[tuple[NDArray[np.float32], Usage, str | None]]:
+    ) -> list[tuple[NDArray[np.float32], Usage]]:
         if len(requests) == 1:
             return [await self._run(requests[0], dimensions, call, target)]
         try:
@@ -144,13 +145,13 @@ class EmbeddingCalls:
 
     async def _run(
         self, texts: list[str], dimensions: int | None, call: Call, target: Target
-    ) -> tuple[NDArray[np.float32], Usage, str | None]:
+    ) -> tuple[NDArray[np.float32], Usage]:
         send = partial(self._send, texts, dimensions, call)
         return await self._dispatcher.run(call, (target,), send)
 
     async def _send(
         self, texts: list[str], dimensions: int | None, call: Call, target: Target
-    ) -> Answer[tuple[NDArray[np.float32], Usage, str | None]]:
+    ) -> Answer[tuple[NDArray[np.float32], Usage]]:
         payload: dict[str, Any] = {
             "model": target.model,
             "input": texts,
@@ -168,7 +169,7 @@ class EmbeddingCalls:
         )
         body = decode_embeddings(reply.body)
         usage = usage_of(body.usage) or Usage()
-        return Answer((vectors_of(body, len(texts)), usage, body.model), reply.headers)
+        return Answer((vectors_of(body, len(texts)), usage), reply.headers)
 
     async def _cached(
         self, texts: Sequence[str], model: str, dimensions: int | None
