@@ -45,6 +45,8 @@ VENDORS = {
     "tenacity": {"llm/retry.py"},
     "genai_prices": {"llm/prices.py"},
     "json_repair": {"llm"},
+    "jsonschema": {"llm"},
+    "referencing": {"llm"},
     "asyncpg": {"db"},
     "pgvector": {"db"},
     "postgast": {"db"},

@@ -24,10 +24,8 @@ class LoopLocal(Generic[T]):
 
     def get(self) -> T | None:
         """Return the running loop's value."""
-        try:
-            return self._values.get(asyncio.get_running_loop())
-        except RuntimeError:
-            return None
+        loop = asyncio._get_running_loop()  # noqa: SLF001 - documented, and raises nothing
+        return None if loop is None else self._values.get(loop)
 
     def set(self, value: T) -> None:
         """Give the running loop its value.

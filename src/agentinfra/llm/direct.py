@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from agentinfra._mechanics.vendors import load
 from agentinfra.errors import LLMConnectionError, LLMTimeoutError
@@ -44,10 +45,22 @@ def open_direct(
         connector=aio.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE),
         cookie_jar=aio.DummyCookieJar(),
         timeout=aio.ClientTimeout(total=None, connect=connect_timeout),
-        trust_env=True,
+        # Asked once here: with trust_env aiohttp would read the environment for every request,
+        # in a thread.
+        proxy=_proxy(str(client.base_url)),
+        trust_env=False,
         raise_for_status=False,
     )
     return DirectTransport(session, client, key)
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy the environment names for an address, None where it names none."""
+    parts = urlsplit(url)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 class DirectTransport:

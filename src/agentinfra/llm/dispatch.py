@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,7 +58,7 @@ class Call:
     waited: float = 0.0
     target: Target | None = None
     fallback: str | None = None
-    key: str = field(default_factory=lambda: f"agentinfra-{uuid.uuid4()}")
+    key: str = field(default_factory=lambda: f"agentinfra-{os.urandom(16).hex()}")
 
 
 @dataclass(frozen=True, slots=True)

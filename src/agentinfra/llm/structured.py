@@ -228,7 +228,9 @@ def _fitting(reply: LLMResponse, wanted: _Wanted, mode: Mode) -> LLMResponse:
         tool = wanted.named(forced) or wanted.tools[0]
         found = extract(reply.text, tool.validator)
         value = found.value
-        call = ToolCall(id="call_0", name=tool.name, arguments=found.source)
+        # What was repaired is no JSON as it stands.
+        arguments = encode(found.value).decode() if found.repaired else found.source
+        call = ToolCall(id="call_0", name=tool.name, arguments=arguments)
     return replace(
         reply,
         text=call.arguments,
