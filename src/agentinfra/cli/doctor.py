@@ -86,7 +86,8 @@ def _print(rows: Sequence[ResourceHealth], *, embedded: bool) -> None:
     console.print()
     fixes = [(row.name, fix) for row in rows if (fix := what_mends(row, embedded=embedded))]
     for name, fix in fixes:
-        console.print(f"to mend {name}: {fix}", markup=False, soft_wrap=True)
+        whole = not console.is_terminal  # a script wants its line in one piece
+        console.print(f"to mend {name}: {fix}", markup=False, soft_wrap=whole)
     bad = [row.name for row in rows if row.state in ("degraded", "failed")]
     if bad:
         console.print(f"not as it should be: {', '.join(bad)}", style="yellow")

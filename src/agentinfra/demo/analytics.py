@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agentinfra.demo.prompts import ANALYTICS, EXPLAIN, RUN_SQL, hand_over
 from agentinfra.demo.sales import SalesDatabase
 from agentinfra.demo.speaking import speak
-from agentinfra.demo.state import State, history
+from agentinfra.demo.state import State, Update, history
 from agentinfra.errors import (
     ConnectionLostError,
     DatabaseError,
@@ -52,7 +52,7 @@ class Analytics:
         self._sales = sales
         self._functions = [RUN_SQL, hand_over(library.subjects)]
 
-    async def plan(self, state: State) -> State:
+    async def plan(self, state: State) -> Update:
         """Write a statement, or find that the tables cannot answer."""
         with self._rt.node("plan", agent=NAME):
             if self._sales.unavailable:
@@ -67,10 +67,15 @@ class Analytics:
             sql = "" if reply.tool_calls[0].name == "hand_over" else reply.parsed["sql"].strip()
             degraded = [*state["degraded"], *([reply.degraded] if reply.degraded else [])]
             if not sql:
-                return State(degraded=degraded, next="hand_over")
-            return State(degraded=degraded, sql=sql, attempts=state["attempts"] + 1, next="query")
+                return {"degraded": degraded, "next": "hand_over"}
+            return {
+                "degraded": degraded,
+                "sql": sql,
+                "attempts": state["attempts"] + 1,
+                "next": "query",
+            }
 
-    async def query(self, state: State) -> State:
+    async def query(self, state: State) -> Update:
         """Run the statement; one that is refused is written once more."""
         with self._rt.node("query", agent=NAME) as span:
             try:
@@ -78,19 +83,19 @@ class Analytics:
             except (QueryError, ReadOnlyViolationError, StatementTimeoutError) as error:
                 span.event("refused", {"error": str(error)})
                 again = state["attempts"] < _ATTEMPTS
-                return State(problem=str(error), next="plan" if again else "explain")
+                return {"problem": str(error), "next": "plan" if again else "explain"}
             except (ConnectionLostError, PoolTimeoutError, DatabaseError) as error:
                 return _out_of_service(state, str(error))
             span.set(semconv.DB_ROWS, len(result.rows))
-            return State(
-                problem="",
-                columns=list(result.columns),
-                rows=[dict(row) for row in result.rows],
-                truncated=result.truncated,
-                next="explain",
-            )
+            return {
+                "problem": "",
+                "columns": list(result.columns),
+                "rows": [dict(row) for row in result.rows],
+                "truncated": result.truncated,
+                "next": "explain",
+            }
 
-    async def explain(self, state: State, writer: StreamWriter) -> State:
+    async def explain(self, state: State, writer: StreamWriter) -> Update:
         """Say what the rows mean, as the words come."""
         with self._rt.node("explain", agent=NAME):
             if state["problem"]:
@@ -103,7 +108,7 @@ class Analytics:
             ]
             reply = await speak(self._rt.llm, messages, writer, tools=[RUN_SQL], tool_choice="none")
             degraded = [*state["degraded"], *([reply.degraded] if reply.degraded else [])]
-            return State(answer=reply.text.strip(), degraded=degraded, next="remember")
+            return {"answer": reply.text.strip(), "degraded": degraded, "next": "remember"}
 
 
 def _result(state: State) -> str:
@@ -128,18 +133,18 @@ def _called(sql: str, result: str) -> list[dict[str, Any]]:
     ]
 
 
-def _given_up(state: State) -> State:
-    return State(
-        answer=f"The question could not be put to the database: {state['problem']}",
-        degraded=[*state["degraded"], f"no statement was accepted: {state['problem']}"],
-        next="remember",
-    )
+def _given_up(state: State) -> Update:
+    return {
+        "answer": f"The question could not be put to the database: {state['problem']}",
+        "degraded": [*state["degraded"], f"no statement was accepted: {state['problem']}"],
+        "next": "remember",
+    }
 
 
-def _out_of_service(state: State, reason: str) -> State:
-    return State(
-        answer="The sales database is not available, so I cannot answer this.",
-        degraded=[*state["degraded"], f"the sales database is not available: {reason}"],
-        sql="",
-        next="remember",
-    )
+def _out_of_service(state: State, reason: str) -> Update:
+    return {
+        "answer": "The sales database is not available, so I cannot answer this.",
+        "degraded": [*state["degraded"], f"the sales database is not available: {reason}"],
+        "sql": "",
+        "next": "remember",
+    }

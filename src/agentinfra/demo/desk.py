@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agentinfra.demo.state import AGENTS, State, Turn
+from agentinfra.demo.state import AGENTS, State, Turn, Update
 from agentinfra.observability import semconv
 
 if TYPE_CHECKING:
@@ -35,38 +35,37 @@ class Desk:
         self._answers = answers
         self._editions = editions
 
-    async def recall(self, state: State) -> State:
+    async def recall(self, state: State) -> Update:
         """Look for an answer of this agent to the same question."""
         agent = state["agent"]
         with self._rt.node("recall", agent=agent) as span:
-            known: State | None = await self._answers.get(
+            known: Update | None = await self._answers.get(
                 state["standalone"], agent, context=self._editions[agent]
             )
             span.set(semconv.CACHE_HIT, known is not None)
             cache = {**state["cache"], "response": "miss" if known is None else "hit"}
             if known is not None:
-                found: State = {**known, "cache": cache, "next": "remember"}
-                return found
-            return State(cache=cache, next="plan" if agent == "analytics" else "retrieve")
+                return {**known, "cache": cache, "next": "remember"}
+            return {"cache": cache, "next": "plan" if agent == "analytics" else "retrieve"}
 
-    async def hand_over(self, state: State) -> State:
+    async def hand_over(self, state: State) -> Update:
         """Give the question to the agent that has not seen it, if there is one."""
         before = state["agent"]
         with self._rt.node("hand_over", agent=before):
             others = [agent for agent in AGENTS if agent not in state["tried"]]
             if not others:
-                return State(answer=NOBODY, next="remember")
+                return {"answer": NOBODY, "next": "remember"}
             self._rt.nodes.routing_fallback(before, others[0])
-            return State(agent=others[0], tried=[*state["tried"], others[0]], next="recall")
+            return {"agent": others[0], "tried": [*state["tried"], others[0]], "next": "recall"}
 
-    async def remember(self, state: State) -> State:
+    async def remember(self, state: State) -> Update:
         """Keep the answer for whoever asks the same, and as a turn of the conversation."""
         agent = state["agent"]
         with self._rt.node("remember", agent=agent):
             fresh = state["cache"].get("response") == "miss"
             if fresh and not state["degraded"] and state["answer"] != NOBODY:
-                kept: dict[str, Any] = {name: state[name] for name in _KEPT}  # type: ignore[literal-required]
+                kept = {name: value for name, value in state.items() if name in _KEPT}
                 await self._answers.set(
                     state["standalone"], agent, kept, context=self._editions[agent]
                 )
-            return State(turns=[Turn(question=state["question"], answer=state["answer"])])
+            return {"turns": [Turn(question=state["question"], answer=state["answer"])]}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentinfra.demo.prompts import KNOWLEDGE, NOT_FOUND, with_documents
 from agentinfra.demo.speaking import speak
-from agentinfra.demo.state import State
+from agentinfra.demo.state import State, Update
 from agentinfra.observability import semconv
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Knowledge:
         self._rt = rt
         self._library = library
 
-    async def retrieve(self, state: State) -> State:
+    async def retrieve(self, state: State) -> Update:
         """Find passages about the question."""
         with self._rt.node("retrieve", agent=NAME) as span:
             found = await self._library.search(state["standalone"])
@@ -43,11 +43,13 @@ class Knowledge:
                 span.set(semconv.DEGRADED, found.degraded)
             degraded = [*state["degraded"], *([found.degraded] if found.degraded else [])]
             passages = [{"source": p.source, "text": p.text} for p in found.passages]
-            return State(
-                passages=passages, degraded=degraded, next="quote" if passages else "hand_over"
-            )
+            return {
+                "passages": passages,
+                "degraded": degraded,
+                "next": "quote" if passages else "hand_over",
+            }
 
-    async def quote(self, state: State, writer: StreamWriter) -> State:
+    async def quote(self, state: State, writer: StreamWriter) -> Update:
         """Answer from the passages, or find that they do not say."""
         with self._rt.node("quote", agent=NAME):
             messages: list[dict[str, Any]] = [
@@ -57,10 +59,15 @@ class Knowledge:
             reply = await speak(self._rt.llm, messages, writer, unless=NOT_FOUND)
             answer = reply.text.strip()
             if answer == NOT_FOUND:
-                return State(passages=[], next="hand_over")
+                return {"passages": [], "next": "hand_over"}
             degraded = [*state["degraded"], *([reply.degraded] if reply.degraded else [])]
             sources = _cited(answer, [passage["source"] for passage in state["passages"]])
-            return State(answer=answer, sources=sources, degraded=degraded, next="remember")
+            return {
+                "answer": answer,
+                "sources": sources,
+                "degraded": degraded,
+                "next": "remember",
+            }
 
 
 def _cited(answer: str, offered: list[str]) -> list[str]:

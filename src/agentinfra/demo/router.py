@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.demo.prompts import ROUTER, choose_agent
-from agentinfra.demo.state import AGENTS, Agent, State, history
+from agentinfra.demo.state import AGENTS, Agent, State, Update, history
 from agentinfra.errors import StructuredOutputError
 from agentinfra.observability import semconv
 
@@ -36,7 +36,7 @@ class Router:
         self._edition = f"{edition}, {library.edition}"
         self._function = choose_agent(library.subjects)
 
-    async def route(self, state: State) -> State:
+    async def route(self, state: State) -> Update:
         """Choose who answers, and say the question so that it stands alone."""
         with self._rt.node("route", agent="router") as span:
             # The same words can mean something else after other questions.
@@ -48,7 +48,7 @@ class Router:
                 return _chosen(known, state, cache="hit")
             return await self._decide(key, state, span)
 
-    async def _decide(self, key: str, state: State, span: Span) -> State:
+    async def _decide(self, key: str, state: State, span: Span) -> Update:
         question = state["question"]
         messages: list[dict[str, Any]] = [
             {"role": "system", "content": ROUTER},
@@ -75,12 +75,12 @@ class Router:
         return made
 
 
-def _chosen(choice: dict[str, str], state: State, *, cache: str) -> State:
+def _chosen(choice: dict[str, str], state: State, *, cache: str) -> Update:
     agent: Agent = "analytics" if choice["agent"] == AGENTS[0] else "knowledge"
-    return State(
-        agent=agent,
-        standalone=choice["question"],
-        tried=[agent],
-        cache={**state["cache"], "routing": cache},
-        next="recall",
-    )
+    return {
+        "agent": agent,
+        "standalone": choice["question"],
+        "tried": [agent],
+        "cache": {**state["cache"], "routing": cache},
+        "next": "recall",
+    }

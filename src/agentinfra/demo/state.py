@@ -6,12 +6,12 @@ import operator
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict
 
-__all__ = ["AGENTS", "RECENT", "Agent", "State", "Step", "Turn", "asked", "history"]
+__all__ = ["AGENTS", "RECENT", "Agent", "State", "Step", "Turn", "Update", "asked", "history"]
 
 Agent: TypeAlias = Literal["analytics", "knowledge"]
 
 Step: TypeAlias = Literal[
-    "recall", "plan", "query", "explain", "retrieve", "quote", "hand_over", "remember"
+    "route", "recall", "plan", "query", "explain", "retrieve", "quote", "hand_over", "remember"
 ]
 """The nodes a node can go on with; the names are those of the graph."""
 
@@ -28,7 +28,7 @@ class Turn(TypedDict):
     answer: str
 
 
-class State(TypedDict, total=False):
+class State(TypedDict):
     """The graph's state; everything but ``turns`` is about the question at hand.
 
     Attributes:
@@ -70,24 +70,29 @@ class State(TypedDict, total=False):
     degraded: list[str]
 
 
-def asked(question: str) -> State:
+Update: TypeAlias = dict[str, Any]
+"""What a node changes of the state."""
+
+
+def asked(question: str) -> Update:
     """Return the input for a question: nothing of the one before is left."""
-    return State(
-        question=question,
-        standalone=question,
-        tried=[],
-        sql="",
-        problem="",
-        attempts=0,
-        columns=[],
-        rows=[],
-        truncated=False,
-        passages=[],
-        answer="",
-        sources=[],
-        cache={},
-        degraded=[],
-    )
+    return {
+        "question": question,
+        "standalone": question,
+        "next": "route",
+        "tried": [],
+        "sql": "",
+        "problem": "",
+        "attempts": 0,
+        "columns": [],
+        "rows": [],
+        "truncated": False,
+        "passages": [],
+        "answer": "",
+        "sources": [],
+        "cache": {},
+        "degraded": [],
+    }
 
 
 def history(turns: Sequence[Turn]) -> list[dict[str, Any]]:

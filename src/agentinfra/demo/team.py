@@ -154,16 +154,16 @@ class Team:
         word: Callable[[str], None],
         step: Callable[[str], None],
     ) -> State:
-        state: Any = {}
+        state: Any = asked(question)
         config: Any = {"configurable": {"thread_id": thread_id}}
         async for mode, part in self._graph.astream(
-            asked(question), config, stream_mode=["custom", "values"]
+            state, config, stream_mode=["custom", "values"]
         ):
             if mode == "custom":
                 word(part)
             else:
                 state = part
-                step(state.get("next", "route"))
+                step(state["next"])
         return cast("State", state)
 
     @contextmanager

@@ -62,7 +62,14 @@ class AsyncLLMClient(Resource):
     """
 
     name = "llm"
-    vendors: tuple[str, ...] = ("openai", "aiohttp", "tenacity", "numpy", "genai_prices.data")
+    vendors: tuple[str, ...] = (
+        "openai",
+        "aiohttp",
+        "tenacity",
+        "numpy",
+        "jsonschema",
+        "genai_prices.data",
+    )
 
     def __init__(
         self,
