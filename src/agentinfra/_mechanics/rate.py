@@ -6,6 +6,8 @@ from agentinfra._mechanics.clock import Clock
 
 __all__ = ["ServerBucket"]
 
+_ROUNDING = 0.99
+
 WINDOW = 60.0
 """Seconds a limit is for, where the server does not say when it resets."""
 
@@ -54,14 +56,18 @@ class ServerBucket:
             reset: Seconds until it is full again; None where the server does not say it.
             on_the_way: What has been sent and not answered yet.
         """
+        first = self.limit is None
+        self._refill()
         self.limit = limit or max(self.limit or 0.0, remaining, 1.0)
         missing = self.limit - remaining
         if reset and missing > 0:
             self._rate = missing / reset
         elif self._rate == 0.0:
             self._rate = self.limit / WINDOW
-        self._level = remaining - on_the_way
-        self._at = self._clock.now()
+        # Servers round down. Our own count is kept where it agrees with what they say, since the
+        # part of a unit that rounding takes would be waited for again after each answer.
+        least = remaining - on_the_way
+        self._level = least if first else min(max(self._level, least), least + _ROUNDING)
 
     def empty(self) -> None:
         """Take in that the server refused for lack of room."""
