@@ -79,7 +79,8 @@ def _install(*what: str) -> None:
 
 def _run(*command: str | Path) -> int:
     print("$", *command, file=sys.stderr, flush=True)
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**os.environ, "PATH": path, "NO_MKDOCS_2_WARNING": "1"}
     return subprocess.run([str(part) for part in command], check=False, env=environment).returncode
 
 

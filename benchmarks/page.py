@@ -1,0 +1,86 @@
+"""Write the documentation's page of figures from what ``python -m benchmarks --json FILE`` kept.
+
+``python -m benchmarks.page FILE`` writes ``docs/reference/benchmarks.md`` and its plot.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
+PLOT = "benchmarks-llm-call.svg"
+COLUMN = "32"
+
+INTRODUCTION = """# Benchmarks
+
+Every peer runs at its best documented settings, in the same run and on the same machine (two
+cores), each client in a process of its own, in turn. Times mean little elsewhere; ratios mean more.
+Where a claim fails, or a peer is better, the table says so.
+
+```sh
+.venv/bin/python -m benchmarks --json figures.json   # or one by name; --quick is rougher
+.venv/bin/python -m benchmarks.page figures.json     # writes this page
+```
+
+Peers that pin other versions of the openai package get environments of their own on first use.
+"""
+
+
+def main(path: str) -> None:
+    """Write the page and the plot."""
+    results = json.loads(Path(path).read_text())["results"]
+    parts = [INTRODUCTION]
+    for result in results:
+        parts.append(_section(result))
+        if result["name"] == "llm_call":
+            _plot(result["tables"][0])
+    (DOCS / "benchmarks.md").write_text("\n".join(parts))
+
+
+def _section(result: dict) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    lines = [
+        f"## {result['name']}",
+        "",
+        f"`python -m benchmarks {result['name']}` with {versions}.",
+    ]
+    if result["name"] == "llm_call":
+        lines += ["", f"![CPU of a chat call beside other clients]({PLOT})"]
+    for table in result["tables"]:
+        lines += ["", f"**{table['title']}**", "", _row(table["columns"])]
+        lines += [_row(["---"] * len(table["columns"])), *map(_row, table["rows"])]
+    lines += ["", "| claim | value | bar | |", "|---|---|---|---|"]
+    for claim in result["claims"]:
+        verdict = "holds" if claim["holds"] else "**fails**"
+        bar = f"{claim['op']} {claim['bar']}"
+        lines.append(f"| {claim['name']} | {claim['value']:.4g} | {bar} | {verdict} |")
+    return "\n".join([*lines, ""])
+
+
+def _row(cells: list) -> str:
+    return "| " + " | ".join("-" if cell is None else str(cell) for cell in cells) + " |"
+
+
+def _plot(table: dict) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    at = table["columns"].index(COLUMN)
+    rows = sorted(((row[0], float(row[at])) for row in table["rows"]), key=lambda row: -row[1])
+    names, values = zip(*rows, strict=True)
+    colors = ["#2f6f4f" if name.startswith("agentinfra") else "#b0b7bf" for name in names]
+    figure, axes = plt.subplots(figsize=(7, 0.4 * len(rows) + 0.9))
+    bars = axes.barh(names, values, color=colors)
+    axes.bar_label(bars, fmt="%.0f", padding=3)
+    axes.set_xlabel("CPU microseconds a chat call, concurrency 32")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(DOCS / PLOT, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
