@@ -6,6 +6,8 @@ import asyncio
 import datetime
 import decimal
 import json
+import os
+import signal
 import threading
 
 import asyncpg
@@ -228,6 +230,17 @@ async def test_statement_timeout(database, call):
     assert (await database.query("SELECT 1 AS n"))[0]["n"] == 1
 
 
+async def test_a_statement_may_be_given_more_time(postgres_url):
+    """A time-out of a call goes before the session's, whichever is longer."""
+    async with Database(DatabaseSettings(statement_timeout=0.05), url=postgres_url) as db:
+        slow = "SELECT pg_sleep(0.1)"
+        with pytest.raises(StatementTimeoutError):
+            await db.execute(slow)
+        assert await db.execute(slow, timeout=30) == "SELECT 1"
+        numbers = "SELECT count(*) FROM generate_series(1, 1000000)"
+        assert len(await db.query(numbers, timeout=30)) == 1
+
+
 async def test_own_timeouts_stay_timeouts(database):
     """A time-out of the caller's own block is not taken for one of the database."""
     with pytest.raises(TimeoutError):
@@ -259,6 +272,21 @@ async def test_check_is_ready_again(postgres_url):
     assert row.latency is not None
     assert "PostgreSQL 18" in row.detail
     assert "pgvector 0.8" in row.detail
+
+
+async def test_a_session_that_hangs(postgres_url, database):
+    """A server that does not answer is failed for the check, and works again when it does."""
+    settings = DatabaseSettings(max_size=1, connect_timeout=0.2)
+    async with Database(settings, url=postgres_url) as db:
+        async with db.connection() as connection:
+            pid = connection.get_server_pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            assert (await db.check()).state == "failed"
+            assert "0.2 s" in db.reason
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert (await db.check()).state == "ready"
 
 
 async def test_sessions_are_reset(postgres_url):

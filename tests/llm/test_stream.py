@@ -37,6 +37,13 @@ async def test_the_pieces_make_the_whole(client, server):
     assert isinstance(reply.cost_usd, Decimal)
 
 
+async def test_the_log_line_of_a_stream_carries_its_trace(client, capsys):
+    """What is logged at a stream's end belongs to the stream's span."""
+    _, stream = await _read(client)
+    reply = await stream.response()
+    assert f'"trace_id":"{reply.trace_id}"' in capsys.readouterr().err
+
+
 async def test_the_response_can_be_asked_for_without_reading(client, server):
     """response() reads to the end by itself."""
     server.script("all at once")

@@ -77,8 +77,8 @@ class ChatCalls:
                 call, targets, partial(self._open_stream, request, call)
             )
         except BaseException as error:
-            self._telemetry.failed(span, "chat", model=request.model, error=error)
-            span.end()
+            with span:
+                self._telemetry.failed(span, "chat", model=request.model, error=error)
             reservation.settle(None)
             work.end()
             raise
@@ -198,12 +198,12 @@ class ChatCalls:
             trace_id=span.trace_id,
         )
         reservation.settle(response.cost_usd)
-        if error is None:
-            self._record(span, response, call.waited)
-        else:
-            self._telemetry.book(response.model, "chat", usage, response.cost_usd)
-            self._telemetry.failed(span, "chat", model=request.model, error=error)
-        span.end()
+        with span:  # entered only now, so that the log line carries its ids
+            if error is None:
+                self._record(span, response, call.waited)
+            else:
+                self._telemetry.book(response.model, "chat", usage, response.cost_usd)
+                self._telemetry.failed(span, "chat", model=request.model, error=error)
         return response
 
     def _record(self, span: Span, response: LLMResponse, waited: float) -> None:
