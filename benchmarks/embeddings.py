@@ -10,7 +10,7 @@ NAME = "embeddings"
 
 def run(*, quick: bool) -> Result:
     """Measure batches."""
-    rounds, calls = (3, 30) if quick else (9, 150)
+    rounds, calls = (3, 20) if quick else (7, 100)
     with fleet(("openai", "openai on aiohttp", "agentinfra")) as clients:
         seen = clients.compare(rounds, calls, task="embed", messages=2, concurrency=2)
         versions = clients.versions

@@ -24,7 +24,7 @@ BARS = {1: 0.22, 32: 0.18, 256: 0.16}
 
 def run(*, quick: bool) -> Result:
     """Measure calls at three concurrencies, and histories of two lengths."""
-    rounds, calls = (3, 300) if quick else (9, 1500)
+    rounds, calls = (3, 300) if quick else (7, 500)
     with fleet(ALWAYS if quick else (*ALWAYS, *PEERS)) as clients:
         seen = {
             concurrency: clients.compare(

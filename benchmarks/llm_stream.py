@@ -10,7 +10,7 @@ NAME = "llm_stream"
 
 def run(*, quick: bool) -> Result:
     """Measure streams that arrive in a burst."""
-    rounds, calls = (3, 60) if quick else (9, 300)
+    rounds, calls = (3, 40) if quick else (7, 150)
     names = ("openai", "openai on aiohttp", "agentinfra", *(() if quick else ("litellm",)))
     with fleet(names) as clients:
         seen = clients.compare(rounds, calls, task="stream", messages=2, concurrency=4)

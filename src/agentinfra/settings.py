@@ -153,7 +153,7 @@ class DatabaseSettings(_Group):
         embedded: False never starts the embedded server.
         data_dir: The embedded server's folder; None is the platform's user data folder, the word
             ``temporary`` a folder that is removed at exit.
-        min_size: Connections kept open.
+        min_size: Connections opened at the start; idle ones are closed after five minutes.
         max_size: Connections at most, for each of the writing and the read-only pool.
         pgbouncer: True for a pgbouncer in transaction mode between us and the server.
         connect_timeout: Seconds a new connection may take.

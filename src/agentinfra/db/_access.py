@@ -12,6 +12,7 @@ from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.db._errors import ErrorMap
 from agentinfra.db._reading import Reader
 from agentinfra.db._server import READER, ServerFacts, survey
+from agentinfra.db._transactions import milliseconds
 from agentinfra.db.pool import ConnectionPool, PoolOptions
 from agentinfra.observability.semconv import SERVER_ADDRESS, SERVER_PORT
 
@@ -152,7 +153,7 @@ def _arguments(
 def _session(name: str, settings: DatabaseSettings, facts: ServerFacts) -> dict[str, str]:
     session = {
         "application_name": f"agentinfra {name}",
-        "statement_timeout": str(int(settings.statement_timeout * 1000)),
+        "statement_timeout": str(milliseconds(settings.statement_timeout)),
         "random_page_cost": "1.1",  # else the planner passes over vector indexes
     }
     if facts.iterative_scans:

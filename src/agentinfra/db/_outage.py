@@ -45,26 +45,40 @@ class Outage:
         self._reason = ""
         self._wait = 0.0
         self._due = 0.0
+        self._attempted = False
 
     @property
     def active(self) -> bool:
         """Whether the server is away as far as is known."""
         return bool(self._reason)
 
-    def refuse(self) -> None:
-        """Refuse a call that comes before the next attempt is due.
+    def refuse(self) -> bool:
+        """Refuse a call while the server is away, but for the one that makes the next attempt.
+
+        Returns:
+            Whether this call makes the attempt; until it is over, or was due again, no other does.
 
         Raises:
             ConnectionLostError: With the reason of the last attempt.
         """
-        left = self._due - self._clock.now()
-        if self._reason and left > 0:
-            raise ConnectionLostError(f"{self._reason} (next attempt in {left:.1f} s)")
+        if not self._reason:
+            return False
+        now = self._clock.now()
+        if now < self._due:
+            left = f"next attempt in {self._due - now:.1f} s"
+            raise ConnectionLostError(f"{self._reason} ({left})")
+        self._due = now + self._wait
+        self._attempted = True
+        return True
 
     def failed(self, reason: str) -> None:
-        """Note a failed attempt. One that ran beside another counts with it, not twice."""
-        if self._connected() or (self._reason and self._clock.now() < self._due):
+        """Note that the server could not be reached.
+
+        Calls that fail beside the one that makes the attempt change nothing.
+        """
+        if self._connected() or (self._reason and not self._attempted):
             return
+        self._attempted = False
         self._wait = min(self._wait * 2 or _FIRST, _LONGEST)
         self._due = self._clock.now() + self._wait
         self._reason = reason
@@ -73,5 +87,5 @@ class Outage:
     def over(self) -> None:
         """Note that the server answers."""
         if self._reason:
-            self._reason, self._wait = "", 0.0
+            self._reason, self._wait, self._attempted = "", 0.0, False
             self._ended()

@@ -166,22 +166,28 @@ def _usable_by_all(folder: Path, version: int) -> Path:
                 f"copied to {target} ({error.strerror}): install agentinfra outside of closed "
                 "folders, run as another user than root, or set DATABASE_URL"
             ) from error
-    return target / folder.name
+    return target / _PACKAGE / folder.parent.name / folder.name
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(installed: Path, target: Path) -> None:
+    """Copy what the programs need, laid out as in the wheel: they find one another by that."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    unneeded = shutil.ignore_patterns("include", "*.a")
+    libraries = installed.parent.with_name(f"{_PACKAGE}.libs")
     try:
-        shutil.copytree(
-            source, scratch, copy_function=_link, ignore=unneeded, dirs_exist_ok=True, symlinks=True
-        )
+        _copy_tree(installed, scratch / _PACKAGE / installed.name)
+        if libraries.exists():
+            _copy_tree(libraries, scratch / libraries.name)
         scratch.chmod(0o755)
         if not target.exists():
             scratch.rename(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)  # gone, or another process was faster
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    unneeded = shutil.ignore_patterns("include", "*.a")
+    shutil.copytree(source, target, copy_function=_link, ignore=unneeded, symlinks=True)
 
 
 def _link(source: str, target: str) -> None:

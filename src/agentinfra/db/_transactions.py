@@ -11,7 +11,7 @@ from agentinfra.db._errors import is_gone
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-__all__ = ["read_only", "transaction"]
+__all__ = ["milliseconds", "read_only", "transaction"]
 
 _BEGIN = (
     "BEGIN READ ONLY",
@@ -21,6 +21,11 @@ _BEGIN = (
 
 _PATIENCE = 2.0
 """Seconds a rollback may take; then the connection is thrown away."""
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time-out as the server takes it, where 0 would be none at all."""
+    return min(max(1, round(seconds * 1000)), 2**31 - 1)
 
 
 @asynccontextmanager
@@ -36,7 +41,7 @@ async def read_only(
     """
     statements = [*_BEGIN, *begin]
     if timeout is not None:
-        statements.append(f"SET LOCAL statement_timeout = {max(1, int(timeout * 1000))}")
+        statements.append(f"SET LOCAL statement_timeout = {milliseconds(timeout)}")
     try:
         await connection.execute("; ".join(statements))
         yield

@@ -16,7 +16,7 @@ from agentinfra.db._outage import Outage
 from agentinfra.db._reading import Bounds
 from agentinfra.db._route import Route, missing_packages
 from agentinfra.db._threads import in_thread
-from agentinfra.db._transactions import transaction
+from agentinfra.db._transactions import milliseconds, transaction
 from agentinfra.dsn import DSN
 from agentinfra.errors import AgentInfraError, ConfigurationError, DatabaseError, PoolTimeoutError
 from agentinfra.observability import semconv
@@ -190,7 +190,7 @@ class Database(Resource):
             ConnectionLostError: The database is away.
         """
         bounds = Bounds(
-            rows=self.settings.row_limit if limit is None else limit,
+            rows=self.settings.row_limit if limit is None else max(0, limit),
             bytes=self.settings.byte_limit,
             timeout=self.settings.statement_timeout if timeout is None else timeout,
         )
@@ -218,6 +218,8 @@ class Database(Resource):
             access = await self._ready()
             async with access.write.lease() as connection:
                 with access.errors.running(statement=sql, connection=connection, timeout=limit):
+                    if timeout is not None and not access.pgbouncer:  # the session has its own
+                        await connection.execute(f"SET statement_timeout = {milliseconds(limit)}")
                     return str(await connection.execute(sql, *args, timeout=limit))
 
     def vectors(self, name: str, dimensions: int | None = None) -> VectorStore:
@@ -240,9 +242,10 @@ class Database(Resource):
         detail = ""
         try:
             access = await self._ready()
+            patience = self.settings.connect_timeout
             async with access.read.lease(reset=False) as connection:
-                with access.errors.running(connection=connection):
-                    await connection.fetchval("SELECT 1", timeout=self.settings.connect_timeout)
+                with access.errors.running(connection=connection, timeout=patience):
+                    await connection.fetchval("SELECT 1", timeout=patience)
             detail = access.detail
             self._outage.over()
             self._be_ready()
@@ -296,9 +299,10 @@ class Database(Resource):
             return self._access
         if self._state == "disabled":
             raise DatabaseError(f"the database is {self._reason}")
-        self._outage.refuse()
+        ours = self._outage.refuse()
         async with self._opening:
-            self._outage.refuse()
+            if not ours:
+                self._outage.refuse()
             if self._access is None:
                 await self._noting_failures(self._reach())
             elif self._outage.active:
@@ -319,13 +323,14 @@ class Database(Resource):
     async def _reach(self) -> None:
         try:
             dsn = await self._route.find()
+            self._lacking = await in_thread(missing_packages)
             self._access = await open_access(
                 dsn, self.settings, outage=self._outage, metrics=self.metrics
             )
+            self._guard()  # it may have been left meanwhile
         except BaseException:
             await self._close()
             raise
-        self._lacking = await in_thread(missing_packages)
         self._be_ready()
         self._outage.over()
         _log.info("database.opened", detail=self._access.detail)
@@ -335,7 +340,7 @@ class Database(Resource):
 
     def _lost(self, reason: str) -> None:
         self.degrade(reason, state="degraded" if self._access is None else "failed")
-        _log.warning("database.lost", reason=reason)
+        _log.warning("database.unreachable", reason=reason)
 
     def _be_ready(self) -> None:
         if self._lacking:

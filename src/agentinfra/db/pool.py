@@ -21,6 +21,9 @@ __all__ = ["ConnectionPool", "PoolOptions"]
 
 _LONGEST_GRACE = 5.0
 
+_GIVING_BACK = 2.0
+"""Seconds a connection may take to be reset, or to give up a cancelled statement."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
@@ -121,7 +124,6 @@ class ConnectionPool:
             PoolTimeoutError: None became free in time.
             ConnectionLostError: The server is away.
         """
-        self._outage.refuse()
         connection = await self._acquire()
         self._count(1)
         pid = connection.get_server_pid()
@@ -147,13 +149,11 @@ class ConnectionPool:
         return connection
 
     async def _release(self, connection: Any) -> None:
-        from asyncpg import InterfaceError, PostgresError
-
         try:
             # The driver shields this: the connection comes back even if we are cancelled here.
-            # A failure means that it was thrown away, which is no concern of the block's.
-            with suppress(InterfaceError, PostgresError, OSError):
-                await self._pool.release(connection)
+            # Whatever fails, it was thrown away then, which is no concern of the block's.
+            with suppress(Exception):
+                await self._pool.release(connection, timeout=_GIVING_BACK)
         finally:
             self._count(-1)
 
