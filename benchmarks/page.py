@@ -17,7 +17,8 @@ INTRODUCTION = """# Benchmarks
 
 Every peer runs at its best documented settings, in the same run and on the same machine (two
 cores), each client in a process of its own, in turn. Times mean little elsewhere; ratios mean more.
-Where a claim fails, or a peer is better, the table says so.
+Where a claim fails, or a peer is better, the table says so. The figures below are of a slow machine
+and, but for `startup`, of the quick form.
 
 ```sh
 .venv/bin/python -m benchmarks --json figures.json   # or one by name; --quick is rougher
