@@ -44,6 +44,17 @@ def test_the_override_table_wins():
     assert book.cost("mine", _usage(1_000_000, 1_000_000)) == 3
 
 
+def test_a_service_tier_has_its_own_price_or_none():
+    """Another tier is never priced as the ordinary one."""
+    book = PriceBook(
+        {"gpt-4o-mini@flex": ModelPrice(input=Decimal("0.075"), output=Decimal("0.3"))}
+    )
+    usage = _usage(1_000_000, 0)
+    assert book.cost("gpt-4o-mini", usage, "default") == Decimal("0.15")
+    assert book.cost("gpt-4o-mini", usage, "flex") == Decimal("0.075")
+    assert book.cost("gpt-4o-mini", usage, "priority") is None
+
+
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
 def test_the_worst_case_is_an_upper_bound(prompt, completion, cached, audio):
     """No mix of kinds costs more than was reserved."""

@@ -48,7 +48,7 @@ class StreamChunk:
 class Assembly:
     """The answer so far, of the first choice."""
 
-    __slots__ = ("_calls", "_text", "finish_reason", "id", "model", "usage")
+    __slots__ = ("_calls", "_text", "finish_reason", "id", "model", "service_tier", "usage")
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -57,6 +57,7 @@ class Assembly:
         self.usage: Usage | None = None
         self.model: str | None = None
         self.id: str | None = None
+        self.service_tier: str | None = None
 
     @property
     def text(self) -> str:
@@ -83,6 +84,7 @@ class Assembly:
             self.usage = usage_of(body.usage)
         self.model = body.model or self.model
         self.id = body.id or self.id
+        self.service_tier = body.service_tier or self.service_tier
         chunks = []
         for choice in body.choices:
             delta = choice.delta

@@ -95,7 +95,7 @@ class ChatCalls:
             return reserve(request.model, None)
         worst: Decimal | None = Decimal(0)
         for target in targets:
-            rates = target.endpoint.prices.rates(target.model)
+            rates = target.endpoint.prices.rates(target.model, request.payload.get("service_tier"))
             if rates is None or worst is None:
                 worst = None
                 continue
@@ -154,7 +154,7 @@ class ChatCalls:
     ) -> LLMResponse:
         choice = body.choices[0]
         usage = usage_of(body.usage) or _estimate(request, choice.message.content or "")
-        cost = self._cost(call, body.model, usage)
+        cost = self._cost(call, body.model, usage, body.service_tier)
         if call.hedged and cost is not None:
             cost += self._lost(call, request)
         return LLMResponse(
@@ -189,7 +189,7 @@ class ChatCalls:
             tool_calls=assembly.tool_calls,
             model=assembly.model or request.model,
             usage=usage,
-            cost_usd=self._cost(call, assembly.model, usage),
+            cost_usd=self._cost(call, assembly.model, usage, assembly.service_tier),
             finish_reason=assembly.finish_reason,
             attempts=call.attempts,
             latency=self._clock.now() - call.started,
@@ -213,14 +213,16 @@ class ChatCalls:
             span.set(semconv.OUTPUT_MESSAGES, _output_messages(response))
         self._telemetry.finished(span, "chat", response)
 
-    def _cost(self, call: Call, answered: str | None, usage: Usage) -> Decimal | None:
+    def _cost(
+        self, call: Call, answered: str | None, usage: Usage, tier: str | None
+    ) -> Decimal | None:
         target = call.target
         if target is None:
             return None
         prices = target.endpoint.prices
         # A deployment or an alias may be priced under the name the server answers with.
-        cost = prices.cost(target.model, usage)
-        return prices.cost(answered, usage) if cost is None and answered else cost
+        cost = prices.cost(target.model, usage, tier)
+        return prices.cost(answered, usage, tier) if cost is None and answered else cost
 
     def _lost(self, call: Call, request: ChatRequest) -> Decimal:
         """Return about what cancelled second requests cost: the prompt, which was read."""

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from agentinfra.results import Usage
     from agentinfra.settings import ModelPrice
 
-__all__ = ["PriceBook", "Rates"]
+__all__ = ["ORDINARY_TIERS", "PriceBook", "Rates"]
+
+ORDINARY_TIERS = frozenset({None, "", "auto", "default", "standard"})
+"""Service tiers that cost what the model costs."""
 
 _MILLION = Decimal(1_000_000)
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4,8}|latest)$")
@@ -90,23 +93,33 @@ class PriceBook:
         self._known: dict[str, Rates | None] = {}
         self.missing = ""
 
-    def rates(self, model: str) -> Rates | None:
-        """Return a model's rates, None when nobody knows them."""
+    def rates(self, model: str, tier: str | None = None) -> Rates | None:
+        """Return a model's rates, None when nobody knows them.
+
+        Args:
+            model: The model.
+            tier: The service tier; one that is not the ordinary one has the price that the
+                overrides give ``model@tier``, or none.
+        """
+        name = model if tier in ORDINARY_TIERS else f"{model}@{tier}"
         try:
-            return self._known[model]
+            return self._known[name]
         except KeyError:
-            rates = self._known[model] = self._find(model)
+            rates = self._known[name] = self._find(name)
             return rates
 
-    def cost(self, model: str, usage: Usage) -> Decimal | None:
+    def cost(self, model: str, usage: Usage, tier: str | None = None) -> Decimal | None:
         """Return what a call cost in USD, None when the model has no known price."""
-        rates = self.rates(model)
+        rates = self.rates(model, tier)
         return None if rates is None else rates.cost(usage)
 
-    def _find(self, model: str) -> Rates | None:
-        for name in (model, _DATED.sub("", model)):
-            if (price := self._overrides.get(name)) is not None:
+    def _find(self, name: str) -> Rates | None:
+        model, at, tier = name.partition("@")
+        for known in (name, f"{_DATED.sub('', model)}{at}{tier}"):
+            if (price := self._overrides.get(known)) is not None:
                 return _from_override(price)
+        if tier:
+            return None  # the price of the ordinary tier would be a guess
         try:
             prices = load("genai_prices")
         except MissingPackageError as error:
