@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from openapi_support import DESCRIPTION, check_requests
 
 from agentinfra import InfraRuntime, Settings
 from agentinfra.demo.documents import read_folder
@@ -59,8 +60,11 @@ def gather() -> Gather:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[OpenAIServer]:
+    """Serve; afterwards every body the demo sent is one that OpenAI's description allows."""
     async with OpenAIServer() as running:
         yield running
+        if DESCRIPTION.is_file():
+            check_requests(running)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
