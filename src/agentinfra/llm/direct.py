@@ -181,6 +181,11 @@ def _mapped() -> Iterator[None]:
         yield
     except (aiohttp.ConnectionTimeoutError, aiohttp.SocketTimeoutError) as error:
         raise LLMTimeoutError("connecting to the endpoint took too long") from error
+    except aiohttp.ClientConnectorError as error:
+        why = error.os_error.strerror or str(error.os_error)
+        raise LLMConnectionError(
+            f"the endpoint cannot be reached: {error.host}:{error.port}: {why}"
+        ) from error
     except (aiohttp.ClientError, OSError) as error:
         if isinstance(error, asyncio.TimeoutError):
             raise  # the caller's own deadline
