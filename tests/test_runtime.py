@@ -247,7 +247,7 @@ def test_fifty_loops_one_after_another(server_in_a_thread, postgres_url):
         server_in_a_thread.base_url, database={"url": postgres_url}, checkpointer={}
     )
     asyncio.run(_agent(settings, 1))
-    check = assert_no_leaks(ignore=("socket",))
+    check = assert_no_leaks()
     check.start()
     texts = [text for _ in range(50) for text in asyncio.run(_agent(settings, 2))]
     check.check()
