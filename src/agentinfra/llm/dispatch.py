@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from agentinfra._mechanics.deadline import Deadline
+from agentinfra._mechanics.identifiers import random_hex
 from agentinfra.errors import (
     BadRequestError,
     ContextLengthError,
@@ -58,7 +58,7 @@ class Call:
     waited: float = 0.0
     target: Target | None = None
     fallback: str | None = None
-    key: str = field(default_factory=lambda: f"agentinfra-{os.urandom(16).hex()}")
+    key: str = field(default_factory=lambda: f"agentinfra-{random_hex(16)}")
 
 
 @dataclass(frozen=True, slots=True)
