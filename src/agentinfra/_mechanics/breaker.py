@@ -81,7 +81,7 @@ class CircuitBreaker:
                 self._judge_probe(ok=ok)
         elif ok is not None and admission.generation == self._generation:
             self._outcomes.append(ok)
-            if self._too_many_failures():
+            if not ok and self._too_many_failures():
                 self._open(self._first_cool_down)
 
     def _judge_probe(self, *, ok: bool) -> None:

@@ -62,7 +62,7 @@ class Pacer:
         self._sent_tokens = 0.0
         self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self._queued = 0
-        self._changed = asyncio.Event()
+        self._changed = asyncio.Event()  # set and read only while somebody waits
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -126,13 +126,14 @@ class Pacer:
         if permit in self._running:
             del self._running[permit]
             self._sent_tokens -= permit.tokens
-            self._changed.set()
+            self._wake()
 
     def succeeded(self) -> None:
         """Take in that the server took a request."""
-        step = 1.0 / self._window if self._refused else 1.0
-        self._window = min(self._max_running, self._window + step)
-        self._changed.set()
+        if self._window < self._max_running:
+            step = 1.0 / self._window if self._refused else 1.0
+            self._window = min(self._max_running, self._window + step)
+            self._wake()
 
     def refused(self, retry_after: float | None) -> None:
         """Take in that the server refused a request for its rate.
@@ -161,7 +162,7 @@ class Pacer:
             self.tokens.told(
                 limit=limit, remaining=remaining, reset=reset, on_the_way=self._sent_tokens
             )
-        self._changed.set()
+        self._wake()
 
     async def aclose(self) -> None:
         """Send everybody away who waits."""
@@ -171,10 +172,17 @@ class Pacer:
             for waiter in queue:
                 waiter.future.cancel()
 
+    def _wake(self) -> None:
+        """Have the task that serves those who wait look again."""
+        if self._queued:
+            self._changed.set()
+
     def _wait(self, tokens: float) -> float | None:
         """Return the seconds until a request fits; None when only a release can tell."""
-        if len(self._running) >= min(self._window, self._max_running):
+        if len(self._running) >= self._window:
             return None
+        if self.requests.limit is None and self.tokens.limit is None and not self._blocked_until:
+            return 0.0  # a server that has shown no limit
         return max(
             0.0,
             self._blocked_until - self._clock.now(),
