@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import sys
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import ModuleType
 
-from agentinfra._mechanics.closing import settle
+from agentinfra._mechanics.in_thread import in_thread
 from agentinfra.errors import AgentInfraError
 
 __all__ = ["MissingPackageError", "load", "preload"]
@@ -56,17 +55,7 @@ async def preload(modules: Iterable[str]) -> dict[str, float]:
     if not wanted:
         return {}
     stop = threading.Event()
-    executor = ThreadPoolExecutor(1, thread_name_prefix="agentinfra-import")
-    try:
-        work = asyncio.get_running_loop().run_in_executor(executor, _import_all, wanted, stop)
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            stop.set()
-            await settle(asyncio.ensure_future(_done(work)), timeout=None)
-            raise
-    finally:
-        executor.shutdown(wait=True)
+    return await in_thread(partial(_import_all, wanted, stop), on_cancel=stop.set)
 
 
 def _import_all(names: list[str], stop: threading.Event) -> dict[str, float]:
@@ -82,7 +71,3 @@ def _import_all(names: list[str], stop: threading.Event) -> dict[str, float]:
                 continue
             took[name] = time.perf_counter() - began
     return took
-
-
-async def _done(future: asyncio.Future[dict[str, float]]) -> None:
-    await asyncio.wait({future})

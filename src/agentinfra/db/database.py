@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.closing import finish
+from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.resource import Resource
 from agentinfra.db._access import Access, open_access
 from agentinfra.db._operations import operation_of
 from agentinfra.db._outage import Outage
 from agentinfra.db._reading import Bounds
 from agentinfra.db._route import Route, missing_packages
-from agentinfra.db._threads import in_thread
 from agentinfra.db._transactions import milliseconds, transaction
 from agentinfra.dsn import DSN
 from agentinfra.errors import AgentInfraError, ConfigurationError, DatabaseError, PoolTimeoutError

@@ -10,8 +10,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.resource import Resource
-from agentinfra.db._threads import in_thread
 from agentinfra.errors import ConfigurationError, NotStartedError
 from agentinfra.results import ResourceHealth
 
