@@ -128,7 +128,7 @@ class ChatCalls:
     ) -> Answer[tuple[Reply, ChatBody]]:
         reply = await target.endpoint.post(
             PATH,
-            encode(request.with_model(target.model)),
+            request.body_for(target.model),
             model=target.model,
             headers={"Idempotency-Key": call.key},
             deadline=call.deadline,
@@ -141,7 +141,7 @@ class ChatCalls:
     ) -> Answer[OpenStream]:
         source = await target.endpoint.stream(
             PATH,
-            encode(request.with_model(target.model)),
+            request.body_for(target.model),
             model=target.model,
             headers={"Idempotency-Key": call.key},
             deadline=call.deadline,
@@ -168,7 +168,7 @@ class ChatCalls:
             latency=self._clock.now() - call.started,
             degraded=call.fallback,
             request_id=reply.headers.get("x-request-id"),
-            trace_id=span.trace_id,
+            trace_id=span.trace_id or None,
             _raw=partial(raw_response, reply.body),
         )
 
@@ -195,7 +195,7 @@ class ChatCalls:
             latency=self._clock.now() - call.started,
             degraded=call.fallback if error is None else f"the stream broke: {error}",
             request_id=source.headers.get("x-request-id"),
-            trace_id=span.trace_id,
+            trace_id=span.trace_id or None,
         )
         reservation.settle(response.cost_usd)
         with span:  # entered only now, so that the log line carries its ids

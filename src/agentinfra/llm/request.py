@@ -8,10 +8,11 @@ from typing import Any
 
 from agentinfra._types import Messages
 from agentinfra.errors import ConfigurationError
+from agentinfra.llm.codec import encode
 
 __all__ = ["IMAGE_TOKENS", "ChatRequest", "chat_request"]
 
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 MESSAGE_OVERHEAD = 8
 """Tokens a message costs beside its text, at most (OpenAI's cookbook counts 3, and 1 a name)."""
@@ -29,12 +30,14 @@ class ChatRequest:
     """One chat call on its way.
 
     Attributes:
-        payload: The JSON body, the model included.
+        payload: What is sent, the model included.
+        body: The same as JSON.
         most_prompt_tokens: No tokenizer makes more of the messages than this.
         most_completion_tokens: What the model may generate at most, over all choices.
     """
 
     payload: dict[str, Any]
+    body: bytes
     most_prompt_tokens: int
     most_completion_tokens: int
 
@@ -58,9 +61,11 @@ class ChatRequest:
         asked = self.payload.get("max_completion_tokens") or self.payload.get("max_tokens") or 0
         return float(max(asked, self.most_prompt_tokens // 4, 1))
 
-    def with_model(self, model: str) -> dict[str, Any]:
-        """Return the body for another model."""
-        return self.payload if model == self.payload["model"] else {**self.payload, "model": model}
+    def body_for(self, model: str) -> bytes:
+        """Return the body for a model that may be another one."""
+        if model == self.payload["model"]:
+            return self.body
+        return _encoded({**self.payload, "model": model})
 
 
 def chat_request(
@@ -84,9 +89,11 @@ def chat_request(
         payload["stream"] = True
         payload["stream_options"] = {"include_usage": True, **payload.get("stream_options", {})}
     limit = payload.get("max_completion_tokens") or payload.get("max_tokens") or OUTPUT_TOKENS
+    body = _encoded(payload)
     return ChatRequest(
         payload=payload,
-        most_prompt_tokens=_most_tokens(messages) + _weight(payload.get("tools")),
+        body=body,
+        most_prompt_tokens=_most_tokens(messages, payload.get("tools"), body),
         most_completion_tokens=limit * (payload.get("n") or 1),
     )
 
@@ -98,30 +105,49 @@ def _checked(messages: Messages) -> Messages:
             f"messages must be a list of {{'role', 'content'}} mappings, not "
             f"{type(messages).__name__}: wrap the text in [{{'role': 'user', 'content': ...}}]"
         )
-    if not messages:
+    if not given:
         raise ConfigurationError("messages is empty: give at least one message")
-    if not all(isinstance(message, Mapping) for message in given):
-        # Messages out of the openai package are pydantic models.
+    if not all(type(message) is dict for message in given):
         given = [_mapping(message) for message in given]
     for index, message in enumerate(given):
-        role = message.get("role") if isinstance(message, Mapping) else None
+        role = message.get("role")
         if role not in ROLES:
             raise ConfigurationError(
-                f"messages[{index}] has the role {role!r}: use one of {', '.join(sorted(ROLES))}"
+                f"messages[{index}] has the role {role!r}: use one of {', '.join(ROLES)}"
             )
     return given  # type: ignore[no-any-return]
 
 
-def _mapping(message: Any) -> Any:
-    return message.model_dump(exclude_none=True) if hasattr(message, "model_dump") else message
+def _mapping(message: Any) -> Mapping[str, Any]:
+    """Return a message as a mapping; those out of the openai package are pydantic models."""
+    if isinstance(message, Mapping):
+        return message
+    if hasattr(message, "model_dump"):
+        return message.model_dump(exclude_none=True)  # type: ignore[no-any-return]
+    raise ConfigurationError(
+        f"a message is {type(message).__name__}, not a mapping: "
+        "write {'role': 'user', 'content': ...}"
+    )
 
 
-def _most_tokens(messages: Messages) -> int:
-    return sum(MESSAGE_OVERHEAD + _weight(message) for message in messages)
+def _encoded(payload: Mapping[str, Any]) -> bytes:
+    try:
+        return encode(payload)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"the call's parameters cannot be written as JSON: {error}"
+        ) from error
+
+
+def _most_tokens(messages: Messages, tools: Any, body: bytes) -> int:
+    """Bound the prompt's tokens: byte-level BPE makes at most one token of each byte."""
+    if all(type(message.get("content")) is str for message in messages):
+        return len(body) + MESSAGE_OVERHEAD * len(messages)
+    # Pictures count by another measure than their bytes.
+    return sum(MESSAGE_OVERHEAD + _weight(message) for message in messages) + _weight(tools)
 
 
 def _weight(value: Any) -> int:
-    """Bound the tokens of a JSON value: byte-level BPE makes at most one token of each byte."""
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
     if isinstance(value, Mapping):
