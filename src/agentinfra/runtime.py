@@ -87,6 +87,7 @@ class InfraRuntime:
             metrics=self.metrics,
             vectors=self.caches.embedding,
             capture_content=s.tracing.capture_content,
+            observed=s.metrics.enabled or s.tracing.enabled or s.logging.enabled,
             clock=clock,
         )
         self.nodes = Nodes(self.metrics, clock=clock)

@@ -11,11 +11,11 @@ from agentinfra.llm.embedder import EmbeddingCalls
 from agentinfra.llm.hedging import Hedger
 from agentinfra.llm.retry import RetryPolicy
 from agentinfra.llm.structured import ChatCall, StructuredCalls
-from agentinfra.llm.telemetry import LLMTelemetry
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
     from agentinfra.llm.endpoint import Endpoint
+    from agentinfra.llm.telemetry import LLMTelemetry
     from agentinfra.observability.metrics import Metrics
     from agentinfra.protocols import VectorCache
     from agentinfra.settings import LLMSettings
@@ -30,9 +30,9 @@ class Calls:
         settings: The client's settings.
         endpoint: The endpoint called first.
         chat: Makes a chat call, for structured output.
-        metrics: Where calls are counted.
+        telemetry: Where calls leave their traces.
+        metrics: Where embeddings that no model made are counted.
         vectors: A cache asked before texts are sent.
-        capture_content: Whether messages and answers go into spans.
         clock: Where time comes from.
     """
 
@@ -42,17 +42,11 @@ class Calls:
         endpoint: Endpoint,
         chat: ChatCall,
         *,
+        telemetry: LLMTelemetry,
         metrics: Metrics,
         vectors: VectorCache | None,
-        capture_content: bool,
         clock: Clock,
     ) -> None:
-        telemetry = LLMTelemetry(
-            metrics,
-            base_url=settings.base_url,
-            provider="azure.ai.openai" if settings.api_version else "openai",
-            capture_content=capture_content,
-        )
         budget = RetryBudget(clock=clock)
         self._endpoint = endpoint
         self._policy = RetryPolicy(max_attempts=settings.max_attempts, budget=budget, clock=clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
@@ -18,7 +19,9 @@ from agentinfra.llm.endpoint import Endpoint, Target
 from agentinfra.llm.extract import extract_json
 from agentinfra.llm.request import chat_request
 from agentinfra.llm.structured import StructuredCalls
+from agentinfra.llm.telemetry import LLMTelemetry
 from agentinfra.llm.tools import Tool, tool_of
+from agentinfra.llm.unobserved import Unobserved
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
 
@@ -52,6 +55,7 @@ class AsyncLLMClient(Resource):
         vectors: A cache asked before texts are sent.
         key: Gives the key of each request, for keys that rotate; in place of the settings' one.
         capture_content: Whether messages and answers go into spans.
+        observed: False records nothing: no series, no span, no line of a log.
         clock: Where time comes from.
 
     Example:
@@ -79,6 +83,7 @@ class AsyncLLMClient(Resource):
         vectors: VectorCache | None = None,
         key: KeyProvider | None = None,
         capture_content: bool = False,
+        observed: bool = True,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__()
@@ -89,6 +94,7 @@ class AsyncLLMClient(Resource):
         self._vectors = vectors
         self._key = key
         self._capture_content = capture_content
+        self._observed = observed
         self._clock = clock
         s = self._settings
         self._endpoint = Endpoint("default", s, s, key=key, clock=clock)
@@ -96,6 +102,8 @@ class AsyncLLMClient(Resource):
             name: Endpoint(name, other, s, clock=clock) for name, other in s.endpoints.items()
         }
         self._calls: Calls | None = None
+        # A program names few models, again and again.
+        self._targets = lru_cache(maxsize=256)(self._targets_of)
 
     async def _open(self) -> None:
         if not self._settings.enabled:
@@ -104,14 +112,14 @@ class AsyncLLMClient(Resource):
             self.degrade(UNCONFIGURED)
         else:
             for endpoint in (self._endpoint, *self._others.values()):
-                endpoint.open()
+                await endpoint.open()
         self._calls = Calls(
             self._settings,
             self._endpoint,
             self.chat_completion,
+            telemetry=self._telemetry(),
             metrics=self._metrics,
             vectors=self._vectors,
-            capture_content=self._capture_content,
             clock=self._clock,
         )
 
@@ -197,9 +205,10 @@ class AsyncLLMClient(Resource):
         call = self._call("chat", timeout, deadline, tenant)
         call.tokens = request.rate_tokens
         targets = self._targets(request.model)
+        work = self._inflight.begin()
         if stream:
-            return await chat.stream(request, call, targets, self._inflight.begin())
-        with self._working():
+            return await chat.stream(request, call, targets, work)
+        with work:
             return await chat.complete(request, call, targets)
 
     async def chat_completion_with_tools(
@@ -310,6 +319,15 @@ class AsyncLLMClient(Resource):
         """Return a budget to enter around calls; see :class:`Budget`."""
         return Budget(usd, name=name, unknown_prices=unknown_prices)
 
+    def _telemetry(self) -> LLMTelemetry:
+        kind = LLMTelemetry if self._observed else Unobserved
+        return kind(
+            self._metrics,
+            base_url=self._settings.base_url,
+            provider="azure.ai.openai" if self._settings.api_version else "openai",
+            capture_content=self._capture_content,
+        )
+
     def _ready(self, *, degraded: bool = False) -> Calls:
         self._guard()
         if self._state != "ready" and not degraded:
@@ -331,7 +349,7 @@ class AsyncLLMClient(Resource):
             tenant=tenant,
         )
 
-    def _targets(self, model: str) -> tuple[Target, ...]:
+    def _targets_of(self, model: str) -> tuple[Target, ...]:
         names = (model, *(name for name in self._settings.fallback_models if name != model))
         return tuple(self._target(name) for name in names)
 

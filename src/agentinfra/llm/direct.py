@@ -2,49 +2,63 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from agentinfra._mechanics.vendors import load
-from agentinfra.errors import LLMConnectionError, LLMTimeoutError
+from agentinfra.errors import ConfigurationError, LLMConnectionError, LLMTimeoutError
 from agentinfra.llm.sdk import KeyProvider, vendor_error
 from agentinfra.llm.transport import Reply
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
     import openai
+    from multidict import CIMultiDict
     from yarl import URL
 
 __all__ = ["DirectTransport", "open_direct"]
 
 _DEPLOYMENT_PATHS = frozenset({"/chat/completions", "/embeddings"})
+_OF_THE_SDK = "x-stainless-"
+"""Headers that describe the openai package's own wire, which this is not."""
 _KEEP_ALIVE = 60.0
 
 
 def open_direct(
     client: openai.AsyncOpenAI,
     *,
+    tls: ssl.SSLContext,
     key: KeyProvider | None,
     max_connections: int,
     connect_timeout: float,
 ) -> DirectTransport:
     """Open a connection pool for an endpoint; nothing is connected yet.
 
-    Proxies are taken from the environment (``HTTPS_PROXY``, ``NO_PROXY``), certificates from
-    ``SSL_CERT_FILE`` or the system.
+    Proxies are taken from the environment (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``).
+
+    Args:
+        client: The openai package's client: address, keys and headers.
+        tls: What is trusted.
+        key: Gives the key of each request, in place of the client's.
+        max_connections: Connections at most; more requests wait.
+        connect_timeout: Seconds a new connection may take.
 
     Raises:
         MissingPackageError: aiohttp is not installed.
+        ConfigurationError: The proxy is of a kind that aiohttp does not speak.
     """
     aio = load("aiohttp")
     session = aio.ClientSession(
-        connector=aio.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE),
+        headers=_headers(client, key),
+        connector=aio.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE, ssl=tls),
         cookie_jar=aio.DummyCookieJar(),
-        timeout=aio.ClientTimeout(total=None, connect=connect_timeout),
+        # Not ``connect``, which would count the wait for a free connection as well.
+        timeout=aio.ClientTimeout(total=None, sock_connect=connect_timeout),
         # Asked once here: with trust_env aiohttp would read the environment for every request,
         # in a thread.
         proxy=_proxy(str(client.base_url)),
@@ -54,13 +68,33 @@ def open_direct(
     return DirectTransport(session, client, key)
 
 
+def _headers(client: openai.AsyncOpenAI, key: KeyProvider | None) -> CIMultiDict[str]:
+    """Return what each request carries; made once, since each header costs at each request."""
+    from multidict import CIMultiDict, istr
+
+    given = {**client.default_headers, **({} if key else client.auth_headers)}
+    headers = CIMultiDict(
+        (istr(name), value)
+        for name, value in given.items()
+        if isinstance(value, str) and not name.lower().startswith(_OF_THE_SDK)
+    )
+    headers["Content-Type"] = "application/json"
+    return headers
+
+
 def _proxy(url: str) -> str | None:
     """Return the proxy the environment names for an address, None where it names none."""
     parts = urlsplit(url)
     if not parts.hostname or proxy_bypass(parts.hostname):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+        raise ConfigurationError(
+            f"the proxy {urlsplit(proxy).scheme}://{urlsplit(proxy).hostname} is none that the "
+            "direct transport speaks: use an http proxy, or set AGENTINFRA_LLM__TRANSPORT=sdk"
+        )
+    return proxy or None
 
 
 class DirectTransport:
@@ -74,22 +108,19 @@ class DirectTransport:
         self._key = key
         self._azure = hasattr(client, "_api_version")
         self._urls: dict[tuple[str, str], URL] = {}
-        self._headers = {
-            **{k: v for k, v in client.default_headers.items() if isinstance(v, str)},
-            "Content-Type": "application/json",
-            **({} if key else client.auth_headers),
-        }
+        self._failures: tuple[type[Exception], ...] = (load("aiohttp").ClientError, OSError)
 
     async def post(
         self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
     ) -> Reply:
         """Send a body and return the response; see :class:`~agentinfra.llm.transport.Transport`."""
         url = self._url(path, model)
-        with _mapped():
-            async with self._session.post(
-                url, data=body, headers=await self._all(headers)
-            ) as response:
+        headers = headers if self._key is None else await self._signed(headers, self._key)
+        try:
+            async with self._session.post(url, data=body, headers=headers) as response:
                 content = await response.read()
+        except self._failures as error:
+            raise _mapped(error) from error
         return self._reply(response, content)
 
     @asynccontextmanager
@@ -98,14 +129,13 @@ class DirectTransport:
     ) -> AsyncIterator[_DirectStream]:
         """Send a body and give the response while it comes."""
         url = self._url(path, model)
-        with _mapped():
-            response = await self._session.post(url, data=body, headers=await self._all(headers))
+        headers = headers if self._key is None else await self._signed(headers, self._key)
         try:
-            if response.status >= 400:
-                with _mapped():
-                    yield _DirectStream(response, self._reply(response, await response.read()))
-            else:
-                yield _DirectStream(response, Reply(response.status, response.headers, b""))
+            response = await self._session.post(url, data=body, headers=headers)
+        except self._failures as error:
+            raise _mapped(error) from error
+        try:
+            yield _DirectStream(response, await self._begun(response), self._failures)
         finally:
             # A stream left early cannot be reused; one read to its end has gone back already.
             response.close()
@@ -115,12 +145,19 @@ class DirectTransport:
         await self._session.close()
         await self._client.close()
 
-    async def _all(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        if self._key is None:
-            return {**self._headers, **headers}
-        secret = await self._key()
+    async def _begun(self, response: aiohttp.ClientResponse) -> Reply:
+        """Return what a streamed response has begun with; an error is read whole."""
+        if response.status < 400:
+            return Reply(response.status, response.headers, b"")
+        try:
+            return self._reply(response, await response.read())
+        except self._failures as error:
+            raise _mapped(error) from error
+
+    async def _signed(self, headers: Mapping[str, str], key: KeyProvider) -> Mapping[str, str]:
+        secret = await key()
         name, value = ("api-key", secret) if self._azure else ("Authorization", f"Bearer {secret}")
-        return {**self._headers, **headers, name: value}
+        return {**headers, name: value}
 
     def _url(self, path: str, model: str) -> URL:
         try:
@@ -147,9 +184,15 @@ class DirectTransport:
 class _DirectStream:
     """A streamed response of aiohttp."""
 
-    def __init__(self, response: aiohttp.ClientResponse, reply: Reply) -> None:
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        reply: Reply,
+        failures: tuple[type[Exception], ...],
+    ) -> None:
         self._response = response
         self._reply = reply
+        self._failures = failures
         self.status = reply.status
         self.headers = reply.headers
         self.error = reply.error
@@ -161,8 +204,10 @@ class _DirectStream:
             return
         content = self._response.content
         while True:
-            with _mapped():
+            try:
                 chunk = await content.readany()
+            except self._failures as error:
+                raise _mapped(error) from error
             if not chunk:
                 return
             yield chunk
@@ -172,23 +217,17 @@ class _DirectStream:
         return b"".join([chunk async for chunk in self.chunks()])
 
 
-@contextmanager
-def _mapped() -> Iterator[None]:
-    """Turn aiohttp's failures into ours; nothing else does."""
+def _mapped(error: Exception) -> LLMConnectionError:
+    """Return our error for one of aiohttp's or of the system's; nothing else maps them."""
     import aiohttp
 
-    try:
-        yield
-    except (aiohttp.ConnectionTimeoutError, aiohttp.SocketTimeoutError) as error:
-        raise LLMTimeoutError("connecting to the endpoint took too long") from error
-    except aiohttp.ClientConnectorError as error:
+    if isinstance(error, TimeoutError):
+        return LLMTimeoutError("connecting to the endpoint took too long")
+    if isinstance(error, aiohttp.ClientConnectorError):
         why = error.os_error.strerror or str(error.os_error)
-        raise LLMConnectionError(
+        return LLMConnectionError(
             f"the endpoint cannot be reached: {error.host}:{error.port}: {why}"
-        ) from error
-    except (aiohttp.ClientError, OSError) as error:
-        if isinstance(error, asyncio.TimeoutError):
-            raise  # the caller's own deadline
-        raise LLMConnectionError(
-            f"the endpoint cannot be reached: {str(error) or type(error).__name__}"
-        ) from error
+        )
+    return LLMConnectionError(
+        f"the endpoint cannot be reached: {str(error) or type(error).__name__}"
+    )

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 
 from agentinfra._mechanics.breaker import CircuitBreaker
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
+from agentinfra._mechanics.in_thread import in_thread
 from agentinfra.errors import ConfigurationError, LLMTimeoutError
 from agentinfra.llm.direct import open_direct
 from agentinfra.llm.failures import status_error
 from agentinfra.llm.gate import Gate
 from agentinfra.llm.prices import PriceBook
-from agentinfra.llm.sdk import KeyProvider, SdkTransport, open_client
+from agentinfra.llm.sdk import KeyProvider, SdkTransport, open_client, trusted_certificates
 from agentinfra.llm.stream import OpenStream
 
 if TYPE_CHECKING:
+    import ssl
+
+    import openai
+
     from agentinfra._mechanics.deadline import Deadline
     from agentinfra.llm.transport import Reply, Transport
     from agentinfra.settings import EndpointSettings, LLMSettings
@@ -59,23 +64,32 @@ class Endpoint:
         self._gates: dict[str, Gate] = {}
         self._transport: Transport | None = None
 
-    def open(self) -> None:
-        """Make the connection pool; nothing is connected yet.
+    async def open(self) -> None:
+        """Make the connection pool and look up prices, off the event loop; nothing is connected.
 
         Raises:
             MissingPackageError: openai or aiohttp is not installed.
             ConfigurationError: The openai package refuses the settings.
         """
-        client = open_client(self._settings, self._key, timeout=self._limits.timeout)
+        tls, client = await in_thread(self._prepare)
         if self._limits.transport == "sdk":
             self._transport = SdkTransport(client)
         else:
             self._transport = open_direct(
                 client,
+                tls=tls,
                 key=self._key,
                 max_connections=self._limits.max_connections,
                 connect_timeout=min(CONNECT_TIMEOUT, self._limits.timeout),
             )
+
+    def _prepare(self) -> tuple[ssl.SSLContext, openai.AsyncOpenAI]:
+        """Do what takes tens of milliseconds: reading certificates and tables of prices."""
+        tls = trusted_certificates()
+        client = open_client(self._settings, self._key, tls=tls, timeout=self._limits.timeout)
+        for model in (self._limits.model, self._limits.embedding_model):
+            self.prices.rates(model)
+        return tls, client
 
     def gate(self, model: str) -> Gate:
         """Return what requests of a model pass; limits are for each model."""

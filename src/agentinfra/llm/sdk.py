@@ -13,12 +13,21 @@ from agentinfra.errors import ConfigurationError, LLMConnectionError, LLMTimeout
 from agentinfra.llm.transport import Reply
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
     import openai
 
     from agentinfra.settings import EndpointSettings
 
-__all__ = ["KeyProvider", "SdkTransport", "open_client", "raw_response", "vendor_error"]
+__all__ = [
+    "KeyProvider",
+    "SdkTransport",
+    "open_client",
+    "raw_response",
+    "trusted_certificates",
+    "vendor_error",
+]
 
 KeyProvider = Callable[[], Awaitable[str]]
 """Gives the key of the next request; for keys that rotate and for token providers."""
@@ -28,7 +37,7 @@ NO_KEY = "not-needed"
 
 
 def open_client(
-    settings: EndpointSettings, key: KeyProvider | None, *, timeout: float
+    settings: EndpointSettings, key: KeyProvider | None, *, tls: ssl.SSLContext, timeout: float
 ) -> openai.AsyncOpenAI:
     """Return the openai package's client for an endpoint; its own retries are off.
 
@@ -44,6 +53,7 @@ def open_client(
         "project": settings.project,
         "timeout": timeout,
         "max_retries": 0,
+        "http_client": sdk.DefaultAsyncHttpxClient(verify=tls, timeout=timeout),
     }
     try:
         client: openai.AsyncOpenAI
@@ -58,6 +68,24 @@ def open_client(
     except (sdk.OpenAIError, ValueError) as error:
         raise ConfigurationError(f"the openai package refuses the LLM settings: {error}") from error
     return client
+
+
+def trusted_certificates() -> ssl.SSLContext:
+    """Return what the openai package trusts: ``SSL_CERT_FILE``, or the system's store.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    httpx = load("httpx2")
+    try:
+        context: ssl.SSLContext = httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the trusted certificates cannot be read: {error}: set SSL_CERT_FILE to a file of "
+            "certificates in PEM form, or unset it"
+        ) from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def vendor_error(

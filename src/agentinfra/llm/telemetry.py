@@ -23,10 +23,12 @@ __all__ = ["LLMTelemetry"]
 log = get_logger("agentinfra.llm")
 
 
-class _ModelCounters:
-    """The metric children of one model."""
+class _OfModel:
+    """The metric children of one model, and what its spans begin with."""
 
-    def __init__(self, metrics: Metrics, model: str, operation: str) -> None:
+    def __init__(
+        self, metrics: Metrics, model: str, operation: str, common: Mapping[str, Any]
+    ) -> None:
         tokens = semconv.LLM_TOKENS
         self.prompt = metrics.counter(tokens, model, "prompt")
         self.completion = metrics.counter(tokens, model, "completion")
@@ -40,6 +42,12 @@ class _ModelCounters:
         self.ok = metrics.counter(semconv.LLM_CALLS, model, "ok")
         self.attempts = metrics.counter(semconv.LLM_ATTEMPTS, model, "ok")
         self.outcomes: dict[str, Counter] = {}
+        self.span = f"{operation} {model}"
+        self.attributes = {
+            **common,
+            semconv.OPERATION: operation,
+            semconv.REQUEST_MODEL: model,
+        }
 
 
 class LLMTelemetry:
@@ -55,7 +63,7 @@ class LLMTelemetry:
         self, metrics: Metrics, *, base_url: str | None, provider: str, capture_content: bool
     ) -> None:
         self._metrics = metrics
-        self._models: dict[tuple[str, str], _ModelCounters] = {}
+        self._models: dict[tuple[str, str], _OfModel] = {}
         self._warned: set[str] = set()
         self._in_flight = metrics.gauge(semconv.LLM_IN_FLIGHT)
         self._wait = metrics.histogram(semconv.LLM_WAIT, "pace")
@@ -71,22 +79,17 @@ class LLMTelemetry:
     def started(self, operation: str, model: str, attributes: Mapping[str, Any]) -> Span:
         """Open the span of a call, as ``{operation} {model}``; the caller ends it."""
         self._in_flight.inc()
-        given = {name: value for name, value in attributes.items() if value is not None}
-        return start_span(
-            f"{operation} {model}",
-            {
-                **self._common,
-                semconv.OPERATION: operation,
-                semconv.REQUEST_MODEL: model,
-                **given,
-            },
-            kind="client",
-        )
+        known = self._of(model, operation)
+        span = start_span(known.span, known.attributes, kind="client")
+        for name, value in attributes.items():
+            if value is not None:
+                span.set(name, value)
+        return span
 
     def attempted(self, model: str, operation: str, outcome: str) -> None:
         """Count one request sent."""
         if outcome == "ok":
-            self._counters(model, operation).attempts.inc()
+            self._of(model, operation).attempts.inc()
         else:
             self._metrics.counter(semconv.LLM_ATTEMPTS, model, outcome).inc()
 
@@ -100,7 +103,7 @@ class LLMTelemetry:
 
     def first_token(self, model: str, seconds: float) -> None:
         """Record when a stream's first content came."""
-        self._counters(model, "chat").first_token.observe(seconds)
+        self._of(model, "chat").first_token.observe(seconds)
 
     def refused(self, budgets: Sequence[str]) -> None:
         """Count a call that its budgets did not let out."""
@@ -110,10 +113,13 @@ class LLMTelemetry:
 
     def finished(self, span: Span, operation: str, response: LLMResponse) -> None:
         """Record a chat call that gave an answer."""
-        span.set(semconv.OUTPUT_TOKENS, response.usage.completion_tokens)
-        span.set(semconv.RESPONSE_FINISH_REASONS, [response.finish_reason or "unknown"])
-        if response.degraded is not None:
-            span.set(semconv.DEGRADED, response.degraded)
+        span.set_all(
+            {
+                semconv.OUTPUT_TOKENS: response.usage.completion_tokens,
+                semconv.RESPONSE_FINISH_REASONS: [response.finish_reason or "unknown"],
+                semconv.DEGRADED: response.degraded,
+            }
+        )
         self._answered(
             span,
             operation,
@@ -157,16 +163,18 @@ class LLMTelemetry:
         attempts: int,
     ) -> None:
         self._in_flight.dec()
-        counters = self._counters(model, operation)
+        counters = self._of(model, operation)
         counters.ok.inc()
         counters.latency.observe(latency)
         self.book(model, operation, usage, cost)
-        span.set(semconv.RESPONSE_MODEL, model)
-        span.set(semconv.INPUT_TOKENS, usage.prompt_tokens)
-        if cost is not None:
-            span.set(semconv.COST_USD, float(cost))
-        if attempts != 1:
-            span.set(semconv.ATTEMPTS, attempts)
+        span.set_all(
+            {
+                semconv.RESPONSE_MODEL: model,
+                semconv.INPUT_TOKENS: usage.prompt_tokens,
+                semconv.COST_USD: None if cost is None else float(cost),
+                semconv.ATTEMPTS: None if attempts == 1 else attempts,
+            }
+        )
         log.info(
             "llm.call_finished",
             operation=operation,
@@ -182,7 +190,7 @@ class LLMTelemetry:
         """Record a call that ended in an error or a cancellation."""
         self._in_flight.dec()
         outcome = type(error).__name__
-        counters = self._counters(model, operation)
+        counters = self._of(model, operation)
         if outcome not in counters.outcomes:
             counters.outcomes[outcome] = self._metrics.counter(semconv.LLM_CALLS, model, outcome)
         counters.outcomes[outcome].inc()
@@ -193,7 +201,7 @@ class LLMTelemetry:
 
     def book(self, model: str, operation: str, usage: Usage, cost: Decimal | None) -> None:
         """Add tokens and money to the counters."""
-        counters = self._counters(model, operation)
+        counters = self._of(model, operation)
         counters.prompt.inc(usage.prompt_tokens)
         counters.completion.inc(usage.completion_tokens)
         counters.total.inc(usage.total_tokens)
@@ -209,11 +217,12 @@ class LLMTelemetry:
             self._warned.add(model)
             log.warning("llm.price_unknown", model=model, fix="set Settings.llm.prices")
 
-    def _counters(self, model: str, operation: str) -> _ModelCounters:
+    def _of(self, model: str, operation: str) -> _OfModel:
         try:
             return self._models[model, operation]
         except KeyError:
-            made = self._models[model, operation] = _ModelCounters(self._metrics, model, operation)
+            made = _OfModel(self._metrics, model, operation, self._common)
+            self._models[model, operation] = made
             return made
 
 

@@ -7,13 +7,12 @@ as well: that is the :class:`SpanSink` below.
 
 from __future__ import annotations
 
-import os
-import random
 import time
 from contextvars import ContextVar, Token
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from agentinfra._mechanics.identifiers import random_hex
 from agentinfra._mechanics.loop_local import LoopLocal
 from agentinfra.observability._told import ExportedSpan, FinishedSpan, SpanKind, SpanSink
 from agentinfra.observability.redaction import Redactor
@@ -29,6 +28,7 @@ __all__ = [
     "Span",
     "SpanKind",
     "SpanSink",
+    "UnrecordedSpan",
     "current_span",
     "error_message",
     "error_text",
@@ -40,13 +40,6 @@ SINKS: LoopLocal[SpanSink] = LoopLocal()
 _CURRENT: ContextVar[Span | None] = ContextVar("agentinfra_span", default=None)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MESSAGES = Redactor()
-
-# Random numbers of our own: a program that seeds Python's would repeat its ids, and so would a
-# forked one. The system's cost three times as much.
-_RANDOM = random.Random()  # noqa: S311 - ids are no secrets
-_random_bits = _RANDOM.getrandbits
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_RANDOM.seed)
 
 
 class Span:
@@ -204,6 +197,36 @@ class Span:
         )
 
 
+class UnrecordedSpan(Span):
+    """Stands where a span would be: nothing is recorded, the current span stays the current one.
+
+    Its ids are those of the span around it, empty where there is none.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        around = _CURRENT.get()
+        self.name = ""
+        self.trace_id = around.trace_id if around is not None else ""
+        self.span_id = around.span_id if around is not None else ""
+        self.parent_id = None
+        self.sink = None
+        self._exported = None
+        self._ended = True  # an ended span takes nothing
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Do nothing."""
+
+
 def start_span(
     name: str, attributes: Mapping[str, Any] | None = None, *, kind: SpanKind = "internal"
 ) -> Span:
@@ -235,8 +258,8 @@ def traceparent() -> str | None:
 
 def _ids(parent: Span | None) -> tuple[str, str, str | None]:
     if parent is not None:
-        return parent.trace_id, _random_bits(64).to_bytes(8, "big").hex(), parent.span_id
-    fresh = _random_bits(192).to_bytes(24, "big").hex()
+        return parent.trace_id, random_hex(8), parent.span_id
+    fresh = random_hex(24)
     return fresh[:32], fresh[32:], None
 
 
