@@ -14,6 +14,7 @@ from agentinfra.errors import (
     NotStartedError,
 )
 from agentinfra.results import Usage
+from agentinfra.testing import faults
 from agentinfra.testing.replies import FunctionCall, Reply
 
 
@@ -147,19 +148,10 @@ async def test_azure_addresses_and_keys(client_of, server):
     assert "api-key" in chat.headers
 
 
-async def test_the_environments_proxy_is_used(client_of, server, monkeypatch):
-    """A request to an address beyond a proxy goes to the proxy."""
-    monkeypatch.setenv("HTTP_PROXY", server.root_url)
-    monkeypatch.setenv("http_proxy", server.root_url)
-    async with client_of(server, base_url="http://models.example/v1") as llm:
-        assert (await llm.chat_completion(HELLO)).text
-    assert server.ledger.last.headers["host"] == "models.example"
-
-
 async def test_no_secret_shows(client_of, server, capsys):
     """The key is in no repr, error or log line."""
     async with client_of(server, api_key="sk-very-secret-key") as llm:
-        server.fail_always(__import__("agentinfra.testing").testing.faults.unauthorized())
+        server.fail_always(faults.unauthorized())
         with pytest.raises(Exception, match="401") as caught:
             await llm.chat_completion(HELLO)
         shown = f"{caught.value!r} {caught.value.__cause__!r} {llm!r} {capsys.readouterr()}"

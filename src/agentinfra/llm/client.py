@@ -73,6 +73,9 @@ class AsyncLLMClient(Resource):
         "numpy",
         "jsonschema",
         "genai_prices.data",
+        # Without a runtime around it the first line of its log would load them.
+        "orjson",
+        "structlog",
     )
 
     def __init__(

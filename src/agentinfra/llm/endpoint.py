@@ -86,7 +86,13 @@ class Endpoint:
     def _prepare(self) -> tuple[ssl.SSLContext, openai.AsyncOpenAI]:
         """Do what takes tens of milliseconds: reading certificates and tables of prices."""
         tls = trusted_certificates()
-        client = open_client(self._settings, self._key, tls=tls, timeout=self._limits.timeout)
+        client = open_client(
+            self._settings,
+            self._key,
+            tls=tls,
+            timeout=self._limits.timeout,
+            proxies=self._limits.transport == "sdk",
+        )
         for model in (self._limits.model, self._limits.embedding_model):
             self.prices.rates(model)
         return tls, client

@@ -37,9 +37,21 @@ NO_KEY = "not-needed"
 
 
 def open_client(
-    settings: EndpointSettings, key: KeyProvider | None, *, tls: ssl.SSLContext, timeout: float
+    settings: EndpointSettings,
+    key: KeyProvider | None,
+    *,
+    tls: ssl.SSLContext,
+    timeout: float,
+    proxies: bool,
 ) -> openai.AsyncOpenAI:
     """Return the openai package's client for an endpoint; its own retries are off.
+
+    Args:
+        settings: The endpoint's address and key.
+        key: Gives the key of each request, in place of the settings' one.
+        tls: What its own wire trusts.
+        timeout: Seconds a request of its own wire may take.
+        proxies: Whether its own wire goes through the environment's proxies.
 
     Raises:
         MissingPackageError: The openai package is not installed.
@@ -47,15 +59,17 @@ def open_client(
     """
     sdk = load("openai")
     secret = settings.api_key.get_secret_value() if settings.api_key else NO_KEY
-    common: dict[str, Any] = {
-        "api_key": key or secret,
-        "organization": settings.organization,
-        "project": settings.project,
-        "timeout": timeout,
-        "max_retries": 0,
-        "http_client": sdk.DefaultAsyncHttpxClient(verify=tls, timeout=timeout),
-    }
     try:
+        common: dict[str, Any] = {
+            "api_key": key or secret,
+            "organization": settings.organization,
+            "project": settings.project,
+            "timeout": timeout,
+            "max_retries": 0,
+            "http_client": sdk.DefaultAsyncHttpxClient(
+                verify=tls, timeout=timeout, trust_env=proxies
+            ),
+        }
         client: openai.AsyncOpenAI
         if settings.api_version is not None:
             client = sdk.AsyncAzureOpenAI(
@@ -65,7 +79,7 @@ def open_client(
             client = sdk.AsyncOpenAI(
                 base_url=settings.base_url or "https://api.openai.com/v1", **common
             )
-    except (sdk.OpenAIError, ValueError) as error:
+    except (sdk.OpenAIError, ValueError, ImportError) as error:  # a SOCKS proxy wants a package
         raise ConfigurationError(f"the openai package refuses the LLM settings: {error}") from error
     return client
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["LLMStream", "OpenStream"]
 
 _DONE = b"[DONE]"
+
+LINGER = 0.05
+"""Seconds the end of a body may come after its last event; a connection read to its end is used
+again, one that is not has to be closed."""
 
 
 class OpenStream:
@@ -75,7 +79,17 @@ class OpenStream:
         """Close the connection; a second time does nothing."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.__aexit__(None, None, None)
+            try:
+                if self._ended:
+                    await self._read_out()
+            finally:
+                await connection.__aexit__(None, None, None)
+
+    async def _read_out(self) -> None:
+        with suppress(LLMError, TimeoutError):
+            async with self._deadline.timeout(LINGER):
+                while await anext(self._bytes, None) is not None:
+                    pass
 
     async def _fill(self) -> bool:
         while not self._ready and not self._ended:
