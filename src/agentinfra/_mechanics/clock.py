@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
+__all__ = ["SYSTEM_CLOCK", "Alarm", "Clock", "SystemClock"]
+
+
+class Alarm(Protocol):
+    """A function that is going to be called."""
+
+    def cancel(self) -> None:
+        """Do not call it."""
+        ...
 
 
 class Clock(Protocol):
@@ -27,6 +36,10 @@ class Clock(Protocol):
         """
         ...
 
+    def call_at(self, when: float, callback: Callable[[], None]) -> Alarm:
+        """Call a function at ``now() == when``, or soon where that has passed."""
+        ...
+
 
 class SystemClock:
     """The clock of the machine and of the running event loop."""
@@ -39,6 +52,10 @@ class SystemClock:
     def timeout_at(self, when: float | None) -> asyncio.Timeout:
         """Return a timeout of the running loop; see :class:`Clock`."""
         return asyncio.timeout(None if when is None else when - self.now())
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Alarm:
+        """Return a timer of the running loop; see :class:`Clock`."""
+        return asyncio.get_running_loop().call_later(when - self.now(), callback)
 
 
 SYSTEM_CLOCK: Clock = SystemClock()

@@ -36,8 +36,11 @@ class Deadline:
 
     def timeout(self, at_most: float | None = None) -> asyncio.Timeout:
         """Return a timeout for one step: the deadline, or ``at_most`` seconds if that is sooner."""
-        when = self.at
-        if at_most is not None:
-            step = self._clock.now() + at_most
-            when = step if when is None else min(when, step)
-        return self._clock.timeout_at(when)
+        return self._clock.timeout_at(self.within(at_most))
+
+    def within(self, at_most: float | None) -> float | None:
+        """Return when a step ends that may take ``at_most`` seconds, None when it may take all."""
+        if at_most is None:
+            return self.at
+        end = self._clock.now() + at_most
+        return end if self.at is None else min(self.at, end)

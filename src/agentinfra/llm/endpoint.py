@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agentinfra._mechanics.breaker import CircuitBreaker
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.in_thread import in_thread
+from agentinfra._mechanics.timeouts import Timeouts
 from agentinfra.errors import ConfigurationError, LLMTimeoutError
 from agentinfra.llm.direct import open_direct
 from agentinfra.llm.failures import status_error
@@ -62,6 +63,7 @@ class Endpoint:
         self._key = key
         self._clock = clock
         self._gates: dict[str, Gate] = {}
+        self._timeouts = Timeouts(clock)
         self._transport: Transport | None = None
 
     async def open(self) -> None:
@@ -124,6 +126,7 @@ class Endpoint:
         """Send away who waits, and close every connection."""
         for gate in self._gates.values():
             await gate.pacer.aclose()
+        self._timeouts.close()
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.aclose()
@@ -146,7 +149,7 @@ class Endpoint:
                 at the deadline.
         """
         try:
-            async with deadline.timeout(patience):
+            with self._timeouts.until(deadline.within(patience)):
                 reply = await self._wire.post(path, body, model=model, headers=headers)
         except TimeoutError as error:
             raise _too_late(patience) from error
@@ -171,11 +174,13 @@ class Endpoint:
         """
         connection = self._wire.stream(path, body, model=model, headers=headers)
         try:
-            async with deadline.timeout(patience):
+            with self._timeouts.until(deadline.within(patience)):
                 reply = await connection.__aenter__()
         except TimeoutError as error:
             raise _too_late(patience) from error
-        source = OpenStream(connection, reply, deadline=deadline, patience=patience)
+        source = OpenStream(
+            connection, reply, timeouts=self._timeouts, deadline=deadline, patience=patience
+        )
         try:
             if reply.status >= 400:
                 body_sent = await reply.read()

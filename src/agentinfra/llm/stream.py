@@ -19,6 +19,7 @@ from agentinfra.llm.sse import EventSplitter
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.deadline import Deadline
+    from agentinfra._mechanics.timeouts import Timeouts
     from agentinfra.llm.transport import ReplyStream
     from agentinfra.results import LLMResponse, ToolCall, Usage
 
@@ -37,6 +38,7 @@ class OpenStream:
     Args:
         connection: The transport's open response, as a context manager already entered.
         reply: What it gave.
+        timeouts: Bounds the waits.
         deadline: When the whole call has to be over.
         patience: Seconds between two pieces at most.
     """
@@ -46,6 +48,7 @@ class OpenStream:
         connection: AbstractAsyncContextManager[ReplyStream],
         reply: ReplyStream,
         *,
+        timeouts: Timeouts,
         deadline: Deadline,
         patience: float,
     ) -> None:
@@ -54,6 +57,7 @@ class OpenStream:
         self._connection: AbstractAsyncContextManager[ReplyStream] | None = connection
         self._bytes = reply.chunks()
         self._splitter = EventSplitter()
+        self._timeouts = timeouts
         self._deadline = deadline
         self._patience = patience
         self._ready: list[StreamChunk] = []
@@ -86,17 +90,17 @@ class OpenStream:
                 await connection.__aexit__(None, None, None)
 
     async def _read_out(self) -> None:
-        with suppress(LLMError, TimeoutError):
-            async with self._deadline.timeout(LINGER):
-                while await anext(self._bytes, None) is not None:
-                    pass
+        step = self._timeouts.until(self._deadline.within(LINGER))
+        with suppress(LLMError, TimeoutError), step:
+            while await anext(self._bytes, None) is not None:
+                pass
 
     async def _fill(self) -> bool:
         while not self._ready and not self._ended:
             if self._failure is not None:
                 raise self._failure
             try:
-                async with self._deadline.timeout(self._patience):
+                with self._timeouts.until(self._deadline.within(self._patience)):
                     chunk = await anext(self._bytes, None)
             except TimeoutError as error:
                 raise LLMTimeoutError(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from typing import TypeAlias
+
+from agentinfra._mechanics.clock import Alarm
 
 __all__ = ["ManualClock"]
 
@@ -28,7 +32,7 @@ class ManualClock:
     def __init__(self, start: float = 1000.0) -> None:
         self._now = start
         self._order = count()
-        self._due: list[tuple[float, int, asyncio.Future[None] | asyncio.Timeout]] = []
+        self._due: list[tuple[float, int, _Due]] = []
         self._arrived = asyncio.Event()
 
     def now(self) -> float:
@@ -50,6 +54,12 @@ class ManualClock:
         if when is not None:
             self._push(when, timeout)
         return timeout
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Alarm:
+        """Call a function when the clock is moved past ``when``."""
+        alarm = _Alarm(callback)
+        self._push(when, alarm)
+        return alarm
 
     @property
     def sleeping(self) -> int:
@@ -73,12 +83,32 @@ class ManualClock:
         self._now = end
         await asyncio.sleep(0)
 
-    def _push(self, when: float, item: asyncio.Future[None] | asyncio.Timeout) -> None:
+    def _push(self, when: float, item: _Due) -> None:
         heapq.heappush(self._due, (when, next(self._order), item))
         self._arrived.set()
 
 
-def _wake(item: asyncio.Future[None] | asyncio.Timeout) -> None:
+class _Alarm:
+    """A function to be called, unless it is cancelled."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self._callback = None
+
+    def ring(self) -> None:
+        if self._callback is not None:
+            self._callback()
+
+
+_Due: TypeAlias = asyncio.Future[None] | asyncio.Timeout | _Alarm
+
+
+def _wake(item: _Due) -> None:
+    if isinstance(item, _Alarm):
+        item.ring()
+        return
     if isinstance(item, asyncio.Future):
         if not item.done():
             item.set_result(None)
