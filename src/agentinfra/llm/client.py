@@ -18,9 +18,7 @@ from agentinfra.llm.dispatch import Call
 from agentinfra.llm.endpoint import Endpoint, Target
 from agentinfra.llm.extract import extract_json
 from agentinfra.llm.request import chat_request
-from agentinfra.llm.structured import StructuredCalls
 from agentinfra.llm.telemetry import LLMTelemetry
-from agentinfra.llm.tools import Tool, tool_of
 from agentinfra.llm.unobserved import Unobserved
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
@@ -245,8 +243,9 @@ class AsyncLLMClient(Resource):
             StructuredOutputError: The arguments do not fit, repair rounds included.
             LLMError: As for :meth:`chat_completion`.
         """
-        offered = tuple(tool_of(tool) for tool in tools)
-        return await self._structured().call(
+        structured = self._ready().structured
+        offered = tuple(structured.tool(tool) for tool in tools)
+        return await structured.call(
             messages, offered, choice=tool_choice, rounds=repair_rounds, options=options
         )
 
@@ -265,8 +264,9 @@ class AsyncLLMClient(Resource):
             StructuredOutputError: The value does not fit, repair rounds included.
             LLMError: As for :meth:`chat_completion`.
         """
-        tool: Tool = tool_of(schema)
-        reply = await self._structured().call(
+        structured = self._ready().structured
+        tool = structured.tool(schema)
+        reply = await structured.call(
             messages, (tool,), choice=tool.name, rounds=repair_rounds, options=options
         )
         return reply.parsed
@@ -337,9 +337,6 @@ class AsyncLLMClient(Resource):
             raise LLMUnavailableError(self._reason)
         assert self._calls is not None  # noqa: S101 - the guard has seen it opened
         return self._calls
-
-    def _structured(self) -> StructuredCalls:
-        return self._ready().structured
 
     def _call(
         self, operation: str, timeout: float | None, deadline: float | None, tenant: str

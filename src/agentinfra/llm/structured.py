@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from agentinfra._types import Messages
@@ -17,6 +19,7 @@ from agentinfra.errors import (
 )
 from agentinfra.llm.codec import encode
 from agentinfra.llm.extract import extract
+from agentinfra.llm.tools import tool_of
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import ToolCall
 
@@ -68,6 +71,12 @@ class StructuredCalls:
         self._chat = chat
         self._default = default_model
         self._works: dict[str, Mode] = {}
+        # Writing the schema of a model costs more than the rest of a call.
+        self._written = lru_cache(maxsize=256)(tool_of)
+
+    def tool(self, given: Any) -> Tool:
+        """Return the definition of a tool; see :func:`~agentinfra.llm.tools.tool_of`."""
+        return self._written(given) if isinstance(given, type | FunctionType) else tool_of(given)
 
     async def call(
         self,
