@@ -117,43 +117,30 @@ class Dispatcher:
             LLMError: What the last target's last attempt raised.
         """
         self._budget.deposit()
-        failure: LLMError = LLMUnavailableError("no model is configured: set Settings.llm.model")
         for target in targets:
             call.target = target
+            one = partial(self._attempt, target, call, send)
+            if hedge and self._hedger is not None:
+                on_second = partial(_hedged, call)
+                one = partial(self._hedger.run, target.label, one, on_second=on_second)
             try:
-                return await self._on(target, call, send, hedge=hedge)
+                try:
+                    return await one()
+                except LLMError as error:
+                    return await self._again(error, one, target, call)
             except LLMError as error:
-                failure = error
-                if not _may_fall_back(error):
+                if target is targets[-1] or not _may_fall_back(error):
                     raise
-                if target is not targets[-1]:
-                    call.fallback = f"{target.label} failed: {type(error).__name__}"
-                    self._telemetry.retrying(target.model, error, call.attempts)
-        raise failure
+                call.fallback = f"{target.label} failed: {type(error).__name__}"
+                self._telemetry.retrying(target.model, error, call.attempts)
+        raise LLMUnavailableError("no model is configured: set Settings.llm.model")
 
-    async def _on(
-        self,
-        target: Target,
-        call: Call,
-        send: Callable[[Target], Awaitable[Answer[T]]],
-        *,
-        hedge: bool,
+    async def _again(
+        self, first: LLMError, one: Callable[[], Awaitable[T]], target: Target, call: Call
     ) -> T:
-        async def attempt() -> T:
-            return await self._attempt(target, call, send)
-
-        async def hedged() -> T:
-            assert self._hedger is not None  # noqa: S101 - only used when there is one
-            return await self._hedger.run(target.label, attempt, on_second=partial(_hedged, call))
-
-        one = hedged if hedge and self._hedger is not None else attempt
-        try:
-            return await one()
-        except LLMError as error:
-            if not self._policy.worth_it(error):
-                raise
-            self._telemetry.retrying(target.model, error, call.attempts)
-            first = error
+        if not self._policy.worth_it(first):
+            raise first
+        self._telemetry.retrying(target.model, first, call.attempts)
         return await self._policy.again(first, one, deadline=call.deadline)
 
     async def _attempt(

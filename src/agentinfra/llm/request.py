@@ -82,7 +82,7 @@ def chat_request(
     Raises:
         ConfigurationError: The messages are not a non-empty list of messages with a role.
     """
-    messages = _checked(messages)
+    messages, plain = _checked(messages)
     payload: dict[str, Any] = {"model": model, "messages": messages}
     payload |= {name: value for name, value in options.items() if value is not None}
     if stream:
@@ -93,35 +93,45 @@ def chat_request(
     return ChatRequest(
         payload=payload,
         body=body,
-        most_prompt_tokens=_most_tokens(messages, payload.get("tools"), body),
+        # Byte-level BPE makes at most one token of each byte; pictures count by another measure.
+        most_prompt_tokens=(
+            len(body) + MESSAGE_OVERHEAD * len(messages)
+            if plain
+            else _weight(messages) + _weight(payload.get("tools"))
+        ),
         most_completion_tokens=limit * (payload.get("n") or 1),
     )
 
 
-def _checked(messages: Messages) -> Messages:
+def _checked(messages: Messages) -> tuple[Messages, bool]:
+    """Return the messages as mappings, and whether all of them have plain text."""
     given: Any = messages
-    if isinstance(given, str | Mapping) or not isinstance(given, Sequence):
+    if type(given) is not list and (
+        isinstance(given, str | Mapping) or not isinstance(given, Sequence)
+    ):
         raise ConfigurationError(
             f"messages must be a list of {{'role', 'content'}} mappings, not "
             f"{type(messages).__name__}: wrap the text in [{{'role': 'user', 'content': ...}}]"
         )
     if not given:
         raise ConfigurationError("messages is empty: give at least one message")
-    if not all(type(message) is dict for message in given):
-        given = [_mapping(message) for message in given]
+    plain = True
     for index, message in enumerate(given):
-        role = message.get("role")
-        if role not in ROLES:
+        if type(message) is not dict:
+            return _checked([_mapping(message) for message in given])
+        if message.get("role") not in ROLES:
             raise ConfigurationError(
-                f"messages[{index}] has the role {role!r}: use one of {', '.join(ROLES)}"
+                f"messages[{index}] has the role {message.get('role')!r}: "
+                f"use one of {', '.join(ROLES)}"
             )
-    return given  # type: ignore[no-any-return]
+        plain = plain and type(message.get("content")) is str
+    return given, plain
 
 
-def _mapping(message: Any) -> Mapping[str, Any]:
-    """Return a message as a mapping; those out of the openai package are pydantic models."""
+def _mapping(message: Any) -> dict[str, Any]:
+    """Return a message as a dict; those out of the openai package are pydantic models."""
     if isinstance(message, Mapping):
-        return message
+        return dict(message)
     if hasattr(message, "model_dump"):
         return message.model_dump(exclude_none=True)  # type: ignore[no-any-return]
     raise ConfigurationError(
@@ -139,14 +149,6 @@ def _encoded(payload: Mapping[str, Any]) -> bytes:
         ) from error
 
 
-def _most_tokens(messages: Messages, tools: Any, body: bytes) -> int:
-    """Bound the prompt's tokens: byte-level BPE makes at most one token of each byte."""
-    if all(type(message.get("content")) is str for message in messages):
-        return len(body) + MESSAGE_OVERHEAD * len(messages)
-    # Pictures count by another measure than their bytes.
-    return sum(MESSAGE_OVERHEAD + _weight(message) for message in messages) + _weight(tools)
-
-
 def _weight(value: Any) -> int:
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
@@ -155,5 +157,5 @@ def _weight(value: Any) -> int:
             return IMAGE_TOKENS
         return sum(len(str(key)) + 2 + _weight(item) for key, item in value.items())
     if isinstance(value, Sequence):
-        return sum(2 + _weight(item) for item in value)
+        return sum(MESSAGE_OVERHEAD + _weight(item) for item in value)
     return 8 if value is not None else 0
