@@ -106,7 +106,8 @@ class ChunkBody(_Struct):
 
 
 class _Embedding(_Struct):
-    embedding: str | list[float]
+    # Bytes where the server sends base64, which is decoded along with the JSON: four times as fast.
+    embedding: bytes | list[float]
     index: int = 0
 
 

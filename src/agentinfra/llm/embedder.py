@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from agentinfra.errors import LLMResponseError
 from agentinfra.llm.assembly import estimate_tokens
 from agentinfra.llm.budget import reserve
 from agentinfra.llm.codec import decode_embeddings, encode, usage_of
@@ -79,16 +80,18 @@ class EmbeddingCalls:
         known = await self._cached(texts, target.model, dimensions)
         wanted = [text for text in dict.fromkeys(texts) if text not in known]
         hits = sum(text in known for text in texts)
+        vectors = np.zeros((0, dimensions or 0), np.float32)
         usage = Usage()
         paid: Decimal | None = Decimal(0)
         if wanted:
             call.tokens = sum(map(estimate_tokens, wanted))
-            fresh, usage, paid = await self._fetch(wanted, dimensions, call, target)
-            await self._remember(fresh, target.model, dimensions)
-            known |= fresh
-        rows = [known[text] for text in texts]
+            vectors, usage, paid = await self._fetch(wanted, dimensions, call, target)
+            await self._remember(wanted, vectors, target.model, dimensions)
+        if len(wanted) < len(texts):
+            known |= zip(wanted, vectors, strict=True)
+            vectors = np.vstack([known[text] for text in texts])
         return EmbeddingBatch(
-            vectors=np.vstack(rows) if rows else np.zeros((0, dimensions or 0), np.float32),
+            vectors=vectors,
             # The name asked for: a server's own one would differ from that of cached vectors.
             model=target.model,
             usage=usage,
@@ -98,7 +101,9 @@ class EmbeddingCalls:
 
     async def _fetch(
         self, texts: list[str], dimensions: int | None, call: Call, target: Target
-    ) -> tuple[dict[str, NDArray[np.float32]], Usage, Decimal | None]:
+    ) -> tuple[NDArray[np.float32], Usage, Decimal | None]:
+        import numpy as np
+
         rates = target.endpoint.prices.rates(target.model)
         most = sum(len(text.encode("utf-8", "replace")) for text in texts)
         reservation = reserve(target.model, rates.at_most(most, 0) if rates else None)
@@ -125,8 +130,10 @@ class EmbeddingCalls:
                 )
         finally:
             reservation.settle(cost)
-        vectors = (row for answer in answers for row in answer[0])
-        return dict(zip(texts, vectors, strict=True)), usage, cost
+        matrices = [answer[0] for answer in answers]
+        if len(lengths := {matrix.shape[1] for matrix in matrices}) > 1:
+            raise LLMResponseError(f"the vectors have different lengths: {sorted(lengths)}")
+        return matrices[0] if len(matrices) == 1 else np.concatenate(matrices), usage, cost
 
     async def _send_all(
         self, requests: list[list[str]], dimensions: int | None, call: Call, target: Target
@@ -184,8 +191,8 @@ class EmbeddingCalls:
         return found
 
     async def _remember(
-        self, fresh: dict[str, NDArray[np.float32]], model: str, dimensions: int | None
+        self, texts: list[str], vectors: NDArray[np.float32], model: str, dimensions: int | None
     ) -> None:
         if self._vectors is not None:
-            for text, vector in fresh.items():
+            for text, vector in zip(texts, vectors, strict=True):
                 await self._vectors.set(text, model, vector, dimensions)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from agentinfra.errors import ConfigurationError, LLMResponseError
@@ -26,6 +26,8 @@ MAX_TEXT_TOKENS = 8192
 
 _CHARACTERS_PER_TOKEN = 3
 """On the safe side of OpenAI's rule of thumb of 4."""
+
+_INDEX = attrgetter("index")
 
 _LONGEST_WORD_TOKENS = 10
 """No text of this many characters for each token fits, in any language the models know."""
@@ -78,19 +80,26 @@ def vectors_of(body: EmbeddingBody, count: int) -> NDArray[np.float32]:
 
     if len(body.data) != count:
         raise LLMResponseError(f"{count} texts were sent and {len(body.data)} vectors came back")
-    ordered = sorted(body.data, key=lambda item: item.index)
     try:
-        rows = [
-            np.frombuffer(base64.b64decode(item.embedding), dtype="<f4")
-            if isinstance(item.embedding, str)
-            else np.asarray(item.embedding, dtype=np.float32)
-            for item in ordered
-        ]
-        matrix = np.vstack(rows).astype(np.float32, copy=False)
+        matrix = _matrix([item.embedding for item in sorted(body.data, key=_INDEX)])
     except ValueError as error:
         raise LLMResponseError(f"the endpoint sent broken vectors: {error}") from error
-    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
     if not np.isfinite(norms).all() or (norms == 0).any():
         raise LLMResponseError("the endpoint sent a vector of length 0, or not of numbers")
-    unit: NDArray[np.float32] = (matrix / norms).astype(np.float32, copy=False)
-    return unit
+    matrix /= norms[:, np.newaxis]
+    return matrix
+
+
+def _matrix(rows: list[bytes | list[float]]) -> NDArray[np.float32]:
+    """Return the rows as one array, copied once."""
+    import numpy as np
+
+    packed = [row for row in rows if isinstance(row, bytes)]
+    if len(packed) < len(rows):
+        plain = [np.frombuffer(row, "<f4") if isinstance(row, bytes) else row for row in rows]
+        return np.array(plain, dtype=np.float32)
+    if len(sizes := {len(row) for row in packed}) > 1:
+        raise ValueError(f"they have different lengths: {sorted(size // 4 for size in sizes)}")
+    flat = np.frombuffer(bytearray().join(packed), "<f4")
+    return flat.astype(np.float32, copy=False).reshape(len(rows), -1)
