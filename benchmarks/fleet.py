@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 PEERS = {
+    "instructor": ["instructor"],
     "langchain-openai": ["langchain-openai"],
     "litellm": ["litellm"],
     "pydantic-ai": ["pydantic-ai-slim[openai]"],
@@ -73,13 +74,16 @@ class Fleet:
 def fleet(names: Sequence[str]) -> Iterator[Fleet]:
     """Start a server and a worker for each name; end them all."""
     with ExitStack() as stack:
-        server = stack.enter_context(_process(sys.executable, "-m", "benchmarks.wire_server"))
+        cores = _cores()
+        server = stack.enter_context(
+            _process(cores[0], sys.executable, "-m", "benchmarks.wire_server")
+        )
         url = server.stdout.readline().strip()
         clients = []
         for name in names:
             python = _environment(name) if name in PEERS else sys.executable
             worker = stack.enter_context(
-                _process(python, "-m", "benchmarks.wire_client", name, url)
+                _process(cores[-1], python, "-m", "benchmarks.wire_client", name, url)
             )
             line = worker.stdout.readline()
             if not line:
@@ -89,7 +93,7 @@ def fleet(names: Sequence[str]) -> Iterator[Fleet]:
 
 
 @contextmanager
-def _process(*command: str) -> Iterator[subprocess.Popen]:
+def _process(core: int | None, *command: str) -> Iterator[subprocess.Popen]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
     process = subprocess.Popen(
         command,
@@ -100,11 +104,21 @@ def _process(*command: str) -> Iterator[subprocess.Popen]:
         text=True,
         env={**plain, "PYTHONPATH": str(ROOT)},
     )
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def _cores() -> list[int | None]:
+    """Return a core for the server and one for the client, where one can choose."""
+    if not hasattr(os, "sched_setaffinity"):
+        return [None]
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[:2] if len(cores) > 1 else [None]
 
 
 def _environment(name: str) -> str:

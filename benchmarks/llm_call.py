@@ -17,6 +17,7 @@ ALWAYS = (
     "raw aiohttp",
     "agentinfra",
     "agentinfra, observation off",
+    "agentinfra, spans exported",
     "agentinfra, transport sdk",
 )
 BARS = {1: 0.22, 32: 0.18, 256: 0.16}
@@ -95,6 +96,8 @@ def _claims(seen: dict, long: dict) -> list[Claim]:
         for c, bar in BARS.items()
     ]
     at = seen[32]
+    exporting = at["agentinfra, spans exported"]["cpu"] / at["openai"]["cpu"]
+    claims.append(Claim("spans_exported_cpu_of_bare_openai_at_32", exporting, "<=", 0.18))
     if "litellm" in at:
         claims.append(
             Claim("cpu_of_litellm_at_32", at[ours]["cpu"] / at["litellm"]["cpu"], "<=", 0.10)

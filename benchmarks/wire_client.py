@@ -1,23 +1,27 @@
 """One client under measurement, in a process of its own.
 
 ``python -m benchmarks.wire_client NAME URL`` reads one JSON object a line (``task``, ``calls``,
-``concurrency``, ``messages``) and answers each with CPU seconds, wall seconds and latencies. It
-imports nothing of agentinfra unless it measures it, so that it also runs in other environments.
+``concurrency``, ``messages``) and answers each with CPU seconds, wall seconds and latencies; the
+task ``hold`` makes its calls at once and is answered with what they took of memory. It imports
+nothing of agentinfra unless it measures it, so that it also runs in other environments.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import resource
 import sys
 import time
+from functools import cache
 
 MODEL = "gpt-4o-mini"
 CONVERSATION = [
     {"role": "user" if i % 2 == 0 else "assistant", "content": f"message {i} " + "and more " * 20}
     for i in range(20)
 ]
+HELD = [{"role": "user", "content": "hold " + "and more " * 20}]
 TEXTS = [f"text number {i} that wants to be embedded" for i in range(64)]
 
 
@@ -29,7 +33,9 @@ class Raw:
         import orjson
 
         self.url, self.loads, self.dumps = url, orjson.loads, orjson.dumps
-        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+        )
         return {"aiohttp": aiohttp.__version__, "orjson": orjson.__version__}
 
     async def chat(self, messages):
@@ -69,6 +75,12 @@ class Sdk:
                 text += chunk.choices[0].delta.content
         return text
 
+    async def structured(self, messages):
+        answer = await self.client.chat.completions.parse(
+            model=MODEL, messages=messages, response_format=_reading()
+        )
+        return answer.choices[0].message.parsed
+
     async def embed(self, texts):
         import numpy as np
 
@@ -89,6 +101,9 @@ class Ours:
     observed = True
     budgeted = True
 
+    def tracing(self, _url):
+        return {"exporter": "none"}
+
     async def open(self, url):
         import os
 
@@ -104,7 +119,7 @@ class Ours:
                 cache={"enabled": False},
                 logging={"json_output": True, "enabled": self.observed},
                 metrics={"enabled": self.observed},
-                tracing={"enabled": self.observed},
+                tracing={"enabled": self.observed, **self.tracing(url)},
             )
         )
         await self.rt.__aenter__()
@@ -122,6 +137,9 @@ class Ours:
                 text += chunk.text
         return text
 
+    async def structured(self, messages):
+        return await self.rt.llm.structured(messages, _reading())
+
     async def embed(self, texts):
         return (await self.rt.llm.get_embeddings(texts)).vectors
 
@@ -132,10 +150,41 @@ class OursQuiet(Ours):
     observed = False
 
 
+class OursExporting(Ours):
+    """rt.llm whose spans are sent to a collector."""
+
+    def tracing(self, url):
+        return {"exporter": "otlp-http", "endpoint": url.removesuffix("/v1")}
+
+
 class OursSdk(Ours):
     """rt.llm through the openai package's own path."""
 
     transport = "sdk"
+
+
+class OursWire:
+    """The direct wire of rt.llm and its codec alone: the least a call of ours can cost."""
+
+    async def open(self, url):
+        from agentinfra.llm.codec import decode_chat, encode
+        from agentinfra.llm.direct import open_direct
+        from agentinfra.llm.sdk import open_client, trusted_certificates
+        from agentinfra.settings import LLMSettings
+
+        tls = trusted_certificates()
+        settings = LLMSettings(base_url=url, api_key="x")
+        client = open_client(settings, None, tls=tls, timeout=60.0, proxies=False)
+        self.wire = open_direct(
+            client, tls=tls, key=None, max_connections=1000, connect_timeout=5.0
+        )
+        self.encode, self.decode = encode, decode_chat
+        return {}
+
+    async def chat(self, messages):
+        body = self.encode({"model": MODEL, "messages": messages, "max_tokens": 200})
+        reply = await self.wire.post("/chat/completions", body, model=MODEL, headers={})
+        return self.decode(reply.body).choices[0].message.content
 
 
 class LangChain:
@@ -149,10 +198,14 @@ class LangChain:
         self.model = ChatOpenAI(
             model=MODEL, base_url=url, api_key="x", max_retries=0, max_tokens=200
         )
+        self.reader = self.model.with_structured_output(_reading())
         return {"langchain-openai": version("langchain-openai")}
 
     async def chat(self, messages):
         return (await self.model.ainvoke(messages)).content
+
+    async def structured(self, messages):
+        return await self.reader.ainvoke(messages)
 
 
 class LiteLLM:
@@ -189,6 +242,31 @@ class LiteLLM:
         return text
 
 
+class Instructor:
+    """instructor on the openai package."""
+
+    async def open(self, url):
+        from importlib.metadata import version
+
+        import instructor
+        import openai
+
+        client = openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0)
+        self.client = instructor.from_openai(client)
+        return {"instructor": version("instructor")}
+
+    async def chat(self, messages):
+        answer = await self.client.chat.completions.create(
+            model=MODEL, messages=messages, max_tokens=200, response_model=None
+        )
+        return answer.choices[0].message.content
+
+    async def structured(self, messages):
+        return await self.client.chat.completions.create(
+            model=MODEL, messages=messages, response_model=_reading(), max_retries=1
+        )
+
+
 class PydanticAI:
     """pydantic-ai's Agent.run."""
 
@@ -200,11 +278,29 @@ class PydanticAI:
         from pydantic_ai.providers.openai import OpenAIProvider
 
         provider = OpenAIProvider(base_url=url, api_key="x")
-        self.agent = Agent(OpenAIChatModel(MODEL, provider=provider))
+        model = OpenAIChatModel(MODEL, provider=provider)
+        self.agent = Agent(model)
+        self.reader = Agent(model, output_type=_reading())
         return {"pydantic-ai": version("pydantic-ai-slim")}
 
     async def chat(self, messages):
         return (await self.agent.run(messages[-1]["content"])).output
+
+    async def structured(self, messages):
+        return (await self.reader.run(messages[-1]["content"])).output
+
+
+@cache
+def _reading():
+    from pydantic import BaseModel
+
+    class Reading(BaseModel):
+        """A temperature somewhere."""
+
+        city: str
+        celsius: float
+
+    return Reading
 
 
 CLIENTS = {
@@ -213,7 +309,10 @@ CLIENTS = {
     "openai on aiohttp": SdkAiohttp,
     "agentinfra": Ours,
     "agentinfra, observation off": OursQuiet,
+    "agentinfra, spans exported": OursExporting,
     "agentinfra, transport sdk": OursSdk,
+    "agentinfra, wire alone": OursWire,
+    "instructor": Instructor,
     "langchain-openai": LangChain,
     "litellm": LiteLLM,
     "pydantic-ai": PydanticAI,
@@ -233,7 +332,7 @@ async def _measure(client, order):
             began = time.perf_counter()
             answer = await task(given)
             latencies.append(time.perf_counter() - began)
-            assert len(answer) >= 64
+            assert answer.celsius == 3.5 if order["task"] == "structured" else len(answer) >= 64
 
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -251,13 +350,35 @@ async def _measure(client, order):
     }
 
 
+async def _hold(client, order):
+    """Make calls at once to a server that holds them; return the memory they took."""
+    gc.collect()
+    before = most = _rss()
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(client.chat(HELD)) for _ in range(order["calls"])]
+        while not all(call.done() for call in calls):
+            await asyncio.sleep(0.02)
+            most = max(most, _rss())
+    return {"bytes": (most - before) / order["calls"]}
+
+
+def _rss():
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:  # not Linux: the most there ever was, in KiB there
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 async def _main(name, url):
     loop = asyncio.get_running_loop()
     client = CLIENTS[name]()
     versions = await client.open(url)
     print(json.dumps(versions), flush=True)
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        print(json.dumps(await _measure(client, json.loads(line))), flush=True)
+        order = json.loads(line)
+        measure = _hold if order["task"] == "hold" else _measure
+        print(json.dumps(await measure(client, order)), flush=True)
 
 
 if __name__ == "__main__":

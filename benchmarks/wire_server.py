@@ -1,6 +1,7 @@
 """A server that answers at once with canned bytes, so that clients are what is measured.
 
 Run as ``python -m benchmarks.wire_server``: prints its base URL and serves until it is ended.
+Requests whose text says ``hold`` are answered together, when no more of them have come for a while.
 """
 
 from __future__ import annotations
@@ -8,8 +9,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import struct
+from functools import cache
 
+HOLD = 0.5
+"""Seconds without a new request after which those that are held are answered."""
+
+READING = json.dumps({"city": "Oslo", "celsius": 3.5})
+NAME = re.compile(rb'"function":\s*\{.*?"name":\s*"(\w+)"')
 TEXT = "word " * 150
 USAGE = {
     "prompt_tokens": 40,
@@ -21,12 +29,22 @@ USAGE = {
 HEAD = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": "gpt-4o-mini"}
 
 
-def _chat() -> bytes:
-    message = {"role": "assistant", "content": TEXT, "refusal": None, "annotations": []}
+def _chat(content: str = TEXT) -> bytes:
+    message = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     return json.dumps(
         {**HEAD, "object": "chat.completion", "choices": [choice], "usage": USAGE}
     ).encode()
+
+
+@cache
+def _called(name: str) -> bytes:
+    function = {"name": name, "arguments": READING}
+    call = {"id": "call_1", "type": "function", "function": function}
+    message = {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
+    body = {**HEAD, "object": "chat.completion", "choices": [choice], "usage": USAGE}
+    return _response(json.dumps(body).encode())
 
 
 def _stream(chunks: int = 100) -> bytes:
@@ -59,13 +77,39 @@ def _response(body: bytes, kind: str = "application/json") -> bytes:
 
 
 CHAT = _response(_chat())
+SCHEMA = _response(_chat(READING))
 STREAM = _response(_stream(), "text/event-stream")
 VECTORS = _response(_embeddings(64, as_text=True))
 FLOATS = _response(_embeddings(64, as_text=False))
 
 
+class Held:
+    """Requests that are answered together."""
+
+    waiting: list[asyncio.Transport]
+    timer: asyncio.TimerHandle | None = None
+
+    def __init__(self) -> None:
+        self.waiting = []
+
+    def add(self, transport: asyncio.Transport) -> None:
+        """Hold one more."""
+        self.waiting.append(transport)
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = asyncio.get_running_loop().call_later(HOLD, self.release)
+
+    def release(self) -> None:
+        """Answer all."""
+        waiting, self.waiting = self.waiting, []
+        for transport in waiting:
+            transport.write(CHAT)
+
+
 class Wire(asyncio.Protocol):
     """One connection: reads requests, answers each with its canned bytes."""
+
+    held = Held()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -81,12 +125,19 @@ class Wire(asyncio.Protocol):
                 return
             body = self.buffer[end + 4 : end + 4 + length]
             self.buffer = self.buffer[end + 4 + length :]
-            self.transport.write(_answer(head, body))
+            if b'"content":"hold' in body or b'"content": "hold' in body:
+                self.held.add(self.transport)
+            else:
+                self.transport.write(_answer(head, body))
 
 
 def _answer(head: bytes, body: bytes) -> bytes:
     if b"/embeddings" in head[:100]:
         return VECTORS if b"base64" in body else FLOATS
+    if b'"tools"' in body:
+        return _called(found[1].decode() if (found := NAME.search(body)) else "unnamed")
+    if b'"json_schema"' in body:
+        return SCHEMA
     streamed = b'"stream":true' in body or b'"stream": true' in body
     return STREAM if streamed else CHAT
 
