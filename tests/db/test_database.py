@@ -493,3 +493,12 @@ async def test_many_at_once(database):
 async def test_lost_is_an_error_of_databases():
     """Whoever catches DatabaseError catches a lost connection."""
     assert issubclass(ConnectionLostError, DatabaseError)
+
+
+async def test_a_long_statement_is_judged_like_a_short_one(database):
+    """What takes long to judge is judged beside the event loop, with the same verdict."""
+    numbers = ", ".join(map(str, range(3000)))
+    result = await database.query(f"SELECT 1 AS found WHERE 2999 IN ({numbers})")
+    assert result.rows == ({"found": 1},)
+    with pytest.raises(ReadOnlyViolationError):
+        await database.query(f"DELETE FROM pg_class WHERE oid IN ({numbers})")

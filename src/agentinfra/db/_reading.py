@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.db._transactions import read_only
 from agentinfra.db.guard import READABLE_FUNCTIONS_SQL, GuardVerdict, judge
@@ -43,6 +45,10 @@ LEFT JOIN (
 what is too much is never sent. The join gives a row, and so the column names, when none is kept."""
 
 _ADDED = 2  # the columns agentinfra_bytes and agentinfra_count, at the end
+
+_LONG = 4_000
+"""Characters of a statement that is judged in a thread: at some 4 us each, the event loop would
+stand still for longer than it should."""
 
 _SLACK = 1.0
 """Seconds the server gets beyond a statement's timeout to end it by itself."""
@@ -105,18 +111,20 @@ class Reader:
     async def _judged(self, sql: str) -> GuardVerdict:
         if self._functions is None:
             await self._learn_functions()
-        verdict = self._verdict(sql)
+        verdict = await self._verdict(sql)
         if verdict.refusal is not None and verdict.refusal.reason == "function":
             await self._learn_functions()  # it may have been created since
-            verdict = self._verdict(sql)
+            verdict = await self._verdict(sql)
         if verdict.refusal is not None:
             self._metrics.counter(DB_REFUSED, verdict.refusal.reason).inc()
             raise ReadOnlyViolationError(verdict.refusal.message, statement=sql)
         return verdict
 
-    def _verdict(self, sql: str) -> GuardVerdict:
+    async def _verdict(self, sql: str) -> GuardVerdict:
         try:
-            return judge(sql, functions=self._functions)
+            if len(sql) < _LONG:
+                return judge(sql, functions=self._functions)
+            return await in_thread(partial(judge, sql, functions=self._functions))
         except MissingPackageError as error:
             raise DatabaseError(f"SQL cannot be judged, and so is not run: {error}") from error
 
