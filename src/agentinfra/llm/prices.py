@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -144,12 +145,10 @@ class PriceBook:
 
 
 def _is_private(host: str) -> bool:
-    return (
-        host in ("localhost", "host.docker.internal")
-        or "." not in host
-        or host.startswith(("127.", "10.", "192.168.", "172."))
-        or ":" in host
-    )
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host == "host.docker.internal"
 
 
 def _plain(model: str) -> str:
