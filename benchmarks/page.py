@@ -15,10 +15,10 @@ COLUMN = "32"
 
 INTRODUCTION = """# Benchmarks
 
-Every peer runs at its best documented settings, in the same run and on the same machine (two
-cores), each client in a process of its own, in turn. Times mean little elsewhere; ratios mean more.
-Where a claim fails, or a peer is better, the table says so. The figures below are of a slow machine
-and, but for `startup`, of the quick form.
+Every peer runs at its best documented settings, in the same run and on the same machine, each
+client in a process of its own, in turn; the server has one core, the clients another. Times mean
+little elsewhere; ratios mean more. Where a claim fails, or a peer is better, the table says so. The
+figures below are of a slow machine with two shared cores.
 
 ```sh
 .venv/bin/python -m benchmarks --json figures.json   # or one by name; --quick is rougher

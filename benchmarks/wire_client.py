@@ -199,7 +199,7 @@ class LangChain:
             model=MODEL, base_url=url, api_key="x", max_retries=0, max_tokens=200
         )
         self.reader = self.model.with_structured_output(_reading())
-        return {"langchain-openai": version("langchain-openai")}
+        return {"langchain-openai": f"{version('langchain-openai')} (openai {version('openai')})"}
 
     async def chat(self, messages):
         return (await self.model.ainvoke(messages)).content
@@ -219,7 +219,7 @@ class LiteLLM:
         litellm.suppress_debug_info = True
         litellm.telemetry = False
         self.litellm, self.url = litellm, url
-        return {"litellm": version("litellm")}
+        return {"litellm": f"{version('litellm')} (openai {version('openai')})"}
 
     async def chat(self, messages):
         answer = await self.litellm.acompletion(
@@ -253,7 +253,7 @@ class Instructor:
 
         client = openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0)
         self.client = instructor.from_openai(client)
-        return {"instructor": version("instructor")}
+        return {"instructor": f"{version('instructor')} (openai {version('openai')})"}
 
     async def chat(self, messages):
         answer = await self.client.chat.completions.create(
@@ -281,7 +281,7 @@ class PydanticAI:
         model = OpenAIChatModel(MODEL, provider=provider)
         self.agent = Agent(model)
         self.reader = Agent(model, output_type=_reading())
-        return {"pydantic-ai": version("pydantic-ai-slim")}
+        return {"pydantic-ai": f"{version('pydantic-ai-slim')} (openai {version('openai')})"}
 
     async def chat(self, messages):
         return (await self.agent.run(messages[-1]["content"])).output

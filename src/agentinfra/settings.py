@@ -113,7 +113,8 @@ class LLMSettings(EndpointSettings):
         max_attempts: Requests sent at most for one call; 1 never retries.
         transport: ``direct`` sends through our own connection pool, ``sdk`` through the openai
             package's.
-        max_connections: Requests in flight to an endpoint at most, for each model.
+        max_connections: Requests in flight to an endpoint at most, for each model; with the direct
+            transport its connections as well, over all models.
         max_queued: Calls that wait for an endpoint at most; more are refused at once.
         fallback_models: Models tried in order when the call's model fails; ``name/model`` is a
             model of the endpoint of that name.
