@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from agentinfra.errors import BudgetExceededError
 from agentinfra.llm.assembly import Assembly
 from agentinfra.llm.budget import Reservation, active_budgets, reserve
 from agentinfra.llm.codec import ChatBody, decode_chat, encode, tool_calls_of, usage_of
-from agentinfra.llm.dispatch import Answer
 from agentinfra.llm.sdk import raw_response
 from agentinfra.llm.stream import LLMStream, OpenStream
 from agentinfra.observability import semconv
@@ -50,7 +49,7 @@ class ChatCalls:
             with self._span(request) as span:
                 try:
                     reply, body = await self._dispatcher.run(
-                        call, targets, partial(self._send, request, call), hedge=True
+                        call, targets, partial(self._send, request, call), _read, hedge=True
                     )
                 except BaseException as error:
                     self._telemetry.failed(span, "chat", model=request.model, error=error)
@@ -74,7 +73,7 @@ class ChatCalls:
         span = self._span(request)
         try:
             source = await self._dispatcher.run(
-                call, targets, partial(self._open_stream, request, call)
+                call, targets, partial(self._open_stream, request, call), _as_it_is
             )
         except BaseException as error:
             with span:
@@ -123,10 +122,8 @@ class ChatCalls:
             span.set(semconv.INPUT_MESSAGES, _input_messages(payload["messages"]))
         return span
 
-    async def _send(
-        self, request: ChatRequest, call: Call, target: Target
-    ) -> Answer[tuple[Reply, ChatBody]]:
-        reply = await target.endpoint.post(
+    def _send(self, request: ChatRequest, call: Call, target: Target) -> Awaitable[Reply]:
+        return target.endpoint.post(
             PATH,
             request.body_for(target.model),
             model=target.model,
@@ -134,12 +131,11 @@ class ChatCalls:
             deadline=call.deadline,
             patience=call.patience,
         )
-        return Answer((reply, decode_chat(reply.body)), reply.headers)
 
-    async def _open_stream(
+    def _open_stream(
         self, request: ChatRequest, call: Call, target: Target
-    ) -> Answer[OpenStream]:
-        source = await target.endpoint.stream(
+    ) -> Awaitable[OpenStream]:
+        return target.endpoint.stream(
             PATH,
             request.body_for(target.model),
             model=target.model,
@@ -147,7 +143,6 @@ class ChatCalls:
             deadline=call.deadline,
             patience=call.patience,
         )
-        return Answer(source, source.headers)
 
     def _response(
         self, reply: Reply, body: ChatBody, request: ChatRequest, call: Call, span: Span
@@ -229,6 +224,14 @@ class ChatCalls:
         rates = call.target and call.target.endpoint.prices.rates(call.target.model)
         usage = _estimate(request, "")
         return rates.cost(usage) * call.hedged if rates else Decimal(0)
+
+
+def _read(reply: Reply) -> tuple[Reply, ChatBody]:
+    return reply, decode_chat(reply.body)
+
+
+def _as_it_is(source: OpenStream) -> OpenStream:
+    return source
 
 
 def _estimate(request: ChatRequest, text: str) -> Usage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agentinfra._mechanics.deadline import Deadline
 from agentinfra._mechanics.identifiers import random_hex
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from agentinfra.llm.retry import RetryPolicy
     from agentinfra.llm.telemetry import LLMTelemetry
 
-__all__ = ["Answer", "Call", "Dispatcher"]
+__all__ = ["Call", "Dispatcher"]
 
 T = TypeVar("T")
+A = TypeVar("A", bound="Answered")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,12 +62,13 @@ class Call:
     key: str = field(default_factory=lambda: f"agentinfra-{random_hex(16)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """What one request gave, and the headers it came with."""
+class Answered(Protocol):
+    """What a request gave: a whole reply or an open stream."""
 
-    value: T
-    headers: Mapping[str, str]
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The response's headers."""
+        ...
 
 
 class Dispatcher:
@@ -101,7 +103,8 @@ class Dispatcher:
         self,
         call: Call,
         targets: Sequence[Target],
-        send: Callable[[Target], Awaitable[Answer[T]]],
+        send: Callable[[Target], Awaitable[A]],
+        read: Callable[[A], T],
         *,
         hedge: bool = False,
     ) -> T:
@@ -111,6 +114,7 @@ class Dispatcher:
             call: The call; its attempts, target, waits and fallback are filled in.
             targets: Where to send it, in order of preference.
             send: Sends one request.
+            read: Reads what came; what it refuses is a failure of the attempt.
             hedge: Whether a second request may be sent beside a slow one.
 
         Raises:
@@ -119,7 +123,7 @@ class Dispatcher:
         self._budget.deposit()
         for target in targets:
             call.target = target
-            one = partial(self._attempt, target, call, send)
+            one = partial(self._attempt, target, call, send, read)
             if hedge and self._hedger is not None:
                 on_second = partial(_hedged, call)
                 one = partial(self._hedger.run, target.label, one, on_second=on_second)
@@ -144,7 +148,11 @@ class Dispatcher:
         return await self._policy.again(first, one, deadline=call.deadline)
 
     async def _attempt(
-        self, target: Target, call: Call, send: Callable[[Target], Awaitable[Answer[T]]]
+        self,
+        target: Target,
+        call: Call,
+        send: Callable[[Target], Awaitable[A]],
+        read: Callable[[A], T],
     ) -> T:
         gate = target.endpoint.gate(target.model)
         leave = await gate.enter(call.tokens, tenant=call.tenant, deadline=call.deadline)
@@ -154,6 +162,7 @@ class Dispatcher:
         call.attempts += 1
         try:
             answer = await send(target)
+            value = read(answer)
         except LLMError as error:
             leave.failed(error)
             self._telemetry.attempted(target.model, call.operation, type(error).__name__)
@@ -163,7 +172,7 @@ class Dispatcher:
             raise
         leave.answered(answer.headers)
         self._telemetry.attempted(target.model, call.operation, "ok")
-        return answer.value
+        return value
 
 
 def _hedged(call: Call) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from agentinfra.errors import LLMResponseError
 from agentinfra.llm.assembly import estimate_tokens
 from agentinfra.llm.budget import reserve
 from agentinfra.llm.codec import decode_embeddings, encode, usage_of
-from agentinfra.llm.dispatch import Answer
 from agentinfra.llm.embeddings import check_texts, parts, vectors_of
 from agentinfra.llm.hashing import HASH_DIMENSIONS, HASH_MODEL, hash_embeddings
 from agentinfra.observability import semconv
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from agentinfra.llm.dispatch import Call, Dispatcher
     from agentinfra.llm.endpoint import Target
     from agentinfra.llm.telemetry import LLMTelemetry
+    from agentinfra.llm.transport import Reply
     from agentinfra.observability.metrics import Metrics
     from agentinfra.protocols import VectorCache
 
@@ -154,11 +154,11 @@ class EmbeddingCalls:
         self, texts: list[str], dimensions: int | None, call: Call, target: Target
     ) -> tuple[NDArray[np.float32], Usage]:
         send = partial(self._send, texts, dimensions, call)
-        return await self._dispatcher.run(call, (target,), send)
+        return await self._dispatcher.run(call, (target,), send, partial(_read, len(texts)))
 
-    async def _send(
+    def _send(
         self, texts: list[str], dimensions: int | None, call: Call, target: Target
-    ) -> Answer[tuple[NDArray[np.float32], Usage]]:
+    ) -> Awaitable[Reply]:
         payload: dict[str, Any] = {
             "model": target.model,
             "input": texts,
@@ -166,7 +166,7 @@ class EmbeddingCalls:
         }
         if dimensions is not None:
             payload["dimensions"] = dimensions
-        reply = await target.endpoint.post(
+        return target.endpoint.post(
             PATH,
             encode(payload),
             model=target.model,
@@ -174,9 +174,6 @@ class EmbeddingCalls:
             deadline=call.deadline,
             patience=call.patience,
         )
-        body = decode_embeddings(reply.body)
-        usage = usage_of(body.usage) or Usage()
-        return Answer((vectors_of(body, len(texts)), usage), reply.headers)
 
     async def _cached(
         self, texts: Sequence[str], model: str, dimensions: int | None
@@ -196,3 +193,8 @@ class EmbeddingCalls:
         if self._vectors is not None:
             for text, vector in zip(texts, vectors, strict=True):
                 await self._vectors.set(text, model, vector, dimensions)
+
+
+def _read(count: int, reply: Reply) -> tuple[NDArray[np.float32], Usage]:
+    body = decode_embeddings(reply.body)
+    return vectors_of(body, count), usage_of(body.usage) or Usage()
