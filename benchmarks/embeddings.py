@@ -10,9 +10,9 @@ NAME = "embeddings"
 
 def run(*, quick: bool) -> Result:
     """Measure batches."""
-    rounds, calls = (3, 20) if quick else (7, 100)
+    rounds = 3 if quick else 11
     with fleet(("openai", "openai on aiohttp", "agentinfra")) as clients:
-        seen = clients.compare(rounds, calls, task="embed", messages=2, concurrency=2)
+        seen = clients.compare(rounds, task="embed", messages=2, concurrency=2)
         versions = clients.versions
     bare = seen["openai"]["cpu"]
     table = Table(

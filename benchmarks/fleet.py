@@ -25,6 +25,10 @@ PEERS = {
 """Clients that get an environment of their own: some pin an older openai."""
 
 
+SECONDS = 0.5
+"""How long a client is measured at a time."""
+
+
 @dataclass
 class Client:
     """A running worker process."""
@@ -55,15 +59,20 @@ class Fleet:
             **{name: value for client in self.clients for name, value in client.versions.items()},
         }
 
-    def compare(self, rounds: int, calls: int, **order) -> dict[str, dict[str, float]]:
-        """Return the medians of each client, measured in turn."""
+    def compare(self, rounds: int, *, concurrency: int, **order) -> dict[str, dict[str, float]]:
+        """Return the medians of each client, measured in turn, each for the same time.
+
+        A client in a hundredth of the time of another makes a hundred times its calls: as many of
+        each would measure the quick ones too shortly.
+        """
+        order = {**order, "seconds": SECONDS, "calls": concurrency, "concurrency": concurrency}
         seen: dict[str, list[dict]] = {client.name: [] for client in self.clients}
         for client in self.clients:
-            client.measure(calls=max(20, calls // 5), **order)  # warm
+            client.measure(**order)  # warm
         for number in range(rounds):
             turn = self.clients if number % 2 == 0 else self.clients[::-1]
             for client in turn:
-                seen[client.name].append(client.measure(calls=calls, **order))
+                seen[client.name].append(client.measure(**order))
         return {
             name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
             for name, runs in seen.items()

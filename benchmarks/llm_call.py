@@ -15,6 +15,7 @@ ALWAYS = (
     "openai",
     "openai on aiohttp",
     "raw aiohttp",
+    "agentinfra, wire alone",
     "agentinfra",
     "agentinfra, observation off",
     "agentinfra, spans exported",
@@ -25,15 +26,13 @@ BARS = {1: 0.22, 32: 0.18, 256: 0.16}
 
 def run(*, quick: bool) -> Result:
     """Measure calls at three concurrencies, and histories of two lengths."""
-    rounds, calls = (3, 300) if quick else (7, 500)
+    rounds = 3 if quick else 15
     with fleet(ALWAYS if quick else (*ALWAYS, *PEERS)) as clients:
         seen = {
-            concurrency: clients.compare(
-                rounds, calls, task="chat", messages=2, concurrency=concurrency
-            )
+            concurrency: clients.compare(rounds, task="chat", messages=2, concurrency=concurrency)
             for concurrency in BARS
         }
-        long = clients.compare(rounds, calls, task="chat", messages=20, concurrency=32)
+        long = clients.compare(rounds, task="chat", messages=20, concurrency=32)
         versions = clients.versions
     tables = (_table(seen, rounds), _histories(seen[32], long), _tails(seen[256]))
     return Result(name=NAME, versions=versions, tables=tables, claims=tuple(_claims(seen, long)))

@@ -10,10 +10,10 @@ NAME = "llm_stream"
 
 def run(*, quick: bool) -> Result:
     """Measure streams that arrive in a burst."""
-    rounds, calls = (3, 40) if quick else (7, 150)
+    rounds = 3 if quick else 11
     names = ("openai", "openai on aiohttp", "agentinfra", *(() if quick else ("litellm",)))
     with fleet(names) as clients:
-        seen = clients.compare(rounds, calls, task="stream", messages=2, concurrency=4)
+        seen = clients.compare(rounds, task="stream", messages=2, concurrency=4)
         versions = clients.versions
     bare = seen["openai"]["cpu"]
     table = Table(

@@ -10,10 +10,10 @@ NAME = "structured"
 
 def run(*, quick: bool) -> Result:
     """Measure answers that are parsed into a pydantic model of two fields."""
-    rounds, calls = (3, 200) if quick else (7, 300)
+    rounds = 3 if quick else 11
     peers = () if quick else ("instructor", "langchain-openai", "pydantic-ai")
     with fleet(("openai", "agentinfra", *peers)) as clients:
-        seen = clients.compare(rounds, calls, task="structured", messages=2, concurrency=32)
+        seen = clients.compare(rounds, task="structured", messages=2, concurrency=32)
         versions = clients.versions
     ours = seen["agentinfra"]["cpu"]
     table = Table(

@@ -1,9 +1,10 @@
 """One client under measurement, in a process of its own.
 
-``python -m benchmarks.wire_client NAME URL`` reads one JSON object a line (``task``, ``calls``,
-``concurrency``, ``messages``) and answers each with CPU seconds, wall seconds and latencies; the
-task ``hold`` makes its calls at once and is answered with what they took of memory. It imports
-nothing of agentinfra unless it measures it, so that it also runs in other environments.
+``python -m benchmarks.wire_client NAME URL`` reads one JSON object a line (``task``, ``seconds``,
+``calls``, ``concurrency``, ``messages``) and answers each with CPU seconds, wall seconds and
+latencies of calls made for so long, and no fewer than so many; the task ``hold`` makes its calls at
+once and is answered with what they took of memory. It imports nothing of agentinfra unless it
+measures it, so that it also runs in other environments.
 """
 
 from __future__ import annotations
@@ -322,19 +323,20 @@ CLIENTS = {
 async def _measure(client, order):
     task = getattr(client, order["task"])
     given = TEXTS if order["task"] == "embed" else CONVERSATION[-order["messages"] :]
-    left = order["calls"]
+    made = 0
     latencies = []
 
     async def worker():
-        nonlocal left
-        while left > 0:
-            left -= 1
+        nonlocal made
+        while made < order["calls"] or time.perf_counter() < end:
+            made += 1
             began = time.perf_counter()
             answer = await task(given)
             latencies.append(time.perf_counter() - began)
             assert answer.celsius == 3.5 if order["task"] == "structured" else len(answer) >= 64
 
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    end = began + order["seconds"]
     async with asyncio.TaskGroup() as group:
         for _ in range(order["concurrency"]):
             group.create_task(worker())
@@ -342,8 +344,8 @@ async def _measure(client, order):
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     latencies.sort()
     return {
-        "cpu": cpu / order["calls"],
-        "wall": wall / order["calls"],
+        "cpu": cpu / made,
+        "wall": wall / made,
         "p50": latencies[len(latencies) // 2],
         "p99": latencies[int(len(latencies) * 0.99)],
         "rss": after.ru_maxrss,
