@@ -1,6 +1,7 @@
 """The snippets of the README and the docs run, as they stand."""
 
 import ast
+import gc
 import inspect
 import re
 from pathlib import Path
@@ -23,7 +24,15 @@ def _name(page):
     return page.relative_to(ROOT).as_posix()
 
 
+@pytest.fixture
+def thawed():
+    """Give the collector back what a snippet about it has taken out of its sight."""
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.parametrize("page", TESTED_PAGES, ids=_name)
+@pytest.mark.usefixtures("thawed")
 async def test_snippets_run(page, openai_server, postgres_url, monkeypatch):
     """Block after block in one namespace, with `await` at its top, against real servers."""
     monkeypatch.setenv("OPENAI_BASE_URL", openai_server.base_url)

@@ -202,7 +202,7 @@ async def test_certificates_that_cannot_be_read(client_of, server, monkeypatch):
     """A wrong SSL_CERT_FILE is named at entry."""
     monkeypatch.setenv("SSL_CERT_FILE", "/there/is/no/such/file")
     with pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
-        async with client_of(server):
+        async with client_of(server, base_url="https://models.example/v1"):
             pass
 
 

@@ -15,7 +15,13 @@ from agentinfra.llm.direct import open_direct
 from agentinfra.llm.failures import status_error
 from agentinfra.llm.gate import Gate
 from agentinfra.llm.prices import PriceBook
-from agentinfra.llm.sdk import KeyProvider, SdkTransport, open_client, trusted_certificates
+from agentinfra.llm.sdk import (
+    KeyProvider,
+    SdkTransport,
+    no_certificates,
+    open_client,
+    trusted_certificates,
+)
 from agentinfra.llm.stream import OpenStream
 
 if TYPE_CHECKING:
@@ -87,13 +93,12 @@ class Endpoint:
 
     def _prepare(self) -> tuple[ssl.SSLContext, openai.AsyncOpenAI]:
         """Do what takes tens of milliseconds: reading certificates and tables of prices."""
-        tls = trusted_certificates()
+        own_wire = self._limits.transport == "sdk"
+        plain = (self._settings.base_url or "").startswith("http://")
+        # Reading a system's certificates takes 50 ms and more.
+        tls = no_certificates() if plain and not own_wire else trusted_certificates()
         client = open_client(
-            self._settings,
-            self._key,
-            tls=tls,
-            timeout=self._limits.timeout,
-            proxies=self._limits.transport == "sdk",
+            self._settings, self._key, tls=tls, timeout=self._limits.timeout, proxies=own_wire
         )
         for model in (self._limits.model, self._limits.embedding_model):
             self.prices.rates(model)

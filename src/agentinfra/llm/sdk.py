@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,6 @@ from agentinfra.errors import ConfigurationError, LLMConnectionError, LLMTimeout
 from agentinfra.llm.transport import Reply
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx2
     import openai
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KeyProvider",
     "SdkTransport",
+    "no_certificates",
     "open_client",
     "raw_response",
     "trusted_certificates",
@@ -100,6 +100,11 @@ def trusted_certificates() -> ssl.SSLContext:
         ) from error
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def no_certificates() -> ssl.SSLContext:
+    """Return a context that trusts nobody, for endpoints that are spoken with plainly."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def vendor_error(
