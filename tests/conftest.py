@@ -3,8 +3,13 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from agentinfra._environment import PREFIX, WELL_KNOWN
+
+# How long an example takes says something of the machine, nothing of the code.
+settings.register_profile("agentinfra", deadline=None)
+settings.load_profile("agentinfra")
 
 
 @pytest.fixture(autouse=True)

@@ -221,7 +221,7 @@ class AgainstModel(RuleBasedStateMachine):
 
 
 TestAgainstModel = AgainstModel.TestCase
-TestAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAgainstModel.settings = settings(max_examples=150, stateful_step_count=40)
 TestAgainstModel.__doc__ = "The tier does what a plain list of entries would do."
 
 

@@ -124,9 +124,7 @@ def test_collection_is_a_sorted_dict(postgres_url: str):
         database = Database(DatabaseSettings(url=postgres_url, max_size=2))
         runner.run(database.__aenter__())
 
-        @hypothesis_settings(
-            max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        )
+        @hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
         @given(st.lists(STEPS, max_size=12))
         def run(steps: list[Any]) -> None:
             store = database.vectors(f"t{secrets.token_hex(4)}")

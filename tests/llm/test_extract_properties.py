@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from agentinfra.errors import JSONExtractionError
 from agentinfra.llm.extract import extract, extract_json
 
-calmly = settings(deadline=None)
-
 SCALARS = (
     st.none()
     | st.booleans()
@@ -83,7 +81,6 @@ def begins(part: Any, whole: Any) -> bool:
 @example("\ud800", {"ensure_ascii": True})
 @example({"a": "\ud800"}, {"ensure_ascii": False})
 @example([10**30, -(2**63) - 1, 2**64], {})
-@calmly
 def test_valid_json_is_returned_as_json_reads_it(value: Any, options: dict[str, Any]) -> None:
     """A text that is JSON gives what json.loads gives."""
     text = json.dumps(value, **options)
@@ -101,7 +98,6 @@ def _has_constant(value: Any) -> bool:
 
 
 @given(CONTAINERS, DUMPS, PROSE, PROSE)
-@calmly
 def test_json_amid_prose_is_returned_exactly(
     value: Any, options: dict[str, Any], before: str, after: str
 ) -> None:
@@ -111,7 +107,6 @@ def test_json_amid_prose_is_returned_exactly(
 
 
 @given(CONTAINERS, DUMPS, PROSE, PROSE)
-@calmly
 def test_json_in_a_fence_is_returned_exactly(
     value: Any, options: dict[str, Any], before: str, after: str
 ) -> None:
@@ -121,7 +116,6 @@ def test_json_in_a_fence_is_returned_exactly(
 
 
 @given(CONTAINERS)
-@calmly
 def test_a_python_literal_is_read_as_python_reads_it(value: Any) -> None:
     """What repr() writes of JSON values is read back exactly."""
     text = repr(value)
@@ -132,7 +126,6 @@ def test_a_python_literal_is_read_as_python_reads_it(value: Any) -> None:
 
 
 @given(CONTAINERS, st.data())
-@calmly
 def test_a_cut_off_text_gives_what_was_there(value: Any, data: st.DataObject) -> None:
     """A text cut off anywhere gives the beginning of its value, or nothing."""
     text = json.dumps(value)
@@ -146,7 +139,6 @@ def test_a_cut_off_text_gives_what_was_there(value: Any, data: st.DataObject) ->
 
 
 @given(CONTAINERS, st.sampled_from([",", ", ", ",\n"]))
-@calmly
 def test_a_trailing_comma_changes_nothing(value: Any, comma: str) -> None:
     """A comma before the last closing bracket is ignored."""
     text = json.dumps(value)
@@ -155,7 +147,6 @@ def test_a_trailing_comma_changes_nothing(value: Any, comma: str) -> None:
 
 
 @given(st.text(alphabet='{}[]",:0123456789.eE+-truefalsn \n\t\\u', max_size=30))
-@calmly
 def test_whatever_json_takes_is_never_repaired(text: str) -> None:
     """A text that the grammar allows is neither altered nor reported as repaired."""
     try:
@@ -209,7 +200,7 @@ def _refuse(name: str) -> None:
     SCHEMAS,
     st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_else_is_ever_raised(text: str, schema: Any, repair: bool) -> None:
     """Any text gives a value or a JSONExtractionError, whose lines are lines."""
     try:
@@ -222,7 +213,6 @@ def test_nothing_else_is_ever_raised(text: str, schema: Any, repair: bool) -> No
 
 
 @given(st.text(alphabet="{}[]()\"':, \nab1", max_size=40))
-@calmly
 def test_without_repair_everything_found_is_json(text: str) -> None:
     """With repair off, the source of a value is JSON by the grammar."""
     try:

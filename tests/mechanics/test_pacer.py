@@ -140,7 +140,7 @@ async def test_a_permit_handed_to_a_cancelled_waiter_goes_to_the_next(clock):
     await pacer.aclose()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.floats(0, 30), st.booleans()), min_size=1, max_size=25

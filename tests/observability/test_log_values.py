@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentinfra.observability.logging import Logging, get_logger
@@ -74,7 +74,6 @@ names = st.text(st.characters() | st.characters(categories=["Cs"]), min_size=1)
 fields = st.dictionaries(names, values, max_size=5)
 
 
-@settings(deadline=None)
 @given(event=st.text(st.characters()) | leaves, fields=fields)
 async def test_any_event_is_one_line_of_json(event, fields):
     """Whatever is logged gives one line that a JSON parser reads, and raises nothing."""
@@ -91,7 +90,6 @@ async def test_any_event_is_one_line_of_json(event, fields):
     assert second["exception"]["type"].endswith("HostileError")
 
 
-@settings(deadline=None)
 @given(event=st.text(st.characters()) | leaves, fields=fields)
 async def test_any_event_is_one_line_of_text(event, fields):
     """As text, too, an event is one line of printable characters, and raises nothing."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -88,7 +88,6 @@ async def test_exact_text():
     )
 
 
-@settings(deadline=None)
 @given(labels=st.lists(st.tuples(st.text(), st.text()), unique=True, max_size=5))
 async def test_any_label_survives_the_way_through_the_page(labels):
     """A parser reads back the label values that were given, whatever is in them."""
@@ -102,7 +101,6 @@ async def test_any_label_survives_the_way_through_the_page(labels):
     page.encode()
 
 
-@settings(deadline=None)
 @given(value=st.floats() | st.integers(-(10**30), 10**30))
 async def test_any_number_survives_the_way_through_the_page(value):
     """A parser reads back the value a gauge was set to."""

@@ -9,7 +9,7 @@ import time
 
 import aiohttp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentinfra.errors import ConfigurationError
@@ -113,7 +113,6 @@ async def test_a_health_check_that_fails_or_hangs():
     assert (await Probes(hanging, lambda: "").respond("GET", "/livez")).status == 200
 
 
-@settings(deadline=None)
 @given(method=st.text(), path=st.text())
 async def test_any_request_is_answered(method, path):
     """Whatever is asked is answered, with a status and JSON or the page."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
@@ -133,7 +133,6 @@ def test_harmless_text(text):
     assert Redactor().text(text) == text
 
 
-@settings(deadline=None)
 @given(
     secret=planted,
     before=noise,
@@ -156,7 +155,6 @@ def test_no_planted_secret_survives_in_text(secret, before, after, form):
     assert secret not in Redactor().text(form.format(before=before, secret=secret, after=after))
 
 
-@settings(deadline=None)
 @given(
     secret=planted,
     key=st.sampled_from(SECRET_KEYS),

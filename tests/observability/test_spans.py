@@ -330,7 +330,7 @@ async def test_without_an_exporter(monkeypatch, exporter):
             assert tracing.reason.endswith("pip install 'agentinfra[otlp]'")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(shape=st.recursive(st.just([]), lambda inner: st.lists(inner, max_size=3), max_leaves=15))
 async def test_any_tree_of_spans_is_told_as_that_tree(shape):
     """Spans nested in any shape, across tasks, end children first and name their parents."""

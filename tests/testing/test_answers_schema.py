@@ -259,7 +259,7 @@ def schemas():
     return st.recursive(leaves, nested, max_leaves=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     schemas(),
     st.sampled_from(

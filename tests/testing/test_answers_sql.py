@@ -395,7 +395,7 @@ WORDS = sorted(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=9), min_size=1, max_size=3))
 def test_any_words_make_a_statement(questions):
     """Whatever words are asked in whatever order, the statement fits PostgreSQL's grammar."""

@@ -84,7 +84,7 @@ MESSAGES = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(MESSAGES, min_size=1, max_size=4), TEXTS, st.sampled_from(["", "tool", "json"]))
 def test_anything_is_answered(messages, described, kind):
     """Whatever pieces a prompt is made of, it gets an answer."""

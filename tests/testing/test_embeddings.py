@@ -142,7 +142,7 @@ def test_models_have_nothing_in_common():
     assert abs(float(one @ other)) < 0.2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(min_size=1), st.integers(1, 2000))
 def test_every_text_has_a_vector(text, size):
     """Any text has a vector of length 1 without a NaN."""
