@@ -250,6 +250,7 @@ def test_fifty_loops_one_after_another(server_in_a_thread, postgres_url):
     check = assert_no_leaks()
     check.start()
     texts = [text for _ in range(50) for text in asyncio.run(_agent(settings, 2))]
+    asyncio.run(check.settle())  # the server's thread has its own ends of the connections to close
     check.check()
     assert len(texts) == 100
     assert all(texts)
