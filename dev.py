@@ -68,6 +68,8 @@ def _install(*what: str) -> None:
     stamp = HOME / f".installed-{hashlib.sha256((' '.join(what) + text).encode()).hexdigest()[:16]}"
     if stamp.is_file() and "-e" in what:
         return
+    for other in HOME.glob(".installed-*"):
+        other.unlink()  # what it stands for is about to be replaced
     if not BIN.is_dir():
         venv.create(HOME, with_pip=True)
     pip = [BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
