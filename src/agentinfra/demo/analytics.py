@@ -10,9 +10,7 @@ from agentinfra.demo.sales import SalesDatabase
 from agentinfra.demo.speaking import speak
 from agentinfra.demo.state import State, Update, history
 from agentinfra.errors import (
-    ConnectionLostError,
     DatabaseError,
-    PoolTimeoutError,
     QueryError,
     ReadOnlyViolationError,
     StatementTimeoutError,
@@ -84,7 +82,7 @@ class Analytics:
                 span.event("refused", {"error": str(error)})
                 again = state["attempts"] < _ATTEMPTS
                 return {"problem": str(error), "next": "plan" if again else "explain"}
-            except (ConnectionLostError, PoolTimeoutError, DatabaseError) as error:
+            except DatabaseError as error:
                 return _out_of_service(state, str(error))
             span.set(semconv.DB_ROWS, len(result.rows))
             return {

@@ -124,7 +124,8 @@ def _checked(messages: Messages) -> tuple[Messages, bool]:
                 f"messages[{index}] has the role {message.get('role')!r}: "
                 f"use one of {', '.join(ROLES)}"
             )
-        plain = plain and type(message.get("content")) is str
+        content = message.get("content")  # none where the model called tools
+        plain = plain and (content is None or type(content) is str)
     return given, plain
 
 
