@@ -5,6 +5,7 @@ import json
 import ssl
 import subprocess
 import sys
+import traceback
 
 import pytest
 import trustme
@@ -157,7 +158,47 @@ async def test_a_proxy_is_tunnelled_through_for_tls(client_of, server, proxied, 
         assert proxy.opened == 1
         assert f"CONNECT {front.address}" in proxy.asked[0]
         assert "Proxy-Authorization: Basic bWU6c2VjcmV0" in proxy.asked[0]
-        assert "sk-test" not in proxy.asked[0]
+
+
+@pytest.mark.parametrize("version", [None, "2024-10-21"], ids=["openai", "azure"])
+@pytest.mark.parametrize("login", ["", "me:secret@"], ids=["open", "with_a_password"])
+async def test_a_proxy_never_sees_the_key(client_of, server, proxied, tls, trusted, version, login):
+    """What a proxy is asked for names the host, and nothing that is meant for the endpoint."""
+    async with relay(server, tls=tls) as front, relay(server, proxy=True) as proxy:
+        proxied(f"http://{login}{proxy.address}", scheme="https")
+        base = front.tls_url.removesuffix("/v1") if version else front.tls_url
+        fields = {"base_url": base, "api_version": version, "organization": "org-mine"}
+        async with client_of(server, **fields) as llm:
+            assert (await llm.chat_completion(HELLO)).text
+    [asked] = proxy.asked
+    assert "sk-test" not in asked
+    assert "org-mine" not in asked
+    assert ("Proxy-Authorization" in asked) == bool(login)
+
+
+async def test_what_each_wire_says_of_itself(client_of, server, transport):
+    """The openai package's headers about its own wire go out with its own wire alone."""
+    async with client_of(server, organization="org-mine") as llm:
+        await llm.chat_completion(HELLO)
+    headers = server.ledger.last.headers
+    described = [name for name in headers if name.startswith("x-stainless-")]
+    assert bool(described) == (transport == "sdk")
+    assert headers["openai-organization"] == "org-mine"
+    assert headers["idempotency-key"].startswith("agentinfra-")
+    assert headers["content-type"] == "application/json"
+
+
+async def test_a_proxys_password_shows_nowhere(client_of, server, proxied, capsys):
+    """A proxy that refuses is named as the culprit, its password in no error and no line."""
+    async with relay(server, refusing=True) as proxy:
+        proxied(f"http://me:hunter2@{proxy.address}", scheme="https")
+        async with client_of(server, base_url="https://models.example/v1", max_attempts=1) as llm:
+            with pytest.raises(LLMConnectionError, match="407") as caught:
+                await llm.chat_completion(HELLO)
+    shown = "".join(traceback.format_exception(caught.value))
+    shown += f"{caught.value!r} {caught.value.__cause__!r} {capsys.readouterr()}"
+    assert "hunter2" not in shown
+    assert "bWU6aHVudGVyMg" not in shown
 
 
 async def test_no_proxy_where_the_environment_says_so(client_of, server, proxied, monkeypatch):

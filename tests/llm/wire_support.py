@@ -47,6 +47,12 @@ class Relay:
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await self.pass_on(reader, writer)
 
+    async def refuse(self, reader, writer):
+        """Answer as an HTTP proxy that wants another password."""
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
     async def _both_ways(self, reader, writer):
         far_reader, far_writer = await asyncio.open_connection(
             self._target.hostname, self._target.port
@@ -68,16 +74,19 @@ async def _copy(reader, writer):
 
 
 @asynccontextmanager
-async def relay(server, *, tls=None, proxy=False):
+async def relay(server, *, tls=None, proxy=False, refusing=False):
     """Stand in front of a server.
 
     Args:
         server: Where connections are passed on to.
         tls: The context that the client's side is spoken with; None speaks plainly.
         proxy: Whether to be an HTTP proxy that is asked for its target.
+        refusing: Whether to be an HTTP proxy that lets nobody through.
     """
     standing = Relay(server)
     handler = standing.connect if proxy else standing.pass_on
+    if refusing:
+        handler = standing.refuse
     listener = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=tls)
     standing.address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:

@@ -54,7 +54,6 @@ def open_direct(
     """
     aio = load("aiohttp")
     session = aio.ClientSession(
-        headers=_headers(client, key),
         connector=aio.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE, ssl=tls),
         cookie_jar=aio.DummyCookieJar(),
         # Not ``connect``, which would count the wait for a free connection as well.
@@ -69,7 +68,10 @@ def open_direct(
 
 
 def _headers(client: openai.AsyncOpenAI, key: KeyProvider | None) -> CIMultiDict[str]:
-    """Return what each request carries; made once, since each header costs at each request."""
+    """Return what each request carries.
+
+    Not the session's own headers: aiohttp gives those, keys included, to a proxy as well.
+    """
     from multidict import CIMultiDict, istr
 
     given = {**client.default_headers, **({} if key else client.auth_headers)}
@@ -109,15 +111,16 @@ class DirectTransport:
         self._azure = hasattr(client, "_api_version")
         self._urls: dict[tuple[str, str], URL] = {}
         self._failures: tuple[type[Exception], ...] = (load("aiohttp").ClientError, OSError)
+        self._headers = _headers(client, key)
 
     async def post(
         self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
     ) -> Reply:
         """Send a body and return the response; see :class:`~agentinfra.llm.transport.Transport`."""
         url = self._url(path, model)
-        headers = headers if self._key is None else await self._signed(headers, self._key)
+        sent = await self._all(headers)
         try:
-            async with self._session.post(url, data=body, headers=headers) as response:
+            async with self._session.post(url, data=body, headers=sent) as response:
                 content = await response.read()
         except self._failures as error:
             raise _mapped(error) from error
@@ -129,9 +132,9 @@ class DirectTransport:
     ) -> AsyncIterator[_DirectStream]:
         """Send a body and give the response while it comes."""
         url = self._url(path, model)
-        headers = headers if self._key is None else await self._signed(headers, self._key)
+        sent = await self._all(headers)
         try:
-            response = await self._session.post(url, data=body, headers=headers)
+            response = await self._session.post(url, data=body, headers=sent)
         except self._failures as error:
             raise _mapped(error) from error
         try:
@@ -154,10 +157,15 @@ class DirectTransport:
         except self._failures as error:
             raise _mapped(error) from error
 
-    async def _signed(self, headers: Mapping[str, str], key: KeyProvider) -> Mapping[str, str]:
-        secret = await key()
-        name, value = ("api-key", secret) if self._azure else ("Authorization", f"Bearer {secret}")
-        return {**headers, name: value}
+    async def _all(self, headers: Mapping[str, str]) -> CIMultiDict[str]:
+        every = self._headers.copy()
+        every.update(headers)
+        if self._key is not None:
+            secret = await self._key()
+            every["api-key" if self._azure else "Authorization"] = (
+                secret if self._azure else f"Bearer {secret}"
+            )
+        return every
 
     def _url(self, path: str, model: str) -> URL:
         try:
@@ -223,6 +231,9 @@ def _mapped(error: Exception) -> LLMConnectionError:
 
     if isinstance(error, TimeoutError):
         return LLMTimeoutError("connecting to the endpoint took too long")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        _forget_password(error)
+        return LLMConnectionError(f"the proxy answered {error.status} {error.message}")
     if isinstance(error, aiohttp.ClientConnectorError):
         why = error.os_error.strerror or str(error.os_error)
         return LLMConnectionError(
@@ -231,3 +242,14 @@ def _mapped(error: Exception) -> LLMConnectionError:
     return LLMConnectionError(
         f"the endpoint cannot be reached: {str(error) or type(error).__name__}"
     )
+
+
+def _forget_password(error: aiohttp.ClientHttpProxyError) -> None:
+    """Take the proxy's password out of what an error keeps of its request."""
+    from multidict import CIMultiDict, CIMultiDictProxy
+
+    asked = error.request_info
+    error.request_info = asked._replace(
+        real_url=asked.real_url.with_user(None), headers=CIMultiDictProxy(CIMultiDict())
+    )
+    error.args = (error.request_info, error.history)
