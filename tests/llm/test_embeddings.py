@@ -124,3 +124,9 @@ def test_the_hash_fallback_finds_what_is_alike():
         ["refund policy for orders", "the policy of refunds", "quantum chromodynamics"]
     )
     assert ask @ near > ask @ far
+
+
+async def test_a_text_that_has_no_bytes_is_refused(client):
+    """Half of a surrogate pair cannot be sent; the error is ours."""
+    with pytest.raises(ConfigurationError, match="JSON"):
+        await client.get_embeddings(["\ud800"])

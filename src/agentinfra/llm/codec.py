@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from agentinfra.errors import LLMResponseError
+from agentinfra.errors import ConfigurationError, LLMResponseError
 from agentinfra.results import ToolCall, Usage
 
 __all__ = [
@@ -119,7 +119,7 @@ class EmbeddingBody(_Struct):
     usage: UsageBody | None = None
 
 
-encode = msgspec.json.Encoder(enc_hook=lambda value: _plain(value)).encode
+_encode = msgspec.json.Encoder(enc_hook=lambda value: _plain(value)).encode
 _decode_chat = msgspec.json.Decoder(ChatBody).decode
 _decode_chunk = msgspec.json.Decoder(ChunkBody).decode
 _decode_embeddings = msgspec.json.Decoder(EmbeddingBody).decode
@@ -129,6 +129,18 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):  # a pydantic model, one of the openai package's for instance
         return value.model_dump(mode="json", exclude_none=True)
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def encode(value: Any) -> bytes:
+    """Encode what goes out.
+
+    Raises:
+        ConfigurationError: It cannot be written as JSON.
+    """
+    try:
+        return _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"the request cannot be written as JSON: {error}") from error
 
 
 def decode_chat(body: bytes) -> ChatBody:

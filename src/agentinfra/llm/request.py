@@ -65,7 +65,7 @@ class ChatRequest:
         """Return the body for a model that may be another one."""
         if model == self.payload["model"]:
             return self.body
-        return _encoded({**self.payload, "model": model})
+        return encode({**self.payload, "model": model})
 
 
 def chat_request(
@@ -89,7 +89,7 @@ def chat_request(
         payload["stream"] = True
         payload["stream_options"] = {"include_usage": True, **payload.get("stream_options", {})}
     limit = payload.get("max_completion_tokens") or payload.get("max_tokens") or OUTPUT_TOKENS
-    body = _encoded(payload)
+    body = encode(payload)
     return ChatRequest(
         payload=payload,
         body=body,
@@ -139,15 +139,6 @@ def _mapping(message: Any) -> dict[str, Any]:
         f"a message is {type(message).__name__}, not a mapping: "
         "write {'role': 'user', 'content': ...}"
     )
-
-
-def _encoded(payload: Mapping[str, Any]) -> bytes:
-    try:
-        return encode(payload)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"the call's parameters cannot be written as JSON: {error}"
-        ) from error
 
 
 def _weight(value: Any) -> int:
