@@ -500,5 +500,19 @@ async def test_a_long_statement_is_judged_like_a_short_one(database):
     numbers = ", ".join(map(str, range(3000)))
     result = await database.query(f"SELECT 1 AS found WHERE 2999 IN ({numbers})")
     assert result.rows == ({"found": 1},)
-    with pytest.raises(ReadOnlyViolationError):
-        await database.query(f"DELETE FROM pg_class WHERE oid IN ({numbers})")
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        counting = group.create_task(count())
+        for operands, others_ran in (("1", False), (numbers, True)):
+            before = turns  # a refusal asks the server nothing: only a thread lets others run
+            with pytest.raises(ReadOnlyViolationError):
+                await database.query(f"DELETE FROM pg_class WHERE oid IN ({operands})")
+            assert (turns > before) == others_ran
+        counting.cancel()
