@@ -185,3 +185,18 @@ async def test_bad_tools_are_refused(client, server, tools, choice, says):
     with pytest.raises(ConfigurationError, match=says):
         await client.chat_completion_with_tools(HELLO, tools, tool_choice=choice)
     assert server.ledger.count() == 0
+
+
+async def test_the_schema_of_a_model_is_written_once(client, server):
+    """However often a model is asked for, its schema is made the first time only."""
+    written = []
+
+    class Counted(Route):
+        @classmethod
+        def model_json_schema(cls, *args, **options):
+            written.append(cls)
+            return super().model_json_schema(*args, **options)
+
+    for _ in range(3):
+        await client.structured(HELLO, Counted)
+    assert len(written) == 1
