@@ -128,10 +128,11 @@ class Dispatcher:
                 on_second = partial(_hedged, call)
                 one = partial(self._hedger.run, target.label, one, on_second=on_second)
             try:
-                try:
-                    return await one()
-                except LLMError as error:
-                    return await self._again(error, one, target, call)
+                return await one()
+            except LLMError as error:
+                first = error
+            try:
+                return await self._again(first, one, target, call)
             except LLMError as error:
                 if target is targets[-1] or not _may_fall_back(error):
                     raise

@@ -120,8 +120,9 @@ class EmbeddingCalls:
                     raise
                 usage = sum((answer[1] for answer in answers), Usage())
                 cost = target.endpoint.prices.cost(target.model, usage)
-                self._telemetry.embedded(
+                self._telemetry.answered(
                     span,
+                    "embeddings",
                     model=target.model,
                     usage=usage,
                     cost=cost,

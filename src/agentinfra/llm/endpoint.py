@@ -93,12 +93,12 @@ class Endpoint:
 
     def _prepare(self) -> tuple[ssl.SSLContext, openai.AsyncOpenAI]:
         """Do what takes tens of milliseconds: reading certificates and tables of prices."""
-        own_wire = self._limits.transport == "sdk"
+        sdk_wire = self._limits.transport == "sdk"
         plain = (self._settings.base_url or "").startswith("http://")
         # Reading a system's certificates takes 50 ms and more.
-        tls = no_certificates() if plain and not own_wire else trusted_certificates()
+        tls = no_certificates() if plain and not sdk_wire else trusted_certificates()
         client = open_client(
-            self._settings, self._key, tls=tls, timeout=self._limits.timeout, proxies=own_wire
+            self._settings, self._key, tls=tls, timeout=self._limits.timeout, proxies=sdk_wire
         )
         for model in (self._limits.model, self._limits.embedding_model):
             self.prices.rates(model)

@@ -120,7 +120,7 @@ class LLMTelemetry:
                 semconv.DEGRADED: response.degraded,
             }
         )
-        self._answered(
+        self.answered(
             span,
             operation,
             model=response.model,
@@ -130,28 +130,7 @@ class LLMTelemetry:
             attempts=response.attempts,
         )
 
-    def embedded(
-        self,
-        span: Span,
-        *,
-        model: str,
-        usage: Usage,
-        cost: Decimal | None,
-        latency: float,
-        attempts: int,
-    ) -> None:
-        """Record an embeddings call that gave vectors."""
-        self._answered(
-            span,
-            "embeddings",
-            model=model,
-            usage=usage,
-            cost=cost,
-            latency=latency,
-            attempts=attempts,
-        )
-
-    def _answered(
+    def answered(
         self,
         span: Span,
         operation: str,
@@ -162,6 +141,7 @@ class LLMTelemetry:
         latency: float,
         attempts: int,
     ) -> None:
+        """Record a call that gave what was asked for."""
         self._in_flight.dec()
         counters = self._of(model, operation)
         counters.ok.inc()

@@ -42,9 +42,10 @@ class Unobserved(LLMTelemetry):
     def finished(self, span: Span, operation: str, response: LLMResponse) -> None:
         """Do nothing."""
 
-    def embedded(
+    def answered(
         self,
         span: Span,
+        operation: str,
         *,
         model: str,
         usage: Usage,

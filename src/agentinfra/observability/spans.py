@@ -213,18 +213,11 @@ class UnrecordedSpan(Span):
         self.parent_id = None
         self.sink = None
         self._exported = None
-        self._ended = True  # an ended span takes nothing
+        self._token = None
+        self._ended = True  # an ended span takes nothing, and leaving it does nothing
 
     def __enter__(self) -> Self:
         return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Do nothing."""
 
 
 def start_span(
