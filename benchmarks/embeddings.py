@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.fleet import fleet
-from benchmarks.report import Claim, Result, Table
+from benchmarks.fleet import beside_openai, fleet
+from benchmarks.report import Claim, Result
 
 NAME = "embeddings"
 
@@ -15,13 +15,10 @@ def run(*, quick: bool) -> Result:
         seen = clients.compare(rounds, task="embed", messages=2, concurrency=2)
         versions = clients.versions
     bare = seen["openai"]["cpu"]
-    table = Table(
+    table = beside_openai(
+        seen,
         title=f"CPU milliseconds a batch of 64 x 1,536 (medians of {rounds} rounds)",
-        columns=("client", "ms", "of bare openai"),
-        rows=tuple(
-            (name, f"{run['cpu'] * 1000:.2f}", f"{run['cpu'] / bare:.3f}")
-            for name, run in seen.items()
-        ),
+        unit="ms",
     )
     claim = Claim("batch_cpu_of_bare_openai", seen["agentinfra"]["cpu"] / bare, "<=", 0.35)
     return Result(name=NAME, versions=versions, tables=(table,), claims=(claim,))

@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.report import Table
+
 ROOT = Path(__file__).resolve().parent.parent
 
 PEERS = {
@@ -120,6 +122,19 @@ def _process(core: int | None, *command: str) -> Iterator[subprocess.Popen]:
     finally:
         process.kill()
         process.communicate()
+
+
+def beside_openai(seen: dict, *, title: str, unit: str) -> Table:
+    """Return the CPU of each client, the cheapest first, and its share of the openai package's."""
+    scale, digits = {"ms": (1e3, 2), "us": (1e6, 0)}[unit]
+    return Table(
+        title=title,
+        columns=("client", unit, "of bare openai"),
+        rows=tuple(
+            (name, f"{run['cpu'] * scale:.{digits}f}", f"{run['cpu'] / seen['openai']['cpu']:.3f}")
+            for name, run in sorted(seen.items(), key=lambda item: item[1]["cpu"])
+        ),
+    )
 
 
 def _cores() -> list[int | None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.fleet import fleet
-from benchmarks.report import Claim, Result, Table
+from benchmarks.fleet import beside_openai, fleet
+from benchmarks.report import Claim, Result
 
 NAME = "llm_stream"
 
@@ -16,13 +16,10 @@ def run(*, quick: bool) -> Result:
         seen = clients.compare(rounds, task="stream", messages=2, concurrency=4)
         versions = clients.versions
     bare = seen["openai"]["cpu"]
-    table = Table(
+    table = beside_openai(
+        seen,
         title=f"CPU milliseconds a stream of 100 chunks (medians of {rounds} rounds)",
-        columns=("client", "ms", "of bare openai"),
-        rows=tuple(
-            (name, f"{run['cpu'] * 1000:.2f}", f"{run['cpu'] / bare:.3f}")
-            for name, run in seen.items()
-        ),
+        unit="ms",
     )
     claim = Claim("stream_cpu_of_bare_openai", seen["agentinfra"]["cpu"] / bare, "<=", 0.06)
     return Result(name=NAME, versions=versions, tables=(table,), claims=(claim,))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.fleet import fleet
-from benchmarks.report import Claim, Result, Table
+from benchmarks.fleet import beside_openai, fleet
+from benchmarks.report import Claim, Result
 
 NAME = "structured"
 
@@ -16,13 +16,10 @@ def run(*, quick: bool) -> Result:
         seen = clients.compare(rounds, task="structured", messages=2, concurrency=32)
         versions = clients.versions
     ours = seen["agentinfra"]["cpu"]
-    table = Table(
+    table = beside_openai(
+        seen,
         title=f"CPU microseconds a structured answer, concurrency 32 (medians of {rounds} rounds)",
-        columns=("client", "us", "of openai's parse"),
-        rows=tuple(
-            (name, f"{run['cpu'] * 1e6:.0f}", f"{run['cpu'] / seen['openai']['cpu']:.3f}")
-            for name, run in sorted(seen.items(), key=lambda item: item[1]["cpu"])
-        ),
+        unit="us",
     )
     claims = tuple(
         Claim(f"structured_cpu_of_{name.replace('-', '_')}", ours / seen[name]["cpu"], "<=", 0.5)
