@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentinfra.llm.extract import extract_json
+from agentinfra.jsontext.extract import extract_json
 from benchmarks.extract_faults import Made, begins, make, same
 from benchmarks.report import Claim, Result, Table, versions
 
 NAME = "extract_json"
 
-CORPUS = Path(__file__).parent.parent / "tests" / "llm" / "extract_corpus.jsonl"
+CORPUS = Path(__file__).parent.parent / "tests" / "jsontext" / "corpus.jsonl"
 VERDICTS = ("right", "wrong", "refused, rightly", "refused, wrongly")
 
 Reader = Callable[[str, Any], Any]

@@ -18,6 +18,7 @@ FLOORS = {
     "results": 1,
     "protocols": 1,
     "_mechanics": 2,
+    "jsontext": 2,
     "observability": 3,
     "llm": 4,
     "db": 4,
@@ -32,8 +33,8 @@ FLOORS = {
     "__main__": 6,
 }
 
-SHARED = {0, 1, 6}
-"""Floors whose rooms may know one another: words, values, and the face."""
+SHARED = {0, 1, 2, 6}
+"""Floors whose rooms may know one another: words, values, mechanisms, the face."""
 
 ADAPTERS = {"llm", "db", "cache", "checkpoint"}
 
@@ -44,9 +45,9 @@ VENDORS = {
     "yarl": {"llm/direct.py"},
     "tenacity": {"llm/retry.py"},
     "genai_prices": {"llm/prices.py"},
-    "json_repair": {"llm"},
-    "jsonschema": {"llm"},
-    "referencing": {"llm"},
+    "json_repair": {"jsontext"},
+    "jsonschema": {"jsontext"},
+    "referencing": {"jsontext"},
     "asyncpg": {"db"},
     "pgvector": {"db"},
     "postgast": {"db"},

@@ -56,9 +56,9 @@ if TYPE_CHECKING:
         VectorError,
         WrongLoopError,
     )
+    from agentinfra.jsontext.extract import extract_json
     from agentinfra.llm.budget import Budget
     from agentinfra.llm.client import AsyncLLMClient
-    from agentinfra.llm.extract import extract_json
     from agentinfra.llm.stream import LLMStream
     from agentinfra.observability.logging import (
         bind_context,
@@ -155,7 +155,7 @@ _HOME = {
     "VectorStore": "db.vectors",
     "bind_context": "observability.logging",
     "clear_context": "observability.logging",
-    "extract_json": "llm.extract",
+    "extract_json": "jsontext.extract",
     "get_checkpointer": "runtime",
     "get_llm_client": "runtime",
     "get_logger": "observability.logging",

@@ -12,11 +12,11 @@ from agentinfra._mechanics.deadline import Deadline
 from agentinfra._mechanics.resource import Resource
 from agentinfra._types import Messages
 from agentinfra.errors import LLMUnavailableError
+from agentinfra.jsontext.extract import extract_json
 from agentinfra.llm.budget import Budget
 from agentinfra.llm.calls import Calls
 from agentinfra.llm.dispatch import Call
 from agentinfra.llm.endpoint import Endpoint, Target
-from agentinfra.llm.extract import extract_json
 from agentinfra.llm.request import chat_request
 from agentinfra.llm.telemetry import LLMTelemetry
 from agentinfra.llm.unobserved import Unobserved

@@ -17,8 +17,8 @@ from agentinfra.errors import (
     JSONExtractionError,
     StructuredOutputError,
 )
+from agentinfra.jsontext.extract import extract
 from agentinfra.llm.codec import encode
-from agentinfra.llm.extract import extract
 from agentinfra.llm.tools import tool_of
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import ToolCall

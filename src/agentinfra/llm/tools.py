@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentinfra.errors import ConfigurationError, JSONExtractionError
-from agentinfra.llm.extract import extract
+from agentinfra.jsontext.extract import extract
 
 __all__ = ["Tool", "tool_of"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentinfra.llm.extract_repair import DoubtfulError, guess
+from agentinfra.jsontext.repair import DoubtfulError, guess
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from agentinfra.errors import JSONExtractionError
-from agentinfra.llm.extract import extract
+from agentinfra.jsontext.extract import extract
 
 CORPUS = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "extract_corpus.jsonl").read_text().splitlines()
+    json.loads(line) for line in (Path(__file__).parent / "corpus.jsonl").read_text().splitlines()
 ]
 
 WRONG = {

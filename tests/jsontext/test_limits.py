@@ -6,10 +6,10 @@ import time
 import pytest
 
 from agentinfra.errors import JSONExtractionError
-from agentinfra.llm.extract import extract, extract_json
-from agentinfra.llm.extract_mend import MAX_DEPTH
-from agentinfra.llm.extract_repair import MAX_REPAIR_CHARS, MAX_REPAIR_DEPTH
-from agentinfra.llm.extract_scan import (
+from agentinfra.jsontext.extract import extract, extract_json
+from agentinfra.jsontext.mend import MAX_DEPTH
+from agentinfra.jsontext.repair import MAX_REPAIR_CHARS, MAX_REPAIR_DEPTH
+from agentinfra.jsontext.scan import (
     MAX_BROKEN_STARTS,
     MAX_MEND_CHARS,
     MAX_PLACES,

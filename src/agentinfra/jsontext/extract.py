@@ -13,17 +13,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 
 from agentinfra.errors import JSONExtractionError
-from agentinfra.llm.extract_candidates import (
+from agentinfra.jsontext.candidates import (
     Candidate,
     Strategy,
     Tier,
     in_order,
     last_complete,
 )
-from agentinfra.llm.extract_scan import MAX_ERRORS, OverloadError, Scan
-from agentinfra.llm.extract_schema import Judge, MismatchError, judge
-from agentinfra.llm.extract_strict import NotJSONError, strict
-from agentinfra.llm.extract_tokens import CONSTANTS, LITERALS
+from agentinfra.jsontext.scan import MAX_ERRORS, OverloadError, Scan
+from agentinfra.jsontext.schema import Judge, MismatchError, judge
+from agentinfra.jsontext.strict import NotJSONError, strict
+from agentinfra.jsontext.tokens import CONSTANTS, LITERALS
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from agentinfra.llm.extract_tokens import (
+from agentinfra.jsontext.tokens import (
     COLONS,
     COMMAS,
     CUT_OFF_ESCAPE,

@@ -15,8 +15,8 @@ from typing_extensions import TypedDict
 
 from agentinfra._mechanics.vendors import MissingPackageError
 from agentinfra.errors import ConfigurationError, JSONExtractionError
-from agentinfra.llm.extract import Extraction, extract, extract_json
-from agentinfra.llm.extract_schema import MAX_CACHED_SCHEMAS, judge
+from agentinfra.jsontext.extract import Extraction, extract, extract_json
+from agentinfra.jsontext.schema import MAX_CACHED_SCHEMAS, judge
 
 INVOICE = {
     "type": "object",
@@ -291,7 +291,7 @@ def test_without_jsonschema_types_still_work(monkeypatch):
 def test_importing_it_loads_no_vendor():
     """The module is light until it is used."""
     code = (
-        "import sys, agentinfra.llm.extract;"
+        "import sys, agentinfra.jsontext.extract;"
         "print([m for m in 'json_repair jsonschema pydantic msgspec'.split() if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,8 +8,8 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Final
 
-from agentinfra.llm.extract_candidates import Tier
-from agentinfra.llm.extract_tokens import COLONS
+from agentinfra.jsontext.candidates import Tier
+from agentinfra.jsontext.tokens import COLONS
 
 __all__ = ["Surroundings", "is_weak"]
 

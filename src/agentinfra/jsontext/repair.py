@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.llm.extract_tokens import COLONS, COMMAS, QUOTES
+from agentinfra.jsontext.tokens import COLONS, COMMAS, QUOTES
 
 __all__ = ["MAX_REPAIR_CHARS", "DoubtfulError", "guess"]
 

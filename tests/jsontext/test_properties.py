@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentinfra.errors import JSONExtractionError
-from agentinfra.llm.extract import extract, extract_json
+from agentinfra.jsontext.extract import extract, extract_json
 
 SCALARS = (
     st.none()

@@ -12,12 +12,12 @@ import re
 from itertools import islice
 from typing import Any, Final
 
-from agentinfra.llm.extract_candidates import Candidate, Strategy, Tier
-from agentinfra.llm.extract_mend import Mended, StuckError, mend
-from agentinfra.llm.extract_place import Surroundings, is_weak
-from agentinfra.llm.extract_repair import DoubtfulError, guess
-from agentinfra.llm.extract_strict import NotJSONError, strict, strict_prefix
-from agentinfra.llm.extract_tokens import COLONS, COMMAS, QUOTES
+from agentinfra.jsontext.candidates import Candidate, Strategy, Tier
+from agentinfra.jsontext.mend import Mended, StuckError, mend
+from agentinfra.jsontext.place import Surroundings, is_weak
+from agentinfra.jsontext.repair import DoubtfulError, guess
+from agentinfra.jsontext.strict import NotJSONError, strict, strict_prefix
+from agentinfra.jsontext.tokens import COLONS, COMMAS, QUOTES
 
 __all__ = [
     "MAX_BROKEN_STARTS",

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentinfra.llm.extract_cursor import Cursor, StuckError
-from agentinfra.llm.extract_tokens import LITERALS, QUOTES, number
+from agentinfra.jsontext.cursor import Cursor, StuckError
+from agentinfra.jsontext.tokens import LITERALS, QUOTES, number
 
 __all__ = ["MAX_DEPTH", "Mended", "StuckError", "mend"]
 
