@@ -15,7 +15,7 @@ async def _spin(turns):
 
 
 def _at_rest(llm):
-    for gate in llm._endpoint._gates.values():
+    for gate in llm._calls.gates:
         assert (gate.pacer.running, gate.pacer.queued, gate.pacer._sent_tokens) == (0, 0, 0)
         assert gate.breaker._probe is None
     assert len(llm._inflight) == 0
@@ -77,7 +77,7 @@ async def test_cancelled_while_waiting_for_its_turn(client_of, server):
         await server.wait_for_requests(1)
         second = asyncio.create_task(llm.chat_completion(HELLO))
         await _spin(10)
-        assert llm._endpoint.gate("gpt-4o-mini").pacer.queued == 1
+        assert next(iter(llm._calls.gates)).pacer.queued == 1
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
         first.cancel()

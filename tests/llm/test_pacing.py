@@ -68,7 +68,7 @@ async def test_a_server_that_shows_no_limits_is_approached_carefully(client_of, 
         server.fail(faults.rate_limited(retry_after=2), times=3)
         work = asyncio.gather(*(llm.chat_completion(HELLO) for _ in range(64)))
         replies = await run_through(clock, asyncio.ensure_future(work))
-        pacer = llm._endpoint.gate("gpt-4o-mini").pacer
+        (pacer,) = (gate.pacer for gate in llm._calls.gates)
         assert all(reply.text for reply in replies)
         assert server.ledger.max_in_flight <= 64
         assert (pacer.running, pacer.queued) == (0, 0)

@@ -8,6 +8,7 @@ from agentinfra._mechanics.retry_budget import RetryBudget
 from agentinfra.llm.chat import ChatCalls
 from agentinfra.llm.dispatch import Dispatcher
 from agentinfra.llm.embedder import EmbeddingCalls
+from agentinfra.llm.gate import Gates
 from agentinfra.llm.hedging import Hedger
 from agentinfra.llm.retry import RetryPolicy
 from agentinfra.llm.structured import ChatCall, StructuredCalls
@@ -51,9 +52,13 @@ class Calls:
         self._endpoint = endpoint
         self._policy = RetryPolicy(max_attempts=settings.max_attempts, budget=budget, clock=clock)
         self._policy.open()
+        self.gates = Gates(
+            max_running=settings.max_connections, max_queued=settings.max_queued, clock=clock
+        )
         dispatcher = Dispatcher(
             policy=self._policy,
             budget=budget,
+            gates=self.gates,
             telemetry=telemetry,
             hedger=Hedger(clock=clock) if settings.hedge else None,
         )
@@ -71,3 +76,7 @@ class Calls:
         if self._endpoint.prices.missing:
             return f"costs are unknown: {self._endpoint.prices.missing}"
         return self._endpoint.weakness
+
+    async def aclose(self) -> None:
+        """Send away every call that waits for its turn."""
+        await self.gates.aclose()

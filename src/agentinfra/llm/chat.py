@@ -11,8 +11,9 @@ from agentinfra.errors import BudgetExceededError
 from agentinfra.llm.assembly import Assembly
 from agentinfra.llm.budget import Reservation, active_budgets, reserve
 from agentinfra.llm.codec import ChatBody, decode_chat, encode, tool_calls_of, usage_of
+from agentinfra.llm.open_stream import OpenStream
 from agentinfra.llm.sdk import raw_response
-from agentinfra.llm.stream import LLMStream, OpenStream
+from agentinfra.llm.stream import LLMStream
 from agentinfra.observability import semconv
 from agentinfra.results import LLMResponse, Usage
 

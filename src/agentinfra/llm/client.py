@@ -125,6 +125,8 @@ class AsyncLLMClient(Resource):
         )
 
     async def _close(self) -> None:
+        if self._calls is not None:
+            await self._calls.aclose()
         for endpoint in (self._endpoint, *self._others.values()):
             await endpoint.aclose()
 

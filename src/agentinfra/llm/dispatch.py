@@ -19,9 +19,9 @@ from agentinfra.errors import (
 if TYPE_CHECKING:
     from agentinfra._mechanics.retry_budget import RetryBudget
     from agentinfra.llm.endpoint import Target
+    from agentinfra.llm.gate import Gates
     from agentinfra.llm.hedging import Hedger
     from agentinfra.llm.retry import RetryPolicy
-    from agentinfra.llm.telemetry import LLMTelemetry
 
 __all__ = ["Call", "Dispatcher"]
 
@@ -71,12 +71,29 @@ class Answered(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """Who is told of a call's requests."""
+
+    def attempted(self, model: str, operation: str, outcome: str) -> None:
+        """Count one request sent."""
+        ...
+
+    def waited(self, seconds: float) -> None:
+        """Record that a request was held back."""
+        ...
+
+    def retrying(self, model: str, error: Exception, attempt: int) -> None:
+        """Say that a request failed and is going to be sent again or elsewhere."""
+        ...
+
+
 class Dispatcher:
     """Sends calls; shared by all calls of a client.
 
     Args:
         policy: When to send again.
         budget: Bounds retries over all calls.
+        gates: What requests pass before they are sent.
         telemetry: Where attempts are counted.
         hedger: Sends second requests beside slow ones; None never does.
     """
@@ -86,10 +103,12 @@ class Dispatcher:
         *,
         policy: RetryPolicy,
         budget: RetryBudget,
-        telemetry: LLMTelemetry,
+        gates: Gates,
+        telemetry: Witness,
         hedger: Hedger | None,
     ) -> None:
         self._policy = policy
+        self._gates = gates
         self._budget = budget
         self._telemetry = telemetry
         self._hedger = hedger
@@ -155,7 +174,7 @@ class Dispatcher:
         send: Callable[[Target], Awaitable[A]],
         read: Callable[[A], T],
     ) -> T:
-        gate = target.endpoint.gate(target.model)
+        gate = self._gates.of(target)
         leave = await gate.enter(call.tokens, tenant=call.tenant, deadline=call.deadline)
         if leave.waited:
             call.waited += leave.waited

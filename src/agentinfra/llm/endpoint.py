@@ -13,7 +13,7 @@ from agentinfra._mechanics.timeouts import Timeouts
 from agentinfra.errors import ConfigurationError, LLMTimeoutError
 from agentinfra.llm.direct import open_direct
 from agentinfra.llm.failures import status_error
-from agentinfra.llm.gate import Gate
+from agentinfra.llm.open_stream import OpenStream
 from agentinfra.llm.prices import PriceBook
 from agentinfra.llm.sdk import (
     KeyProvider,
@@ -22,7 +22,6 @@ from agentinfra.llm.sdk import (
     open_client,
     trusted_certificates,
 )
-from agentinfra.llm.stream import OpenStream
 
 if TYPE_CHECKING:
     import ssl
@@ -67,8 +66,6 @@ class Endpoint:
         self._settings = settings
         self._limits = limits
         self._key = key
-        self._clock = clock
-        self._gates: dict[str, Gate] = {}
         self._timeouts = Timeouts(clock)
         self._transport: Transport | None = None
 
@@ -104,19 +101,6 @@ class Endpoint:
             self.prices.rates(model)
         return tls, client
 
-    def gate(self, model: str) -> Gate:
-        """Return what requests of a model pass; limits are for each model."""
-        gate = self._gates.get(model)
-        if gate is None:
-            gate = self._gates[model] = Gate(
-                f"{self.name}/{model}",
-                self.breaker,
-                max_running=self._limits.max_connections,
-                max_queued=self._limits.max_queued,
-                clock=self._clock,
-            )
-        return gate
-
     @property
     def weakness(self) -> str:
         """What the endpoint suffers from; empty when nothing."""
@@ -128,9 +112,7 @@ class Endpoint:
         )
 
     async def aclose(self) -> None:
-        """Send away who waits, and close every connection."""
-        for gate in self._gates.values():
-            await gate.pacer.aclose()
+        """Close every connection."""
         self._timeouts.close()
         transport, self._transport = self._transport, None
         if transport is not None:

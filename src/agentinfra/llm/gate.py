@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from agentinfra._mechanics.breaker import Admission, CircuitBreaker
@@ -21,8 +21,9 @@ from agentinfra.llm.ratelimit import limits_in
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
     from agentinfra._mechanics.deadline import Deadline
+    from agentinfra.llm.endpoint import Target
 
-__all__ = ["Gate", "Pass"]
+__all__ = ["Gate", "Gates", "Pass"]
 
 _SHOWS_LIMITS = "x-ratelimit-remaining-requests"
 _SHOWS_TOKENS = "x-ratelimit-remaining-tokens"
@@ -99,6 +100,44 @@ class Gate:
             ) from error
         except TimeoutError as error:
             raise LLMTimeoutError(f"the deadline passed while waiting for {self.name}") from error
+
+
+class Gates:
+    """The gates of a client: one for each model of each endpoint, for that is what limits are for.
+
+    Args:
+        max_running: Requests in flight at most, through each gate.
+        max_queued: Requests waiting at most, before each gate.
+        clock: Where time comes from.
+    """
+
+    def __init__(self, *, max_running: int, max_queued: int, clock: Clock) -> None:
+        self._gates: dict[tuple[str, str], Gate] = {}
+        self._max_running = max_running
+        self._max_queued = max_queued
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[Gate]:
+        return iter(self._gates.values())
+
+    def of(self, target: Target) -> Gate:
+        """Return what requests to a target pass."""
+        key = (target.endpoint.name, target.model)
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = Gate(
+                target.label,
+                target.endpoint.breaker,
+                max_running=self._max_running,
+                max_queued=self._max_queued,
+                clock=self._clock,
+            )
+        return gate
+
+    async def aclose(self) -> None:
+        """Send away who waits."""
+        for gate in self:
+            await gate.pacer.aclose()
 
 
 class Pass:
