@@ -120,6 +120,15 @@ class Database(Resource):
         """
         return self._known.facts.vector
 
+    @property
+    def pooled(self) -> bool:
+        """Whether sessions are shared with others, by a pgbouncer in transaction mode.
+
+        Raises:
+            DatabaseError: The database has not been reached yet.
+        """
+        return self.settings.pgbouncer or self._known.pgbouncer
+
     @asynccontextmanager
     async def connection(self, *, readonly: bool = True, reset: bool = True) -> AsyncIterator[Any]:
         """Lend an asyncpg connection, for SQL of your own.

@@ -16,7 +16,7 @@ from agentinfra.errors import QueryError, VectorError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-    from agentinfra.db.database import Database
+    from agentinfra.db.vector_home import Home
     from agentinfra.db.vector_embed import Embedded
     from agentinfra.db.vector_records import Rows
     from agentinfra.results import SearchHit
@@ -34,7 +34,7 @@ class CollectionAccess:
         name: Its name.
     """
 
-    def __init__(self, database: Database, name: str) -> None:
+    def __init__(self, database: Home, name: str) -> None:
         self.table = vector_schema.table_of(name)
         self._database = database
         self._name = name
@@ -133,9 +133,8 @@ class CollectionAccess:
             raise VectorError(f"collection {self._name!r} does not exist yet: upsert records first")
         database = self._database
         async with database.connection(readonly=False) as connection:
-            own_session = not (database.settings.pgbouncer or database.dsn.pgbouncer)
             return await vector_index.build(
-                connection, collection, options, own_session=own_session
+                connection, collection, options, own_session=not database.pooled
             )
 
     async def drop(self) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from agentinfra.db.database import Database
+    from agentinfra.db.vector_home import Home
     from agentinfra.observability.tracing import Span
     from agentinfra.results import EmbeddingBatch, SearchHit
 
@@ -52,7 +52,7 @@ class VectorStore:
         VectorError: The name or the dimensions cannot be used.
     """
 
-    def __init__(self, database: Database, name: str, dimensions: int | None = None) -> None:
+    def __init__(self, database: Home, name: str, dimensions: int | None = None) -> None:
         if dimensions is not None and not 1 <= dimensions <= MAX_DIMENSIONS:
             raise VectorError(f"dimensions is {dimensions}: a vector has 1 to {MAX_DIMENSIONS}")
         self.name = name

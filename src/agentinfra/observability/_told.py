@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agentinfra.observability.spans import Span
-
-__all__ = ["ExportedSpan", "FinishedSpan", "SpanKind", "SpanSink"]
+__all__ = ["ExportedSpan", "FinishedSpan", "ParentSpan", "SpanKind", "SpanSink"]
 
 SpanKind: TypeAlias = Literal["internal", "client"]
 
@@ -67,13 +65,32 @@ class ExportedSpan(Protocol):
         ...
 
 
+class ParentSpan(Protocol):
+    """What an exporter needs to know of the span around another."""
+
+    @property
+    def name(self) -> str:
+        """What is being done."""
+        ...
+
+    @property
+    def trace_id(self) -> str:
+        """The trace, 32 hexadecimal digits."""
+        ...
+
+    @property
+    def span_id(self) -> str:
+        """The span, 16 hexadecimal digits."""
+        ...
+
+
 class SpanSink(Protocol):
     """Who wants to know of a loop's spans."""
 
     listening: bool
     """Whether :meth:`finished` is wanted."""
 
-    def export(self, name: str, kind: SpanKind, parent: Span | None) -> ExportedSpan | None:
+    def export(self, name: str, kind: SpanKind, parent: ParentSpan | None) -> ExportedSpan | None:
         """Begin a span for export; None where nothing is exported."""
         ...
 

@@ -1,0 +1,47 @@
+"""What a collection of vectors needs of the database it is kept in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from agentinfra.observability.metrics import Metrics
+    from agentinfra.protocols import Embedder
+
+__all__ = ["Home"]
+
+
+class Home(Protocol):
+    """Lends connections, and knows what is at the other end of them."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Where searches are counted."""
+        ...
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What turns texts into vectors; None where nothing does."""
+        ...
+
+    @property
+    def pgvector(self) -> str:
+        """The version of pgvector, empty where the database has not got it."""
+        ...
+
+    @property
+    def pooled(self) -> bool:
+        """Whether sessions are shared with others, by a pgbouncer in transaction mode."""
+        ...
+
+    def connection(
+        self, *, readonly: bool = True, reset: bool = True
+    ) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection; errors inside are the database's own."""
+        ...
+
+    def transaction(self, *, reset: bool = True) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection inside of a transaction that may write."""
+        ...
