@@ -168,9 +168,9 @@ class OursWire:
     """The direct wire of rt.llm and its codec alone: the least a call of ours can cost."""
 
     async def open(self, url):
-        from agentinfra.llm.codec import decode_chat, encode
-        from agentinfra.llm.direct import open_direct
-        from agentinfra.llm.sdk import open_client, trusted_certificates
+        from agentinfra.llm.dialects.codec import decode_chat, encode
+        from agentinfra.llm.wire.direct import open_direct
+        from agentinfra.llm.wire.sdk import open_client, trusted_certificates
         from agentinfra.settings import LLMSettings
 
         tls = trusted_certificates()

@@ -39,12 +39,12 @@ SHARED = {0, 1, 2, 6}
 ADAPTERS = {"llm", "db", "cache", "checkpoint"}
 
 VENDORS = {
-    "openai": {"llm/sdk.py"},
-    "httpx2": {"llm/sdk.py"},
-    "aiohttp": {"llm/direct.py", "observability/probes.py", "testing"},
-    "yarl": {"llm/direct.py"},
-    "tenacity": {"llm/retry.py"},
-    "genai_prices": {"llm/prices.py"},
+    "openai": {"llm/wire/sdk.py"},
+    "httpx2": {"llm/wire/sdk.py"},
+    "aiohttp": {"llm/wire/direct.py", "observability/probes.py", "testing"},
+    "yarl": {"llm/wire/direct.py"},
+    "tenacity": {"llm/policy/retry.py"},
+    "genai_prices": {"llm/money/prices.py"},
     "json_repair": {"jsontext"},
     "jsonschema": {"jsontext"},
     "referencing": {"jsontext"},

@@ -57,9 +57,9 @@ if TYPE_CHECKING:
         WrongLoopError,
     )
     from agentinfra.jsontext.extract import extract_json
-    from agentinfra.llm.budget import Budget
+    from agentinfra.llm.calls.stream import LLMStream
     from agentinfra.llm.client import AsyncLLMClient
-    from agentinfra.llm.stream import LLMStream
+    from agentinfra.llm.money.budget import Budget
     from agentinfra.observability.logging import (
         bind_context,
         clear_context,
@@ -141,13 +141,13 @@ __all__ = [
 
 _HOME = {
     "AsyncLLMClient": "llm.client",
-    "Budget": "llm.budget",
+    "Budget": "llm.money.budget",
     "Database": "db.database",
     "EmbeddingCache": "cache.caches",
     "HealthReport": "results",
     "InfraRuntime": "runtime",
     "LLMResponse": "results",
-    "LLMStream": "llm.stream",
+    "LLMStream": "llm.calls.stream",
     "ResponseCache": "cache.caches",
     "RoutingCache": "cache.caches",
     "Settings": "settings",

@@ -15,7 +15,7 @@ from agentinfra.cli.configuring import settings_for
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from agentinfra.llm.prices import PriceBook
+    from agentinfra.llm.money.prices import PriceBook
     from agentinfra.settings import LLMSettings
 
 __all__ = ["EPILOG", "HELP", "Price", "add_arguments", "prices_of", "run"]
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 def prices_of(args: argparse.Namespace, settings: LLMSettings) -> list[Price]:
     """Return the prices of the models asked about."""
-    from agentinfra.llm.prices import PriceBook
+    from agentinfra.llm.money.prices import PriceBook
 
     book = PriceBook(
         settings.prices, base_url=settings.base_url, azure=settings.api_version is not None

@@ -16,8 +16,8 @@ from agentinfra.errors import QueryError, VectorError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-    from agentinfra.db.vector_home import Home
     from agentinfra.db.vector_embed import Embedded
+    from agentinfra.db.vector_home import Home
     from agentinfra.db.vector_records import Rows
     from agentinfra.results import SearchHit
 

@@ -13,19 +13,19 @@ from agentinfra._mechanics.resource import Resource
 from agentinfra._types import Messages
 from agentinfra.errors import LLMUnavailableError
 from agentinfra.jsontext.extract import extract_json
-from agentinfra.llm.budget import Budget
-from agentinfra.llm.calls import Calls
-from agentinfra.llm.dispatch import Call
-from agentinfra.llm.endpoint import Endpoint, Target
-from agentinfra.llm.request import chat_request
-from agentinfra.llm.telemetry import LLMTelemetry
-from agentinfra.llm.unobserved import Unobserved
+from agentinfra.llm.calls.telemetry import LLMTelemetry
+from agentinfra.llm.calls.unobserved import Unobserved
+from agentinfra.llm.dialects.request import chat_request
+from agentinfra.llm.kinds import Calls
+from agentinfra.llm.money.budget import Budget
+from agentinfra.llm.policy.dispatch import Call
+from agentinfra.llm.wire.endpoint import Endpoint, Target
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
 
 if TYPE_CHECKING:
-    from agentinfra.llm.sdk import KeyProvider
-    from agentinfra.llm.stream import LLMStream
+    from agentinfra.llm.calls.stream import LLMStream
+    from agentinfra.llm.wire.sdk import KeyProvider
     from agentinfra.protocols import VectorCache
     from agentinfra.settings import LLMSettings
 

@@ -19,8 +19,9 @@ from agentinfra._mechanics.vendors import load, preload
 from agentinfra.errors import ConfigurationError
 from agentinfra.observability import semconv
 from agentinfra.observability._queue import ExportQueue, Outcome
+from agentinfra.observability._told import ParentSpan, SpanKind
 from agentinfra.observability.redaction import Redactor, encodable
-from agentinfra.observability.spans import Span, SpanKind, error_message, error_text
+from agentinfra.observability.spans import error_message, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ class Export:
         self._queue = queue
         self._redactor = Redactor()
 
-    def start(self, name: str, kind: SpanKind, parent: Span | None) -> Twin:
+    def start(self, name: str, kind: SpanKind, parent: ParentSpan | None) -> Twin:
         """Start the exported twin of a span.
 
         The parent is the current span of the OpenTelemetry context, ours or not, else ours.
@@ -109,7 +110,7 @@ class Export:
             executor.shutdown(wait=stopping.done())
             self._queue.write_off()
 
-    def _remembered(self, parent: Span) -> Any:
+    def _remembered(self, parent: ParentSpan) -> Any:
         """Return the context of a span of ours that OpenTelemetry does not know."""
         trace = self._vendor.trace
         trace_id = int(parent.trace_id, 16)

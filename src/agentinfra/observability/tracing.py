@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError
 from agentinfra.observability._export import Export, open_export
+from agentinfra.observability._told import ExportedSpan, FinishedSpan, ParentSpan, SpanKind
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import SPANS_DROPPED
 from agentinfra.observability.spans import (
     SINKS,
-    ExportedSpan,
-    FinishedSpan,
     Span,
-    SpanKind,
     current_span,
     start_span,
     traceparent,
@@ -128,7 +126,7 @@ class _Sink:
         self._callbacks.clear()
         self.listening = False
 
-    def export(self, name: str, kind: SpanKind, parent: Span | None) -> ExportedSpan | None:
+    def export(self, name: str, kind: SpanKind, parent: ParentSpan | None) -> ExportedSpan | None:
         return None if self.exporting is None else self.exporting.start(name, kind, parent)
 
     def finished(self, span: FinishedSpan) -> None:

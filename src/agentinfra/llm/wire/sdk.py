@@ -11,7 +11,7 @@ import msgspec
 
 from agentinfra._mechanics.vendors import load
 from agentinfra.errors import ConfigurationError, LLMConnectionError, LLMTimeoutError
-from agentinfra.llm.transport import Reply
+from agentinfra.llm.wire.transport import Reply
 
 if TYPE_CHECKING:
     import httpx2
@@ -176,7 +176,7 @@ class SdkTransport:
     async def post(
         self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
     ) -> Reply:
-        """Send a body and return the response; see :class:`~agentinfra.llm.transport.Transport`."""
+        """Send a body and return the response; see ``Transport``."""
         del model  # the openai package finds it in the body
         response = await self._send(path, body, headers, stream=False)
         if isinstance(response, Reply):

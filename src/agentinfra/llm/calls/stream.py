@@ -11,8 +11,8 @@ from agentinfra.errors import (
     LLMResponseError,
     LLMStreamInterruptedError,
 )
-from agentinfra.llm.assembly import Assembly, StreamChunk
-from agentinfra.llm.open_stream import OpenStream
+from agentinfra.llm.dialects.assembly import Assembly, StreamChunk
+from agentinfra.llm.wire.open_stream import OpenStream
 
 if TYPE_CHECKING:
     from agentinfra.results import LLMResponse, ToolCall, Usage

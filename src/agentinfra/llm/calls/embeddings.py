@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.errors import LLMResponseError
-from agentinfra.llm.assembly import estimate_tokens
-from agentinfra.llm.budget import reserve
-from agentinfra.llm.codec import decode_embeddings, encode, usage_of
-from agentinfra.llm.embeddings import check_texts, parts, vectors_of
-from agentinfra.llm.hashing import HASH_DIMENSIONS, HASH_MODEL, hash_embeddings
+from agentinfra.llm.dialects.assembly import estimate_tokens
+from agentinfra.llm.dialects.codec import decode_embeddings, encode, usage_of
+from agentinfra.llm.dialects.embeddings import check_texts, parts, vectors_of
+from agentinfra.llm.dialects.hashing import HASH_DIMENSIONS, HASH_MODEL, hash_embeddings
+from agentinfra.llm.money.budget import reserve
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import EmbeddingBatch, Usage
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agentinfra._mechanics.clock import Clock
-    from agentinfra.llm.dispatch import Call, Dispatcher
-    from agentinfra.llm.endpoint import Target
-    from agentinfra.llm.telemetry import LLMTelemetry
-    from agentinfra.llm.transport import Reply
+    from agentinfra.llm.calls.telemetry import LLMTelemetry
+    from agentinfra.llm.policy.dispatch import Call, Dispatcher
+    from agentinfra.llm.wire.endpoint import Target
+    from agentinfra.llm.wire.transport import Reply
     from agentinfra.observability.metrics import Metrics
     from agentinfra.protocols import VectorCache
 

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from agentinfra.errors import ConfigurationError, LLMResponseError
-from agentinfra.llm.codec import EmbeddingBody
+from agentinfra.llm.dialects.codec import EmbeddingBody
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentinfra._types import Messages
 from agentinfra.errors import ConfigurationError
-from agentinfra.llm.codec import encode
+from agentinfra.llm.dialects.codec import encode
 
 __all__ = ["IMAGE_TOKENS", "ChatRequest", "chat_request"]
 

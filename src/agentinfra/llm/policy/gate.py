@@ -16,12 +16,12 @@ from agentinfra.errors import (
     RateLimitedError,
     ServerError,
 )
-from agentinfra.llm.ratelimit import limits_in
+from agentinfra.llm.policy.ratelimit import limits_in
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
     from agentinfra._mechanics.deadline import Deadline
-    from agentinfra.llm.endpoint import Target
+    from agentinfra.llm.wire.endpoint import Target
 
 __all__ = ["Gate", "Gates", "Pass"]
 

@@ -11,11 +11,11 @@ from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.timeouts import Timeouts
 from agentinfra.errors import ConfigurationError, LLMTimeoutError
-from agentinfra.llm.direct import open_direct
-from agentinfra.llm.failures import status_error
-from agentinfra.llm.open_stream import OpenStream
-from agentinfra.llm.prices import PriceBook
-from agentinfra.llm.sdk import (
+from agentinfra.llm.dialects.failures import status_error
+from agentinfra.llm.money.prices import PriceBook
+from agentinfra.llm.wire.direct import open_direct
+from agentinfra.llm.wire.open_stream import OpenStream
+from agentinfra.llm.wire.sdk import (
     KeyProvider,
     SdkTransport,
     no_certificates,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import openai
 
     from agentinfra._mechanics.deadline import Deadline
-    from agentinfra.llm.transport import Reply, Transport
+    from agentinfra.llm.wire.transport import Reply, Transport
     from agentinfra.settings import EndpointSettings, LLMSettings
 
 __all__ = ["Endpoint", "Target"]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agentinfra.errors import ServerError
-from agentinfra.llm.hedging import ENOUGH, Hedger
+from agentinfra.llm.policy.hedging import ENOUGH, Hedger
 from agentinfra.testing import ManualClock
 
 

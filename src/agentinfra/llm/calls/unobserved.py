@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.llm.telemetry import LLMTelemetry
+from agentinfra.llm.calls.telemetry import LLMTelemetry
 from agentinfra.observability.spans import UnrecordedSpan
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from llm_support import HELLO
 
 from agentinfra.errors import BudgetExceededError, ConfigurationError
-from agentinfra.llm.budget import Budget, reserve
-from agentinfra.llm.prices import PriceBook
+from agentinfra.llm.money.budget import Budget, reserve
+from agentinfra.llm.money.prices import PriceBook
 from agentinfra.results import Usage
 from agentinfra.settings import ModelPrice
 from agentinfra.testing import faults

@@ -10,8 +10,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from agentinfra._mechanics.vendors import load
 from agentinfra.errors import ConfigurationError, LLMConnectionError, LLMTimeoutError
-from agentinfra.llm.sdk import KeyProvider, vendor_error
-from agentinfra.llm.transport import Reply
+from agentinfra.llm.wire.sdk import KeyProvider, vendor_error
+from agentinfra.llm.wire.transport import Reply
 
 if TYPE_CHECKING:
     import ssl
@@ -116,7 +116,7 @@ class DirectTransport:
     async def post(
         self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
     ) -> Reply:
-        """Send a body and return the response; see :class:`~agentinfra.llm.transport.Transport`."""
+        """Send a body and return the response; see ``Transport``."""
         url = self._url(path, model)
         sent = await self._all(headers)
         try:

@@ -7,8 +7,8 @@ from llm_support import HELLO
 
 from agentinfra import BudgetExceededError, InfraRuntime, Settings, start_span
 from agentinfra.errors import BadRequestError
-from agentinfra.llm.telemetry import LLMTelemetry
-from agentinfra.llm.unobserved import Unobserved
+from agentinfra.llm.calls.telemetry import LLMTelemetry
+from agentinfra.llm.calls.unobserved import Unobserved
 from agentinfra.testing import faults
 
 OFF = {"enabled": False}

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from agentinfra.errors import JSONExtractionError, StructuredOutputError
-from agentinfra.llm.tools import tool_of
+from agentinfra.llm.structured.tools import tool_of
 from agentinfra.testing.replies import FunctionCall, Reply
 
-CASES = Path(__file__).parents[2].parent / "shared" / "data" / "bfcl"
+CASES = Path(__file__).parents[3].parent / "shared" / "data" / "bfcl"
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
 BREAKS = {
     "trailing comma": lambda text: text[:-1] + ",}",

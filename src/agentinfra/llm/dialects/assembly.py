@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentinfra.errors import LLMStatusError
-from agentinfra.llm.codec import ChunkBody, Message, usage_of
-from agentinfra.llm.failures import status_error
+from agentinfra.llm.dialects.codec import ChunkBody, Message, usage_of
+from agentinfra.llm.dialects.failures import status_error
 from agentinfra.results import ToolCall, Usage
 
 __all__ = ["Assembly", "StreamChunk", "ToolCallDelta", "estimate_tokens"]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from agentinfra import EmbeddingCache
 from agentinfra.errors import ConfigurationError, LLMResponseError
-from agentinfra.llm.embeddings import MAX_INPUTS, MAX_REQUEST_TOKENS, parts
-from agentinfra.llm.hashing import hash_embeddings
+from agentinfra.llm.dialects.embeddings import MAX_INPUTS, MAX_REQUEST_TOKENS, parts
+from agentinfra.llm.dialects.hashing import hash_embeddings
 from agentinfra.testing import faults
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentinfra._mechanics.retry_budget import RetryBudget
-from agentinfra.llm.chat import ChatCalls
-from agentinfra.llm.dispatch import Dispatcher
-from agentinfra.llm.embedder import EmbeddingCalls
-from agentinfra.llm.gate import Gates
-from agentinfra.llm.hedging import Hedger
-from agentinfra.llm.retry import RetryPolicy
-from agentinfra.llm.structured import ChatCall, StructuredCalls
+from agentinfra.llm.calls.chat import ChatCalls
+from agentinfra.llm.calls.embeddings import EmbeddingCalls
+from agentinfra.llm.policy.dispatch import Dispatcher
+from agentinfra.llm.policy.gate import Gates
+from agentinfra.llm.policy.hedging import Hedger
+from agentinfra.llm.policy.retry import RetryPolicy
+from agentinfra.llm.structured.calls import ChatCall, StructuredCalls
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
-    from agentinfra.llm.endpoint import Endpoint
-    from agentinfra.llm.telemetry import LLMTelemetry
+    from agentinfra.llm.calls.telemetry import LLMTelemetry
+    from agentinfra.llm.wire.endpoint import Endpoint
     from agentinfra.observability.metrics import Metrics
     from agentinfra.protocols import VectorCache
     from agentinfra.settings import LLMSettings

@@ -18,10 +18,10 @@ from agentinfra.errors import (
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.retry_budget import RetryBudget
-    from agentinfra.llm.endpoint import Target
-    from agentinfra.llm.gate import Gates
-    from agentinfra.llm.hedging import Hedger
-    from agentinfra.llm.retry import RetryPolicy
+    from agentinfra.llm.policy.gate import Gates
+    from agentinfra.llm.policy.hedging import Hedger
+    from agentinfra.llm.policy.retry import RetryPolicy
+    from agentinfra.llm.wire.endpoint import Target
 
 __all__ = ["Call", "Dispatcher"]
 

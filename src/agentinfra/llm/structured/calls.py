@@ -18,13 +18,13 @@ from agentinfra.errors import (
     StructuredOutputError,
 )
 from agentinfra.jsontext.extract import extract
-from agentinfra.llm.codec import encode
-from agentinfra.llm.tools import tool_of
+from agentinfra.llm.dialects.codec import encode
+from agentinfra.llm.structured.tools import tool_of
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import ToolCall
 
 if TYPE_CHECKING:
-    from agentinfra.llm.tools import Tool
+    from agentinfra.llm.structured.tools import Tool
     from agentinfra.results import LLMResponse
 
 __all__ = ["ChatCall", "Mode", "StructuredCalls"]
@@ -75,7 +75,7 @@ class StructuredCalls:
         self._written = lru_cache(maxsize=256)(tool_of)
 
     def tool(self, given: Any) -> Tool:
-        """Return the definition of a tool; see :func:`~agentinfra.llm.tools.tool_of`."""
+        """Return the definition of a tool; see :func:`~agentinfra.llm.structured.tools.tool_of`."""
         return self._written(given) if isinstance(given, type | FunctionType) else tool_of(given)
 
     async def call(

@@ -6,14 +6,14 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING
 
 from agentinfra.errors import LLMError, LLMResponseError, LLMTimeoutError
-from agentinfra.llm.assembly import Assembly, StreamChunk
-from agentinfra.llm.codec import decode_chunk
-from agentinfra.llm.sse import EventSplitter
+from agentinfra.llm.dialects.assembly import Assembly, StreamChunk
+from agentinfra.llm.dialects.codec import decode_chunk
+from agentinfra.llm.wire.sse import EventSplitter
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.deadline import Deadline
     from agentinfra._mechanics.timeouts import Timeouts
-    from agentinfra.llm.transport import ReplyStream
+    from agentinfra.llm.wire.transport import ReplyStream
 
 __all__ = ["OpenStream"]
 

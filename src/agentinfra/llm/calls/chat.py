@@ -8,23 +8,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.errors import BudgetExceededError
-from agentinfra.llm.assembly import Assembly
-from agentinfra.llm.budget import Reservation, active_budgets, reserve
-from agentinfra.llm.codec import ChatBody, decode_chat, encode, tool_calls_of, usage_of
-from agentinfra.llm.open_stream import OpenStream
-from agentinfra.llm.sdk import raw_response
-from agentinfra.llm.stream import LLMStream
+from agentinfra.llm.calls.stream import LLMStream
+from agentinfra.llm.dialects.assembly import Assembly
+from agentinfra.llm.dialects.codec import ChatBody, decode_chat, encode, tool_calls_of, usage_of
+from agentinfra.llm.money.budget import Reservation, active_budgets, reserve
+from agentinfra.llm.wire.open_stream import OpenStream
+from agentinfra.llm.wire.sdk import raw_response
 from agentinfra.observability import semconv
 from agentinfra.results import LLMResponse, Usage
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
     from agentinfra._mechanics.inflight import Work
-    from agentinfra.llm.dispatch import Call, Dispatcher
-    from agentinfra.llm.endpoint import Target
-    from agentinfra.llm.request import ChatRequest
-    from agentinfra.llm.telemetry import LLMTelemetry
-    from agentinfra.llm.transport import Reply
+    from agentinfra.llm.calls.telemetry import LLMTelemetry
+    from agentinfra.llm.dialects.request import ChatRequest
+    from agentinfra.llm.policy.dispatch import Call, Dispatcher
+    from agentinfra.llm.wire.endpoint import Target
+    from agentinfra.llm.wire.transport import Reply
     from agentinfra.observability.tracing import Span
 
 __all__ = ["ChatCalls"]

@@ -6,7 +6,7 @@ import pytest
 from llm_support import HELLO, run_through
 
 from agentinfra.errors import RateLimitedError
-from agentinfra.llm.ratelimit import limits_in, seconds
+from agentinfra.llm.policy.ratelimit import limits_in, seconds
 from agentinfra.testing import OpenAIServer, RateLimits, faults
 from agentinfra.testing.replies import Reply
 

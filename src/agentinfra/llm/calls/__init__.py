@@ -1,0 +1,1 @@
+"""One call, from its reservation to its result."""

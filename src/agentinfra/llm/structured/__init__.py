@@ -1,0 +1,1 @@
+"""Structured output: values of a type out of what models answer."""

@@ -1,0 +1,1 @@
+"""Endpoints and the ways to them."""
