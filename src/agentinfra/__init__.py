@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from agentinfra.cache.keys import normalize_text
     from agentinfra.db.database import Database
-    from agentinfra.db.vectors import VectorStore
+    from agentinfra.db.vectors.store import VectorStore
     from agentinfra.errors import (
         AgentInfraError,
         AuthenticationError,
@@ -152,7 +152,7 @@ _HOME = {
     "RoutingCache": "cache.caches",
     "Settings": "settings",
     "Usage": "results",
-    "VectorStore": "db.vectors",
+    "VectorStore": "db.vectors.store",
     "bind_context": "observability.logging",
     "clear_context": "observability.logging",
     "extract_json": "jsontext.extract",

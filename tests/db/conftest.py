@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from agentinfra.db._programs import find_programs
 from agentinfra.db.database import Database
 from agentinfra.db.embedded import EmbeddedPostgres
+from agentinfra.db.embedded.programs import find_programs
 from agentinfra.settings import DatabaseSettings
 
 

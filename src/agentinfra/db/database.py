@@ -11,12 +11,12 @@ from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.closing import finish
 from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.resource import Resource
-from agentinfra.db._access import Access, open_access
-from agentinfra.db._operations import operation_of
-from agentinfra.db._outage import Outage
-from agentinfra.db._reading import Bounds
-from agentinfra.db._route import Route, missing_packages
-from agentinfra.db._transactions import milliseconds, transaction
+from agentinfra.db.access import Access, open_access
+from agentinfra.db.operations import operation_of
+from agentinfra.db.outage import Outage
+from agentinfra.db.reading import Bounds
+from agentinfra.db.route import Route, missing_packages
+from agentinfra.db.transactions import milliseconds, transaction
 from agentinfra.dsn import DSN
 from agentinfra.errors import AgentInfraError, ConfigurationError, DatabaseError, PoolTimeoutError
 from agentinfra.observability import semconv
@@ -28,7 +28,7 @@ from agentinfra.results import ResourceHealth
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
 
-    from agentinfra.db.vectors import VectorStore
+    from agentinfra.db.vectors.store import VectorStore
     from agentinfra.observability.tracing import Span
     from agentinfra.protocols import Embedder
     from agentinfra.results import QueryResult
@@ -238,7 +238,7 @@ class Database(Resource):
             name: The collection.
             dimensions: Length of its vectors; None takes what the collection or the embedder has.
         """
-        from agentinfra.db.vectors import VectorStore
+        from agentinfra.db.vectors.store import VectorStore
 
         key = (name, dimensions)
         if key not in self._stores:

@@ -13,8 +13,8 @@ from agentinfra.observability.semconv import DB_POOL_SIZE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from agentinfra.db._errors import ErrorMap
-    from agentinfra.db._outage import Outage
+    from agentinfra.db.errors import ErrorMap
+    from agentinfra.db.outage import Outage
     from agentinfra.observability.metrics import Metrics
 
 __all__ = ["ConnectionPool", "PoolOptions"]

@@ -13,7 +13,7 @@ from agentinfra.demo.word_search import WordIndex
 from agentinfra.errors import DatabaseError, LLMError
 
 if TYPE_CHECKING:
-    from agentinfra.db.vectors import VectorStore
+    from agentinfra.db.vectors.store import VectorStore
     from agentinfra.demo.documents import Document
     from agentinfra.demo.progress import Progress
     from agentinfra.results import SearchHit

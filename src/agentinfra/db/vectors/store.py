@@ -8,13 +8,13 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from agentinfra.db.vector_access import CollectionAccess
-from agentinfra.db.vector_embed import embed_query, embed_records, given_query, given_records
-from agentinfra.db.vector_filter import Arguments, condition
-from agentinfra.db.vector_index import Options
-from agentinfra.db.vector_records import Record, as_records, as_rows, check_text
-from agentinfra.db.vector_schema import MAX_DIMENSIONS, Collection, Wish
-from agentinfra.db.vector_search import MAX_EF_SEARCH, MAX_TOP_K, Query
+from agentinfra.db.vectors.access import CollectionAccess
+from agentinfra.db.vectors.embedding import embed_query, embed_records, given_query, given_records
+from agentinfra.db.vectors.filters import Arguments, condition
+from agentinfra.db.vectors.index import Options
+from agentinfra.db.vectors.records import Record, as_records, as_rows, check_text
+from agentinfra.db.vectors.schema import MAX_DIMENSIONS, Collection, Wish
+from agentinfra.db.vectors.search import MAX_EF_SEARCH, MAX_TOP_K, Query
 from agentinfra.errors import AgentInfraError, VectorError
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from agentinfra.db.vector_home import Home
+    from agentinfra.db.vectors.home import Home
     from agentinfra.observability.tracing import Span
     from agentinfra.results import EmbeddingBatch, SearchHit
 

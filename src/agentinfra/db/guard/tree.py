@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from agentinfra.db.guard_names import (
+from agentinfra.db.guard.names import (
     CATALOGS,
     DENIED_FUNCTION_PREFIXES,
     DENIED_FUNCTIONS,

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.db.vector_filter import Arguments, condition
-from agentinfra.db.vector_schema import TEXT_CONFIGURATION
+from agentinfra.db.vectors.filters import Arguments, condition
+from agentinfra.db.vectors.schema import TEXT_CONFIGURATION
 from agentinfra.results import SearchHit
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from agentinfra.db.vector_schema import Collection
+    from agentinfra.db.vectors.schema import Collection
 
 __all__ = ["MAX_EF_SEARCH", "MAX_TOP_K", "Query", "run", "settings", "statement"]
 

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.db.vector_schema import MAX_INDEXED_DIMENSIONS
+from agentinfra.db.vectors.schema import MAX_INDEXED_DIMENSIONS
 from agentinfra.errors import VectorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from agentinfra.db.vector_schema import Collection
+    from agentinfra.db.vectors.schema import Collection
 
 __all__ = ["Options", "build"]
 

@@ -12,11 +12,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from agentinfra.db.database import Database
-from agentinfra.db.vectors import Record
+from agentinfra.db.vectors.store import Record
 from agentinfra.settings import DatabaseSettings
 
 if TYPE_CHECKING:
-    from agentinfra.db.vectors import VectorStore
+    from agentinfra.db.vectors.store import VectorStore
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "b", "ä"])

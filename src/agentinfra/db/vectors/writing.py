@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agentinfra.db.vector_records import Rows
-    from agentinfra.db.vector_schema import Collection
+    from agentinfra.db.vectors.records import Rows
+    from agentinfra.db.vectors.schema import Collection
 
 __all__ = ["write"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agentinfra.db.database import Database
-from agentinfra.db.vectors import Record, VectorStore
+from agentinfra.db.vectors.store import Record, VectorStore
 from agentinfra.errors import (
     DimensionMismatchError,
     EmbeddingModelMismatchError,

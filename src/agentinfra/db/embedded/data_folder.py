@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agentinfra.errors import ConfigurationError, DatabaseError
 
 if TYPE_CHECKING:
-    from agentinfra.db._programs import Programs
+    from agentinfra.db.embedded.programs import Programs
 
 __all__ = ["prepare"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.db._transactions import read_only
 from agentinfra.db.guard import READABLE_FUNCTIONS_SQL, GuardVerdict, judge
+from agentinfra.db.transactions import read_only
 from agentinfra.errors import (
     ConnectionLostError,
     DatabaseError,
@@ -25,7 +25,7 @@ from agentinfra.results import QueryResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence, Set
 
-    from agentinfra.db._errors import ErrorMap
+    from agentinfra.db.errors import ErrorMap
     from agentinfra.db.pool import ConnectionPool
     from agentinfra.observability.metrics import Metrics
 

@@ -8,8 +8,8 @@ from bisect import bisect_right
 
 import pytest
 
-from agentinfra.db.guard import MAX_DEPTH, judge, load_parser
-from agentinfra.db.guard_depth import estimate
+from agentinfra.db.guard.depth import estimate
+from agentinfra.db.guard.judging import MAX_DEPTH, judge, load_parser
 
 DEEP = {
     "operators": lambda n: "SELECT 1" + "+1" * n,
@@ -104,7 +104,7 @@ def test_small_stacks_survive():
     """On a thread of 512 KB nothing the guard lets into the parser ends the process."""
     script = (
         "import sys, threading\n"
-        "from agentinfra.db.guard import judge\n"
+        "from agentinfra.db.guard.judging import judge\n"
         "threading.stack_size(512 * 1024)\n"
         "work = [line for line in sys.stdin.read().split('\\n')]\n"
         "def run():\n"

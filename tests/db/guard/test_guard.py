@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from agentinfra.db.guard import MAX_BYTES, check_readonly, judge, load_parser
+from agentinfra.db.guard.judging import MAX_BYTES, check_readonly, judge, load_parser
 from agentinfra.errors import QueryError, ReadOnlyViolationError
 
 READS = [
@@ -199,6 +199,6 @@ def test_importing_the_guard_loads_no_vendor():
 
 def test_known_node_kinds_exist():
     """Every kind the guard allows is one of the grammar's, so no name in the list is mistyped."""
-    from agentinfra.db.guard_names import NODES
+    from agentinfra.db.guard.names import NODES
 
     assert set(load_parser().pg_query_pb2.DESCRIPTOR.message_types_by_name) >= NODES

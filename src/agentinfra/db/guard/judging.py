@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.db.guard_depth import estimate
-from agentinfra.db.guard_names import READABLE_FUNCTIONS_SQL
-from agentinfra.db.guard_tree import Kind, Refusal, judge_statement
+from agentinfra.db.guard.depth import estimate
+from agentinfra.db.guard.names import READABLE_FUNCTIONS_SQL
+from agentinfra.db.guard.tree import Kind, Refusal, judge_statement
 from agentinfra.errors import QueryError, ReadOnlyViolationError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from agentinfra.errors import ConfigurationError, NotStartedError
 from agentinfra.results import ResourceHealth
 
 if TYPE_CHECKING:
-    from agentinfra.db._cluster import Cluster
+    from agentinfra.db.embedded.cluster import Cluster
     from agentinfra.dsn import DSN
 
 __all__ = ["TEMPORARY", "EmbeddedPostgres"]
@@ -38,7 +38,7 @@ class EmbeddedPostgres(Resource):
     """
 
     name = "embedded PostgreSQL"
-    vendors = ("agentinfra.db._cluster", "platformdirs")
+    vendors = ("agentinfra.db.embedded.cluster", "platformdirs")
 
     def __init__(self, data_dir: Path | str | None = None) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class EmbeddedPostgres(Resource):
             raise ConfigurationError(
                 "the embedded PostgreSQL needs Linux or macOS: set DATABASE_URL"
             )
-        from agentinfra.db._cluster import Cluster
+        from agentinfra.db.embedded.cluster import Cluster
 
         if str(self._data_dir) == TEMPORARY:
             folder = Path(tempfile.gettempdir()) / f"agentinfra-{uuid.uuid4().hex[:12]}"

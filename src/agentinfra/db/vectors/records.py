@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.db.vector_filter import as_json
+from agentinfra.db.vectors.filters import as_json
 from agentinfra.errors import VectorError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from agentinfra.db.guard import READABLE_FUNCTIONS_SQL, check_readonly, judge
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CORPUS = Path(__file__).parents[3] / "shared/data/sql"
+CORPUS = Path(__file__).parents[4] / "shared/data/sql"
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not on this machine")
 
 BELOW_THE_GUARD = {

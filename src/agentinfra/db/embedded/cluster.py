@@ -23,8 +23,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentinfra.db._data_folder import prepare
-from agentinfra.db._programs import Programs, find_programs
+from agentinfra.db.embedded.data_folder import prepare
+from agentinfra.db.embedded.programs import Programs, find_programs
 from agentinfra.dsn import DSN
 from agentinfra.errors import ConfigurationError, DatabaseError
 

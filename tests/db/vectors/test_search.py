@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from agentinfra.db.database import Database
-from agentinfra.db.vector_schema import Collection
-from agentinfra.db.vector_search import Query, settings, statement
-from agentinfra.db.vectors import Record, VectorStore
+from agentinfra.db.vectors.schema import Collection
+from agentinfra.db.vectors.search import Query, settings, statement
+from agentinfra.db.vectors.store import Record, VectorStore
 from agentinfra.errors import VectorError
 from agentinfra.results import EmbeddingBatch, Usage
 from agentinfra.settings import DatabaseSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentinfra.db.vector_records import one_vector, vectors_of
+from agentinfra.db.vectors.records import one_vector, vectors_of
 from agentinfra.errors import EmbeddingModelMismatchError, VectorError
 from agentinfra.results import EmbeddingBatch
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from agentinfra.db.vector_records import Record
-    from agentinfra.db.vector_schema import Wish
+    from agentinfra.db.vectors.records import Record
+    from agentinfra.db.vectors.schema import Wish
     from agentinfra.protocols import Embedder
 
 __all__ = ["Embedded", "embed_query", "embed_records", "given_query", "given_records"]

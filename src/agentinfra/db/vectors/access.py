@@ -6,19 +6,20 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.db import vector_index, vector_schema, vector_search
-from agentinfra.db._transactions import read_only
-from agentinfra.db.vector_filter import Arguments, condition
-from agentinfra.db.vector_schema import Collection, Wish
-from agentinfra.db.vector_write import write
+from agentinfra.db.transactions import read_only
+from agentinfra.db.vectors import index as indexing
+from agentinfra.db.vectors import schema, search
+from agentinfra.db.vectors.filters import Arguments, condition
+from agentinfra.db.vectors.schema import Collection, Wish
+from agentinfra.db.vectors.writing import write
 from agentinfra.errors import QueryError, VectorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-    from agentinfra.db.vector_embed import Embedded
-    from agentinfra.db.vector_home import Home
-    from agentinfra.db.vector_records import Rows
+    from agentinfra.db.vectors.embedding import Embedded
+    from agentinfra.db.vectors.home import Home
+    from agentinfra.db.vectors.records import Rows
     from agentinfra.results import SearchHit
 
 __all__ = ["CollectionAccess"]
@@ -35,7 +36,7 @@ class CollectionAccess:
     """
 
     def __init__(self, database: Home, name: str) -> None:
-        self.table = vector_schema.table_of(name)
+        self.table = schema.table_of(name)
         self._database = database
         self._name = name
         self._wish: Wish | None = None  # what the embedder was asked for, once it was looked up
@@ -45,7 +46,7 @@ class CollectionAccess:
         collection = None
         with _missing_is_empty():
             async with self._database.connection(readonly=True, reset=False) as connection:
-                collection = await vector_schema.load(connection, self._name)
+                collection = await schema.load(connection, self._name)
         self._wish = None if collection is None else collection.wish
         return collection
 
@@ -66,7 +67,7 @@ class CollectionAccess:
                 raise VectorError(
                     "the database has no pgvector: install it there and run CREATE EXTENSION vector"
                 )
-            collection = await vector_schema.create(connection, wanted)
+            collection = await schema.create(connection, wanted)
         self._wish = collection.wish
         return collection
 
@@ -83,7 +84,7 @@ class CollectionAccess:
         if not await self._written(rows, made):
             await self._written(rows, made, wanted)  # somebody dropped it meanwhile
 
-    async def find(self, query: vector_search.Query, made: Embedded) -> list[SearchHit] | None:
+    async def find(self, query: search.Query, made: Embedded) -> list[SearchHit] | None:
         """Search; None when the collection does not exist.
 
         Raises:
@@ -91,10 +92,10 @@ class CollectionAccess:
         """
         with _missing_is_empty():
             async with self._searching(query) as connection:
-                collection = await vector_schema.load(connection, self._name)
+                collection = await schema.load(connection, self._name)
                 if collection is not None:
                     self._fits(collection, made)
-                    return await vector_search.run(connection, collection, query)
+                    return await search.run(connection, collection, query)
         self._wish = None
         return None
 
@@ -122,7 +123,7 @@ class CollectionAccess:
                 found = int(await connection.fetchval(statement, *arguments))
         return found
 
-    async def index(self, options: vector_index.Options) -> bool:
+    async def index(self, options: indexing.Options) -> bool:
         """Build the index unless it is there; return whether it was built.
 
         Raises:
@@ -133,14 +134,14 @@ class CollectionAccess:
             raise VectorError(f"collection {self._name!r} does not exist yet: upsert records first")
         database = self._database
         async with database.connection(readonly=False) as connection:
-            return await vector_index.build(
+            return await indexing.build(
                 connection, collection, options, own_session=not database.pooled
             )
 
     async def drop(self) -> None:
         """Remove the collection, if there is one."""
         async with self._database.transaction(reset=False) as connection:
-            await vector_schema.drop(connection, self._name)
+            await schema.drop(connection, self._name)
         self._wish = None
 
     async def _written(self, rows: Rows, made: Embedded, wanted: Collection | None = None) -> bool:
@@ -156,8 +157,8 @@ class CollectionAccess:
         with _missing_is_empty():
             async with self._database.transaction(reset=False) as connection:
                 if wanted is not None:
-                    await vector_schema.create(connection, wanted)
-                collection = await vector_schema.hold(connection, self._name, adopted)
+                    await schema.create(connection, wanted)
+                collection = await schema.hold(connection, self._name, adopted)
                 if collection is not None:
                     self._fits(collection, made)
                     await write(connection, collection, rows)
@@ -165,9 +166,9 @@ class CollectionAccess:
         return done
 
     @asynccontextmanager
-    async def _searching(self, query: vector_search.Query) -> AsyncIterator[Any]:
+    async def _searching(self, query: search.Query) -> AsyncIterator[Any]:
         async with self._database.connection(readonly=True, reset=False) as connection:
-            begin = vector_search.settings(query, pgvector=self._database.pgvector)
+            begin = search.settings(query, pgvector=self._database.pgvector)
             if connection.is_in_transaction():  # as it is behind a pgbouncer
                 await connection.execute("; ".join(begin))
                 yield connection

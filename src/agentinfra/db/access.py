@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.db._errors import ErrorMap
-from agentinfra.db._reading import Reader
-from agentinfra.db._server import READER, ServerFacts, survey
-from agentinfra.db._transactions import milliseconds
+from agentinfra.db.errors import ErrorMap
 from agentinfra.db.pool import ConnectionPool, PoolOptions
+from agentinfra.db.reading import Reader
+from agentinfra.db.server import READER, ServerFacts, survey
+from agentinfra.db.transactions import milliseconds
 from agentinfra.observability.semconv import SERVER_ADDRESS, SERVER_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agentinfra.db._outage import Outage
+    from agentinfra.db.outage import Outage
     from agentinfra.dsn import DSN
     from agentinfra.observability.metrics import Metrics
     from agentinfra.settings import DatabaseSettings

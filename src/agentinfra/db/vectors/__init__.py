@@ -1,0 +1,1 @@
+"""Collections of vectors: written, searched, indexed."""
