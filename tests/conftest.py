@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from agentinfra._environment import PREFIX, WELL_KNOWN
+from agentinfra.settings.sources import PREFIX, WELL_KNOWN
 
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("agentinfra", deadline=None)

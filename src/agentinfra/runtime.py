@@ -20,9 +20,9 @@ from agentinfra.db.embedded import EmbeddedPostgres
 from agentinfra.errors import ClosedError, LifecycleError, NotStartedError, WrongLoopError
 from agentinfra.llm.client import AsyncLLMClient
 from agentinfra.observability import semconv
-from agentinfra.observability.lag import LoopLag
 from agentinfra.observability.logging import Logging, get_logger
 from agentinfra.observability.metrics import Metrics
+from agentinfra.observability.metrics.lag import LoopLag
 from agentinfra.observability.nodes import Nodes
 from agentinfra.observability.probes import Probes, ProbeServer
 from agentinfra.observability.tracing import Span, Tracing

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.base.id import uuid6
 
-from agentinfra.checkpoint.retention import PruneResult, Row, boundary_id, doomed
+from agentinfra.checkpoint.retention.policies import PruneResult, Row, boundary_id, doomed
 
 
 def row(namespace="", name="1", parent=None, version=4, root=None):

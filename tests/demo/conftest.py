@@ -11,7 +11,7 @@ from openapi_support import DESCRIPTION, check_requests
 from agentinfra import InfraRuntime, Settings
 from agentinfra.demo.documents import read_folder
 from agentinfra.demo.progress import Progress
-from agentinfra.demo.sales_data import Sales, make_sales
+from agentinfra.demo.sales.data import Sales, make_sales
 from agentinfra.demo.team import Team
 from agentinfra.testing import OpenAIServer
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from agentinfra.demo.sales_data import Sales
+from agentinfra.demo.sales.data import Sales
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,7 +4,7 @@ import pytest
 import pytest_asyncio
 
 from agentinfra import ResponseCache
-from agentinfra.cache.shared import SharedValue
+from agentinfra.cache.shared.protocol import SharedValue
 from agentinfra.demo.bookkeeping import prepare_state
 from agentinfra.demo.memory import DatabaseTier
 from agentinfra.errors import CacheError

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from agentinfra.demo.sales import SalesDatabase, scoped, to_json
-from agentinfra.demo.sales_data import make_sales
-from agentinfra.demo.sales_names import CATALOG, CHANNELS, CITIES, SEGMENTS, STATUSES
+from agentinfra.demo.sales.data import make_sales
+from agentinfra.demo.sales.names import CATALOG, CHANNELS, CITIES, SEGMENTS, STATUSES
 from agentinfra.errors import QueryError, ReadOnlyViolationError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

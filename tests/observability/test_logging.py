@@ -461,7 +461,7 @@ def test_importing_is_light():
         "import sys\n"
         "from agentinfra.observability.logging import get_logger\n"
         "from agentinfra.observability.tracing import start_span\n"
-        "import agentinfra.observability.probes, agentinfra.observability.lag\n"
+        "import agentinfra.observability.probes, agentinfra.observability.metrics.lag\n"
         "log = get_logger('x').bind(a=1)\n"
         "with start_span('s'): pass\n"
         "heavy = ['structlog', 'pydantic', 'orjson', 'opentelemetry', 'aioprometheus', 'aiohttp']\n"

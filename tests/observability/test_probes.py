@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from agentinfra.errors import ConfigurationError
 from agentinfra.observability import semconv
-from agentinfra.observability.lag import LoopLag
 from agentinfra.observability.metrics import Metrics
+from agentinfra.observability.metrics.lag import LoopLag
 from agentinfra.observability.probes import Probes, ProbeServer
 from agentinfra.results import HealthReport, ResourceHealth
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentinfra import ConfigurationError, Settings
-from agentinfra._environment import WELL_KNOWN
+from agentinfra.settings.sources import WELL_KNOWN
 
 
 def test_our_names_set_fields(monkeypatch):

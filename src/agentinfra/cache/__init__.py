@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agentinfra.cache.caches import Caches, EmbeddingCache, ResponseCache, RoutingCache
 from agentinfra.cache.keys import cache_key, normalize_text
-from agentinfra.cache.redis import RedisTier
-from agentinfra.cache.shared import SharedTier, SharedValue
+from agentinfra.cache.shared.protocol import SharedTier, SharedValue
+from agentinfra.cache.shared.redis import RedisTier
 from agentinfra.cache.tiered import CacheOptions
 
 __all__ = [

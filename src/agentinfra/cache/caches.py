@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra.cache.kinds import EmbeddingCache, ResponseCache, RoutingCache
-from agentinfra.cache.redis import RedisTier
+from agentinfra.cache.shared.redis import RedisTier
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.semconv import RESOURCE_STATE
 from agentinfra.results import ResourceHealth

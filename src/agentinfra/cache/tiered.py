@@ -11,7 +11,7 @@ from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra._mechanics.single_flight import SingleFlight
 from agentinfra.cache.keys import KeyPart, cache_key, encode_parts
 from agentinfra.cache.memory import MemoryTier
-from agentinfra.cache.sharing import Sharing
+from agentinfra.cache.shared.sharing import Sharing
 from agentinfra.cache.sizing import ENTRY_BYTES
 from agentinfra.cache.tally import Tally
 from agentinfra.errors import ConfigurationError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from agentinfra.cache.codec import Codec
-    from agentinfra.cache.shared import SharedTier
+    from agentinfra.cache.shared.protocol import SharedTier
     from agentinfra.observability.metrics import Metrics
 
 __all__ = ["MISSING", "CacheOptions", "TieredCache"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.checkpoint.retention import PruneResult
+from agentinfra.checkpoint.retention.policies import PruneResult
 from agentinfra.errors import CheckpointError, ClosedError, ConfigurationError, NotStartedError
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
@@ -250,7 +250,7 @@ class Checkpointer(Resource):
     async def _prune(
         self, pool: CheckpointPool, age: float | None, keep: int, *, dry_run: bool
     ) -> PruneResult:
-        from agentinfra.checkpoint.pruning import Pruner
+        from agentinfra.checkpoint.retention.pruner import Pruner
         from agentinfra.checkpoint.saver import checkpoint_errors
 
         # The age of a checkpoint is in its id, which comes from the clock on the wall.

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agentinfra.db.outage import Outage
-    from agentinfra.dsn import DSN
     from agentinfra.observability.metrics import Metrics
     from agentinfra.settings import DatabaseSettings
+    from agentinfra.settings.dsn import DSN
 
 __all__ = ["Access", "open_access"]
 

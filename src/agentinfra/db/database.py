@@ -17,13 +17,13 @@ from agentinfra.db.outage import Outage
 from agentinfra.db.reading import Bounds
 from agentinfra.db.route import Route, missing_packages
 from agentinfra.db.transactions import milliseconds, transaction
-from agentinfra.dsn import DSN
 from agentinfra.errors import AgentInfraError, ConfigurationError, DatabaseError, PoolTimeoutError
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.tracing import start_span
 from agentinfra.results import ResourceHealth
+from agentinfra.settings.dsn import DSN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator

@@ -20,7 +20,7 @@ from agentinfra.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentinfra.dsn import DSN
+    from agentinfra.settings.dsn import DSN
 
 __all__ = ["ErrorMap", "is_gone"]
 

@@ -14,8 +14,8 @@ from agentinfra.errors import ConfigurationError
 from agentinfra.observability.logging import get_logger
 
 if TYPE_CHECKING:
-    from agentinfra.dsn import DSN
     from agentinfra.settings import DatabaseSettings
+    from agentinfra.settings.dsn import DSN
 
 __all__ = ["Route", "missing_packages"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.cache.caches import ResponseCache, RoutingCache
-from agentinfra.cache.shared import SharedValue
+from agentinfra.cache.shared.protocol import SharedValue
 from agentinfra.demo.bookkeeping import STATE_SCHEMA
 from agentinfra.errors import CacheError, DatabaseError
 

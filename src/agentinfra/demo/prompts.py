@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentinfra.demo.sales_schema import describe
+from agentinfra.demo.sales.schema import describe
 
 __all__ = [
     "ANALYTICS",

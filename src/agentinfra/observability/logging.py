@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.observability import _lines
-from agentinfra.observability._pipelines import Pipeline, Pipelines, Sink, Write
+from agentinfra.observability.logs import lines
+from agentinfra.observability.logs.pipelines import Pipeline, Pipelines, Sink, Write
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import LOG_EVENTS_DROPPED
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
-    from agentinfra.observability._lines import Encode
+    from agentinfra.observability.logs.lines import Encode
     from agentinfra.settings import LoggingSettings
 
 __all__ = ["Logger", "Logging", "bind_context", "clear_context", "get_logger"]
@@ -238,8 +238,8 @@ def _structlog_writer(
     level: int, redactor: Redactor, sink: Sink, *, text: bool, colors: bool
 ) -> Write:
     structlog = load("structlog")
-    composer = _lines.Composer(redactor, text=text)
-    render = _console(structlog, colors=colors) if text else _lines.json_encoder()
+    composer = lines.Composer(redactor, text=text)
+    render = _console(structlog, colors=colors) if text else lines.json_encoder()
     compose = composer.compose
 
     def process(_logger: object, method: str, event: Any) -> str:
@@ -269,11 +269,11 @@ def _console(structlog: Any, *, colors: bool) -> Encode:
         render = renderer(colors=colors)
     except SystemError:  # Windows without colorama
         render = renderer(colors=False)
-    return lambda entry: str(render(None, entry["level"], _lines.printable(entry)))
+    return lambda entry: str(render(None, entry["level"], lines.printable(entry)))
 
 
 def _plain_writer(redactor: Redactor, sink: Sink) -> Write:
-    composer, encode = _lines.Composer(redactor, text=False), _lines.json_encoder()
+    composer, encode = lines.Composer(redactor, text=False), lines.json_encoder()
 
     def write(method: str, logger: str, event: str, fields: dict[str, Any]) -> None:
         try:

@@ -15,8 +15,8 @@ from agentinfra._mechanics.closing import settle
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.errors import ConfigurationError
-from agentinfra.observability._exposition import CONTENT_TYPE
 from agentinfra.observability.logging import get_logger
+from agentinfra.observability.metrics.exposition import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError
-from agentinfra.observability._export import Export, open_export
-from agentinfra.observability._told import ExportedSpan, FinishedSpan, ParentSpan, SpanKind
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import SPANS_DROPPED
-from agentinfra.observability.spans import (
+from agentinfra.observability.traces.export import Export, open_export
+from agentinfra.observability.traces.spans import (
     SINKS,
     Span,
     current_span,
     start_span,
     traceparent,
 )
+from agentinfra.observability.traces.told import ExportedSpan, FinishedSpan, ParentSpan, SpanKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

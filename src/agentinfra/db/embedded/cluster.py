@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 
 from agentinfra.db.embedded.data_folder import prepare
 from agentinfra.db.embedded.programs import Programs, find_programs
-from agentinfra.dsn import DSN
 from agentinfra.errors import ConfigurationError, DatabaseError
+from agentinfra.settings.dsn import DSN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ from agentinfra.results import ResourceHealth
 
 if TYPE_CHECKING:
     from agentinfra.db.embedded.cluster import Cluster
-    from agentinfra.dsn import DSN
+    from agentinfra.settings.dsn import DSN
 
 __all__ = ["TEMPORARY", "EmbeddedPostgres"]
 

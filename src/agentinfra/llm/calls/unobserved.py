@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.llm.calls.telemetry import LLMTelemetry
-from agentinfra.observability.spans import UnrecordedSpan
+from agentinfra.observability.traces.spans import UnrecordedSpan
 
 if TYPE_CHECKING:
-    from agentinfra.observability.spans import Span
+    from agentinfra.observability.traces.spans import Span
     from agentinfra.results import LLMResponse, Usage
 
 __all__ = ["Unobserved"]

@@ -6,7 +6,7 @@ aioprometheus's. Two things are ours, because of what its release 23.12 does:
 * The values in the store are our series, bound once and kept by their users. Its own ``inc`` turns
   the labels into JSON at each call, takes numpy's numbers for errors and ``200`` and ``"200"`` for
   two series with one text.
-* The page is written by :mod:`agentinfra.observability._exposition`. Its formatter does not escape
+* The page is written by ``exposition.py``. Its formatter does not escape
   label values, so that one quote in one of them makes the server refuse the whole page; it writes
   ``nan`` and ``inf``, which no reader takes; and it walks the live store, which fails when another
   thread adds a series meanwhile.
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.errors import ConfigurationError
-from agentinfra.observability import _exposition as page
-from agentinfra.observability._series import Counter, Gauge, Histogram, Series
+from agentinfra.observability.metrics import exposition as page
+from agentinfra.observability.metrics.series import Counter, Gauge, Histogram, Series
 from agentinfra.observability.semconv import METRICS, SERIES_DROPPED, MetricSpec
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.demo.bookkeeping import creating
-from agentinfra.demo.sales_data import make_sales
-from agentinfra.demo.sales_schema import SALES_SCHEMA, TABLES
+from agentinfra.demo.sales.data import make_sales
+from agentinfra.demo.sales.schema import SALES_SCHEMA, TABLES
 from agentinfra.errors import ConfigurationError, DatabaseError
 
 if TYPE_CHECKING:

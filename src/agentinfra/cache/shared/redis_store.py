@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.closing import finish
 from agentinfra._mechanics.vendors import load
-from agentinfra.cache.shared import SharedValue
+from agentinfra.cache.shared.protocol import SharedValue
 from agentinfra.errors import CacheError, ConfigurationError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from agentinfra._mechanics.resource import Resource
 from agentinfra.observability.semconv import LOOP_LAG
 
 if TYPE_CHECKING:
-    from agentinfra.observability.metrics import Gauge, Metrics
+    from agentinfra.observability.metrics.registry import Gauge, Metrics
 
 __all__ = ["LoopLag"]
 

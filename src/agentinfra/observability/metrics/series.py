@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from agentinfra.errors import ConfigurationError
-from agentinfra.observability._exposition import number
+from agentinfra.observability.metrics.exposition import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

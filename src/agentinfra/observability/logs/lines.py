@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.observability.spans import current_span
+from agentinfra.observability.traces.spans import current_span
 
 if TYPE_CHECKING:
     from types import TracebackType

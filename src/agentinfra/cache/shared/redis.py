@@ -9,8 +9,8 @@ from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError
-from agentinfra.cache.catching_up import CatchingUp
-from agentinfra.cache.redis_store import RedisStore, StoreBusyError
+from agentinfra.cache.shared.catching_up import CatchingUp
+from agentinfra.cache.shared.redis_store import RedisStore, StoreBusyError
 from agentinfra.errors import CacheError
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import ResourceHealth
@@ -18,7 +18,7 @@ from agentinfra.results import ResourceHealth
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agentinfra.cache.shared import SharedValue
+    from agentinfra.cache.shared.protocol import SharedValue
 
 __all__ = ["RedisTier"]
 
@@ -30,7 +30,7 @@ _LONGEST_PAUSE = 30.0
 
 
 class RedisTier(Resource):
-    """A :class:`~agentinfra.cache.shared.SharedTier` on a Redis server.
+    """A :class:`~agentinfra.cache.shared.protocol.SharedTier` on a Redis server.
 
     Entering never fails because of Redis: without the package, or while the server is away, the
     tier is degraded, finds nothing and stores nothing. A server that was away is tried again, in

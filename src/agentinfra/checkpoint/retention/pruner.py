@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import errors
 
-from agentinfra.checkpoint.retention import PruneResult, Row, boundary_id, doomed
+from agentinfra.checkpoint.retention.policies import PruneResult, Row, boundary_id, doomed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

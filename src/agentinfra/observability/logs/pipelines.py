@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TextIO, TypeAlias
 
 from agentinfra._mechanics.loop_local import LoopLocal
-from agentinfra.observability import _lines
+from agentinfra.observability.logs import lines
 
 __all__ = ["Pipeline", "Pipelines", "Sink", "Write"]
 
@@ -28,19 +28,21 @@ class Sink:
 
     @property
     def stream(self) -> TextIO:
+        """Where lines go now."""
         return sys.stderr if self._stream is None else self._stream
 
     def write(self, line: str) -> None:
         """Write a line in one piece, so that those of other threads do not come in between."""
         stream = self.stream
-        if not (line.isascii() or _lines.takes_unicode(stream)):
-            line = _lines.to_ascii(line)
+        if not (line.isascii() or lines.takes_unicode(stream)):
+            line = lines.to_ascii(line)
         stream.write(line + "\n")
         stream.flush()
 
     debug = info = warning = error = critical = write  # the names structlog calls
 
     def drop(self) -> None:
+        """Count a line that could not be written."""
         self.dropped += 1
         if self.count is not None:
             self.count()
@@ -74,9 +76,11 @@ class Pipelines:
         self.floor = 0
 
     def current(self) -> Pipeline:
+        """Return the pipeline of the running loop, or the one for code outside of any."""
         return self._local.get() or self._outside()
 
     def add(self, pipeline: Pipeline) -> None:
+        """Give the running loop its pipeline."""
         if self._default is None:  # without it the floor is not known
             self._build_default()
         self._local.set(pipeline)
@@ -84,6 +88,7 @@ class Pipelines:
         self._refloor()
 
     def discard(self, pipeline: Pipeline) -> None:
+        """Take a pipeline away from its loop."""
         self._local.discard(pipeline)
         self._open = tuple(other for other in self._open if other is not pipeline)
         self._refloor()

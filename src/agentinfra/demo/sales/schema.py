@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agentinfra.demo.sales_names import CATALOG, CHANNELS, CITIES, SEGMENTS, STATUSES
+from agentinfra.demo.sales.names import CATALOG, CHANNELS, CITIES, SEGMENTS, STATUSES
 
 __all__ = ["SALES_SCHEMA", "TABLES", "describe"]
 

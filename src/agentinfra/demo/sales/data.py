@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from agentinfra.demo.sales_names import (
+from agentinfra.demo.sales.names import (
     CATALOG,
     CHANNELS,
     CITIES,

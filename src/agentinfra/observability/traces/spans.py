@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from agentinfra._mechanics.identifiers import random_hex
 from agentinfra._mechanics.loop_local import LoopLocal
-from agentinfra.observability._told import ExportedSpan, FinishedSpan, SpanKind, SpanSink
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import ERROR_TYPE
+from agentinfra.observability.traces.told import ExportedSpan, FinishedSpan, SpanKind, SpanSink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

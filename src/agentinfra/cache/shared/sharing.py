@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from agentinfra.cache.codec import Codec
-    from agentinfra.cache.shared import SharedTier
+    from agentinfra.cache.shared.protocol import SharedTier
     from agentinfra.cache.tally import Tally
 
 __all__ = ["Fetched", "Sharing"]

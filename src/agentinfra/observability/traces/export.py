@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 from agentinfra._mechanics.vendors import load, preload
 from agentinfra.errors import ConfigurationError
 from agentinfra.observability import semconv
-from agentinfra.observability._queue import ExportQueue, Outcome
-from agentinfra.observability._told import ParentSpan, SpanKind
 from agentinfra.observability.redaction import Redactor, encodable
-from agentinfra.observability.spans import error_message, error_text
+from agentinfra.observability.traces.queue import ExportQueue, Outcome
+from agentinfra.observability.traces.spans import error_message, error_text
+from agentinfra.observability.traces.told import ParentSpan, SpanKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,1 @@
+"""The tier that processes share."""

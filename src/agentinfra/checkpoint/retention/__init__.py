@@ -1,0 +1,9 @@
+"""What of the past is kept, and what takes the rest away."""
+
+from __future__ import annotations
+
+from agentinfra.checkpoint.retention.policies import (
+    PruneResult,
+)
+
+__all__ = ["PruneResult"]

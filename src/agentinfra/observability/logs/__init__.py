@@ -1,0 +1,1 @@
+"""Lines of logs, and where they go."""

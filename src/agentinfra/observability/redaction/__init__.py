@@ -1,0 +1,12 @@
+"""What must not be seen is taken out, wherever it would be shown."""
+
+from __future__ import annotations
+
+from agentinfra.observability.redaction.redactor import (
+    REDACTED,
+    Redactor,
+    encodable,
+    safe_text,
+)
+
+__all__ = ["REDACTED", "Redactor", "encodable", "safe_text"]
