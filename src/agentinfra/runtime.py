@@ -326,7 +326,7 @@ class InfraRuntime:
     async def _ask(self, resource: Resource) -> ResourceHealth:
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT):
-                return await resource.check()
+                return await resource.probe()
         except TimeoutError:
             reason = f"did not answer within {HEALTH_TIMEOUT:g} s"
         except Exception as error:  # noqa: BLE001 - a health report reports, it does not fail

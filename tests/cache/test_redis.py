@@ -205,7 +205,7 @@ async def test_a_server_that_returns_is_used_again(tier, redis_server, clock):
     assert tier.state == "degraded"
     await clock.advance(0.5)
     await cache.get("x")
-    assert (await tier.check()).state == "ready"
+    assert (await tier.probe()).state == "ready"
     await cache.set("after", 3)
     assert await RoutingCache(shared=tier).get("after") == 3
 
@@ -220,7 +220,7 @@ async def test_the_pause_doubles(tier, redis_server, clock):
         pauses.append(tier._retry_at - clock.now())
         await clock.advance(pauses[-1])
         assert await tier.get("x") is None
-        await tier.check()
+        await tier.probe()
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
@@ -238,7 +238,7 @@ async def test_what_changed_during_an_outage_is_not_served_from_redis(redis_serv
         await mine.delete("deleted")
         await ResponseCache(shared=cut_off).clear()
         redis_server.connect_bridge(connected=True)
-        assert (await cut_off.check()).state == "ready"
+        assert (await cut_off.probe()).state == "ready"
     late = RoutingCache(shared=tier)
     assert [await late.get(q) for q in ("set", "deleted", "kept")] == [None, None, "old"]
     assert await ResponseCache(shared=tier).get("cleared", "a") is None
@@ -256,7 +256,7 @@ async def test_ten_thousand_changes_during_an_outage_are_remembered_as_one(
             await mine.set(str(number), number)
         assert len(cut_off._missed) == 1
         redis_server.connect_bridge(connected=True)
-        assert (await cut_off.check()).state == "ready"
+        assert (await cut_off.probe()).state == "ready"
     assert await RoutingCache(shared=tier).get("kept") is None
 
 
@@ -296,7 +296,7 @@ async def test_a_server_that_is_away_at_the_start_is_no_error(redis_server, cloc
         await cache.set("q", 1)
         assert await cache.get("q") == 1
         redis_server.start()
-        assert (await tier.check()).state == "ready"
+        assert (await tier.probe()).state == "ready"
 
 
 async def test_a_tier_that_is_not_entered_or_left_finds_nothing(redis_server):

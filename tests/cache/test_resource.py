@@ -21,7 +21,7 @@ async def test_without_redis_the_caches_are_ready():
     async with Caches(CacheSettings(routing_size=1)) as caches:
         await caches.routing.set("a", 1)
         await caches.routing.set("b", 2)
-        health = await caches.check()
+        health = await caches.probe()
         assert (health.state, health.reason, health.detail) == ("ready", "", "memory")
         assert [await caches.routing.get("a"), await caches.routing.get("b")] == [None, 2]
 
@@ -61,18 +61,18 @@ async def test_health_follows_redis(redis_server, clock):
     settings = CacheSettings(redis_url=redis_server.url)
     async with Metrics() as metrics, Caches(settings, metrics=metrics, clock=clock) as caches:
         await caches.response.set("q", "a", "A")
-        assert (await caches.check()).state == "ready"
+        assert (await caches.probe()).state == "ready"
         redis_server.kill()
         assert await caches.response.get("other", "a") is None
         assert await caches.response.get("q", "a") == "A"
-        health = await caches.check()
+        health = await caches.probe()
         assert (health.state, health.detail) == ("degraded", "memory and Redis")
         assert "serving from memory" in health.reason
         page = metrics.expose()
         assert 'resource_degraded{resource="cache"} 1' in page
         assert 'cache_operations_total{cache="response",outcome="error"} 1' in page
         redis_server.start()
-        health = await caches.check()
+        health = await caches.probe()
         assert (health.state, health.reason, health.latency is not None) == ("ready", "", True)
         assert 'resource_degraded{resource="cache"} 0' in metrics.expose()
 

@@ -30,7 +30,7 @@ async def no_sessions(rows) -> bool:
 
 
 async def is_ready(checkpointer) -> bool:
-    return (await checkpointer.check()).state == "ready"
+    return (await checkpointer.probe()).state == "ready"
 
 
 async def test_a_conversation_is_continued_by_another_process(database_url, graphs):
@@ -56,7 +56,7 @@ async def test_an_interrupt_is_resumed_after_a_restart(database_url, graphs):
 
 async def test_on_postgres_it_is_ready(checkpointer):
     """With a database the state is ready and the check says how long it took."""
-    health = await checkpointer.check()
+    health = await checkpointer.probe()
     assert (health.state, health.reason, health.detail) == ("ready", "", "PostgreSQL")
     assert health.latency is not None
 
@@ -69,7 +69,7 @@ async def test_memory_by_choice_is_ready(graphs):
         graph = graphs["chat"]().compile(checkpointer=checkpointer.saver)
         await graph.ainvoke({"log": []}, ALICE)
         assert (await graph.ainvoke({"log": []}, ALICE))["turns"] == 2
-        health = await checkpointer.check()
+        health = await checkpointer.probe()
         assert (health.state, health.reason) == ("ready", "")
         assert "nothing outlives the process" in health.detail
         assert await checkpointer.prune(0) == PruneResult()
@@ -187,7 +187,7 @@ async def test_a_database_that_dies_is_a_typed_error_and_comes_back(
             reads = (checkpointer.saver.aget_tuple(ALICE) for _ in range(100))
             results = await asyncio.gather(*reads, return_exceptions=True)
         assert {type(result) for result in results} == {CheckpointError}
-        health = await checkpointer.check()
+        health = await checkpointer.probe()
         assert (health.state, health.latency) == ("failed", None)
         assert health.reason.startswith("the database cannot be reached")
         assert "\n" not in health.reason
@@ -216,7 +216,7 @@ async def test_work_waits_in_line_for_a_connection(database_url):
         reads = (checkpointer.saver.aget_tuple(ALICE) for _ in range(500))
         work = asyncio.gather(*reads)
         await asyncio.sleep(0)
-        assert (await checkpointer.check()).state == "ready"
+        assert (await checkpointer.probe()).state == "ready"
         assert await work == [None] * 500
 
 

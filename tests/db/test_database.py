@@ -153,7 +153,7 @@ async def test_reads_have_a_role_of_their_own(database):
     """On the embedded server reads log in as a role that may only read, and check says so."""
     user = await database.query("SELECT current_user::text AS u, session_user::text AS s")
     assert dict(user[0]) == {"u": "agentinfra_reader", "s": "agentinfra_reader"}
-    assert "reads as agentinfra_reader" in (await database.check()).detail
+    assert "reads as agentinfra_reader" in (await database.probe()).detail
 
 
 async def test_the_role_reads_what_comes_later(database):
@@ -257,7 +257,7 @@ async def test_acquire_timeout(postgres_url):
     async with Database(settings, url=postgres_url) as db, db.connection():
         with pytest.raises(PoolTimeoutError, match="MAX_SIZE"):
             await db.query("SELECT 1")
-        assert (await db.check()).state == "degraded"
+        assert (await db.probe()).state == "degraded"
         assert db.state == "degraded"
 
 
@@ -266,8 +266,8 @@ async def test_check_is_ready_again(postgres_url):
     settings = DatabaseSettings(max_size=1, acquire_timeout=0.05)
     async with Database(settings, url=postgres_url) as db:
         async with db.connection():
-            await db.check()
-        row = await db.check()
+            await db.probe()
+        row = await db.probe()
     assert (row.state, row.reason) == ("ready", "")
     assert row.latency is not None
     assert "PostgreSQL 18" in row.detail
@@ -282,11 +282,11 @@ async def test_a_session_that_hangs(postgres_url, database):
             pid = connection.get_server_pid()
         os.kill(pid, signal.SIGSTOP)
         try:
-            assert (await db.check()).state == "failed"
+            assert (await db.probe()).state == "failed"
             assert "0.2 s" in db.reason
         finally:
             os.kill(pid, signal.SIGCONT)
-        assert (await db.check()).state == "ready"
+        assert (await db.probe()).state == "ready"
 
 
 async def test_sessions_are_reset(postgres_url):
@@ -400,7 +400,7 @@ async def test_closing_does_not_wait_for_ever(postgres_url):
 async def test_switched_off():
     """A database that is switched off says so, in its state and in its errors."""
     async with Database(DatabaseSettings(enabled=False)) as db:
-        assert (await db.check()).state == "disabled"
+        assert (await db.probe()).state == "disabled"
         with pytest.raises(DatabaseError, match="AGENTINFRA_DATABASE__ENABLED"):
             await db.query("SELECT 1")
 

@@ -121,7 +121,7 @@ async def test_a_superuser_reads_with_less(foreign):
         assert dict(row[0]) == {"u": "pg_read_all_data", "s": "ada"}
         roles = await db.query("SELECT 1 FROM information_schema.enabled_roles WHERE false")
         assert len(roles) == 0
-        detail = (await db.check()).detail
+        detail = (await db.probe()).detail
         assert "as pg_read_all_data" in detail
         async with db.connection() as connection:
             assert await connection.fetchval("SHOW default_transaction_read_only") == "on"
@@ -139,7 +139,7 @@ async def test_down_at_the_start(foreign, clock):
     for pause in (0.5, 1.0, 2.0):
         with pytest.raises(ConnectionLostError, match=rf"next attempt in {pause:.1f} s"):
             await db.query("SELECT 1")
-        assert (await db.check()).state == "degraded"
+        assert (await db.probe()).state == "degraded"
         clock.time += pause
         with pytest.raises(ConnectionLostError) as tried:
             await db.query("SELECT 1")
@@ -188,14 +188,14 @@ async def test_a_restart(foreign, clock, mode):
             await db.query("SELECT 1")
         with pytest.raises(ConnectionLostError, match=r"next attempt in"):
             await db.execute("SELECT 1")
-        row = await db.check()
+        row = await db.probe()
         assert row.state == "failed"
         assert "nothing listens there" in row.reason
         await asyncio.to_thread(foreign.start)
         clock.time += 0.6
         assert len(await db.query("SELECT 1")) == 1
         await db.execute("INSERT INTO restarted VALUES (1)")
-        assert (await db.check()).state == "ready"
+        assert (await db.probe()).state == "ready"
 
 
 async def test_a_short_restart_is_not_seen(foreign):
@@ -309,7 +309,7 @@ async def test_an_ordinary_user(foreign):
         await db.execute("DROP ROLE IF EXISTS bob; CREATE ROLE bob LOGIN PASSWORD 'p@ss'")
         async with Database(FEW, url=foreign.url(user="bob")) as bob:
             assert (await bob.query("SELECT current_user::text AS u"))[0]["u"] == "bob"
-            assert "as the same user" in (await bob.check()).detail
+            assert "as the same user" in (await bob.probe()).detail
             with pytest.raises(ReadOnlyViolationError):
                 async with bob.connection() as connection:
                     await connection.execute("CREATE TABLE bobs ()")
@@ -324,7 +324,7 @@ async def test_the_embedded_server_is_started_again(data_dir, clock):
         await db.execute("CREATE TABLE IF NOT EXISTS survivors (n int)")
         pid = int((data_dir / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
-        while (await server.check()).state == "ready":  # noqa: ASYNC110
+        while (await server.probe()).state == "ready":  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         while db.state == "ready":  # its sessions outlive it for a moment
             with suppress(DatabaseError):

@@ -91,7 +91,7 @@ class Resource:
         """Why the state is not ``ready``; empty when it is."""
         return self._reason
 
-    async def check(self) -> ResourceHealth:
+    async def probe(self) -> ResourceHealth:
         """Return the state now; a subclass that has a server asks it."""
         return ResourceHealth(name=self.name, state=self._state, reason=self._reason)
 

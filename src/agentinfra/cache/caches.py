@@ -64,13 +64,13 @@ class Caches(Resource):
             settings.response_ttl, settings.response_size if on else 0, **options
         )
 
-    async def check(self) -> ResourceHealth:
+    async def probe(self) -> ResourceHealth:
         """Return the state now; Redis is asked where one is configured."""
         if self._tier is None:
             return ResourceHealth(
                 name=self.name, state=self.state, reason=self.reason, detail="memory"
             )
-        tier = await self._tier.check()
+        tier = await self._tier.probe()
         return ResourceHealth(
             name=self.name,
             state=self.state,

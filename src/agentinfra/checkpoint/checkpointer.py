@@ -137,7 +137,7 @@ class Checkpointer(Resource):
                 return PruneResult()
             return await self._prune(self._pool, age, keep, dry_run=dry_run)
 
-    async def check(self) -> ResourceHealth:
+    async def probe(self) -> ResourceHealth:
         """Return the state now; the database is asked where one is used."""
         latency = None
         if self._pool is not None:

@@ -245,7 +245,7 @@ class Database(Resource):
             self._stores[key] = VectorStore(self, name, dimensions)
         return self._stores[key]
 
-    async def check(self) -> ResourceHealth:
+    async def probe(self) -> ResourceHealth:
         """Ask the server now, unless it failed a moment ago."""
         began = time.perf_counter()
         detail = ""

@@ -130,7 +130,7 @@ class AsyncLLMClient(Resource):
         for endpoint in (self._endpoint, *self._others.values()):
             await endpoint.aclose()
 
-    async def check(self) -> ResourceHealth:
+    async def probe(self) -> ResourceHealth:
         """Return the state as last known; nothing is sent, since every request costs."""
         reason = self._reason or (self._calls.weakness if self._calls else "")
         state = "degraded" if reason and self._state == "ready" else self._state

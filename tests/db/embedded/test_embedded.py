@@ -124,9 +124,9 @@ async def test_life():
     with pytest.raises(NotStartedError):
         _ = server.url
     async with server:
-        assert (await server.check()).state == "ready"
+        assert (await server.probe()).state == "ready"
     with pytest.raises(ClosedError):
-        await server.check()
+        await server.probe()
 
 
 def test_threads_share_one_server(data_dir):
@@ -231,9 +231,9 @@ async def test_a_killed_server_is_revived(data_dir):
         (pid,) = servers_of(data_dir)
         os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(until, lambda: gone(pid))
-        assert (await server.check()).state == "failed"
+        assert (await server.probe()).state == "failed"
         await server.revive()
-        assert (await server.check()).state == "ready"
+        assert (await server.probe()).state == "ready"
         assert await ask(server, "SELECT 1") == 1
     assert not servers_of(data_dir)
 

@@ -107,7 +107,7 @@ async def test_without_key_and_address_chat_raises_at_once():
         batch = await llm.get_embeddings(["a", "b"])
         assert batch.degraded
         assert batch.model == "agentinfra-hash-v1"
-        assert (await llm.check()).state == "degraded"
+        assert (await llm.probe()).state == "degraded"
 
 
 async def test_use_outside_of_the_block_is_an_error(client_of, server):

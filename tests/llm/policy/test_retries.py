@@ -164,12 +164,12 @@ async def test_a_dead_endpoint_is_left_alone_and_probed(client_of, server, clock
             await llm.chat_completion(HELLO)
         assert server.ledger.count() == 5
         assert caught.value.retry_after == pytest.approx(5)
-        health = await llm.check()
+        health = await llm.probe()
         assert (health.state, "failed too often" in health.reason) == ("degraded", True)
         server.recover()
         await clock.advance(5)
         assert (await llm.chat_completion(HELLO)).text
-        assert (await llm.check()).state == "ready"
+        assert (await llm.probe()).state == "ready"
 
 
 async def test_rate_limits_and_bad_requests_do_not_open_the_breaker(client_of, server, clock):

@@ -104,7 +104,7 @@ class RedisTier(Resource):
         """
         await self._change(lambda store: store.delete_prefix(prefix), prefix=prefix)
 
-    async def check(self) -> ResourceHealth:
+    async def probe(self) -> ResourceHealth:
         """Ask Redis now, whatever pause there is."""
         begun, latency = self._clock.now(), None
         try:

@@ -69,7 +69,7 @@ class EmbeddedPostgres(Resource):
         self._guard()
         await in_thread(self._started().enter)
 
-    async def check(self) -> ResourceHealth:
+    async def probe(self) -> ResourceHealth:
         """Return whether the server listens."""
         self._guard()
         began = time.perf_counter()

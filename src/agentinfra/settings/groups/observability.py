@@ -1,0 +1,69 @@
+"""Logs, metrics and traces."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from agentinfra.settings.groups.group import Group
+
+__all__ = ["LoggingSettings", "MetricsSettings", "TracingSettings"]
+
+
+class LoggingSettings(Group):
+    """Structured logging.
+
+    Attributes:
+        enabled: False drops every event.
+        level: The lowest level written.
+        json_output: One JSON object a line; False is coloured text for people, None decides by
+            whether stderr is a terminal.
+        redact: Keys whose values are never written, beside the built-in ones.
+    """
+
+    enabled: bool = True
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    json_output: bool | None = None
+    redact: tuple[str, ...] = ()
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+
+class MetricsSettings(Group):
+    """Prometheus metrics.
+
+    Attributes:
+        enabled: False counts nothing and exposes an empty page.
+        max_series: Label combinations one metric keeps at most; later ones share the series whose
+            labels read ``other``.
+    """
+
+    enabled: bool = True
+    max_series: int = Field(default=1000, ge=1)
+
+
+class TracingSettings(Group):
+    """OpenTelemetry tracing.
+
+    Attributes:
+        enabled: False makes no spans; logs still carry correlation ids.
+        exporter: Where spans go: ``none`` keeps ids for correlation and exports nothing.
+        endpoint: The collector's address; None is the exporter's own default.
+        sample_ratio: The share of traces exported, 0.0 to 1.0.
+        capture_content: True puts messages and answers into spans. Off by default: they may hold
+            personal data.
+        service_name: The name traces carry.
+        max_queue: Spans waiting for export at most; later ones are dropped and counted.
+    """
+
+    enabled: bool = True
+    exporter: Literal["none", "console", "otlp-http", "otlp-grpc"] = "none"
+    endpoint: str | None = None
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    capture_content: bool = False
+    service_name: str = "agentinfra"
+    max_queue: int = Field(default=2048, ge=1)
