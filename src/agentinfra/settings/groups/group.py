@@ -8,4 +8,6 @@ __all__ = ["Group"]
 
 
 class Group(BaseModel):
+    """A group: frozen, strict about names, and silent about values in complaints."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
