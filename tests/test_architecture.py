@@ -70,6 +70,7 @@ VENDORS = {
     "langchain_core": {"checkpoint"},
     "psycopg": {"checkpoint"},
     "psycopg_pool": {"checkpoint"},
+    "re2": {"observability/redaction"},
     "structlog": {"observability"},
     "aioprometheus": {"observability/metrics"},
     "opentelemetry": {"observability/traces"},

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from agentinfra.observability.redaction.redactor import (
-    REDACTED,
-    Redactor,
-    encodable,
-    safe_text,
-)
+from agentinfra.observability.redaction.redactor import Redactor
+from agentinfra.observability.redaction.walk import REDACTED, encodable, safe_text
 
 __all__ = ["REDACTED", "Redactor", "encodable", "safe_text"]
