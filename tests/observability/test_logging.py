@@ -288,17 +288,10 @@ async def test_a_broken_pipe():
     """Logging into a pipe nobody reads is counted and raises nothing."""
     read, write = os.pipe()
     os.close(read)
-    with open(write, "w", closefd=False) as pipe:  # noqa: ASYNC230
+    with open(write, "w") as pipe:  # noqa: ASYNC230, PTH123
         async with Logging(JSON, stream=pipe) as logging:
             log.info("lost")
         assert logging.dropped == 1
-        # What the stream still holds cannot be written any more either.
-        with pytest.raises(BrokenPipeError):
-            pipe.flush()
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, write)
-        os.close(null)
-    os.close(write)
 
 
 async def test_a_stream_that_is_not_utf8():

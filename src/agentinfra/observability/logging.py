@@ -9,20 +9,23 @@ changed.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
+from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.observability.logs import lines
+from agentinfra.observability.logs.loggers import LEVELS, BoundContext, Logger, clear_context
 from agentinfra.observability.logs.pipelines import Pipeline, Pipelines, Sink, Write
+from agentinfra.observability.logs.repeats import Repeats
+from agentinfra.observability.logs.stdlib import Bridge, nobody_listens
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import LOG_EVENTS_DROPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from agentinfra.observability.logs.lines import Encode
@@ -30,86 +33,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Logger", "Logging", "bind_context", "clear_context", "get_logger"]
 
-DEBUG: Final = 10
-INFO: Final = 20
-WARNING: Final = 30
-ERROR: Final = 40
-CRITICAL: Final = 50
+Processor: TypeAlias = Callable[[Any, str, dict[str, Any]], Any]
+"""As structlog's: takes the logger, the method's name and the entry, returns the entry."""
+
 _OFF: Final = 100
-_LEVELS: Final = {
-    "debug": DEBUG,
-    "info": INFO,
-    "warning": WARNING,
-    "error": ERROR,
-    "critical": CRITICAL,
-}
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-_CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("agentinfra_log_context", default=_NOTHING)
-
-
-class Logger:
-    """Logs events under a name, with the fields bound to it. Immutable; share it freely.
-
-    Events are dotted facts (``llm.call_finished``), what is known of them are fields. A field
-    whose name the log itself uses (``event``, ``level`` ...) is written with a ``_`` behind it.
-    ``exc_info=True`` or ``exc_info=error`` adds an exception.
-    """
-
-    __slots__ = ("_bound", "_name")
-
-    def __init__(self, name: str, bound: Mapping[str, Any] = _NOTHING) -> None:
-        self._name = name
-        self._bound = bound
-
-    def bind(self, **fields: Any) -> Logger:
-        """Return a logger that adds these fields to each event."""
-        return Logger(self._name, {**self._bound, **fields})
-
-    def debug(self, event: str, /, **fields: Any) -> None:
-        """Log what only somebody who looks for a fault wants to see."""
-        if _PIPELINES.floor <= DEBUG:
-            self._log(DEBUG, "debug", event, fields)
-
-    def info(self, event: str, /, **fields: Any) -> None:
-        """Log that something happened as it should."""
-        if _PIPELINES.floor <= INFO:
-            self._log(INFO, "info", event, fields)
-
-    def warning(self, event: str, /, **fields: Any) -> None:
-        """Log that something is less than it should be, and work goes on."""
-        if _PIPELINES.floor <= WARNING:
-            self._log(WARNING, "warning", event, fields)
-
-    def error(self, event: str, /, **fields: Any) -> None:
-        """Log that something failed."""
-        self._log(ERROR, "error", event, fields)
-
-    def exception(self, event: str, /, **fields: Any) -> None:
-        """Log an error with the exception that is being handled."""
-        fields.setdefault("exc_info", True)
-        self._log(ERROR, "error", event, fields)
-
-    def critical(self, event: str, /, **fields: Any) -> None:
-        """Log that the program cannot go on."""
-        self._log(CRITICAL, "critical", event, fields)
-
-    def __repr__(self) -> str:
-        return f"<Logger {self._name!r} with {', '.join(self._bound) or 'no fields'}>"
-
-    def _log(self, level: int, method: str, event: str, fields: dict[str, Any]) -> None:
-        pipeline = _PIPELINES.current()
-        if level < pipeline.level:
-            return
-        context = _CONTEXT.get()
-        if context or self._bound:
-            fields = {**context, **self._bound, **fields}
-        pipeline.log(method, self._name, event, fields)
+_FLUSH: Final = 1.0  # seconds what waits to be written gets when the log is closed
 
 
 def get_logger(name: str) -> Logger:
     """Return a logger; cheap, and fine at a module's top."""
-    return Logger(name)
+    return Logger(name, _PIPELINES)
 
 
 def bind_context(**fields: Any) -> AbstractContextManager[None]:
@@ -118,47 +51,24 @@ def bind_context(**fields: Any) -> AbstractContextManager[None]:
     Effective at once. Used with ``with``, leaving the block takes the fields away again (and puts
     back what they covered); else they stay until :func:`clear_context` or the end of the task.
     """
-    return _BoundContext(fields)
-
-
-def clear_context() -> None:
-    """Drop every field that :func:`bind_context` added in this task."""
-    _CONTEXT.set(_NOTHING)
-
-
-class _BoundContext:
-    __slots__ = ("_covered", "_names")
-
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        before = _CONTEXT.get()
-        self._names = tuple(fields)
-        self._covered = {name: before[name] for name in fields if name in before}
-        _CONTEXT.set({**before, **fields})
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # By name, not by token: blocks may be left in another order, or in another context.
-        now = {key: value for key, value in _CONTEXT.get().items() if key not in self._names}
-        _CONTEXT.set({**now, **self._covered})
+    return BoundContext(fields)
 
 
 class Logging(Resource):
     """The log of the running loop: entered it sets the loop's pipeline, left it takes it away.
 
     Events of other loops do not pass through it. Those of threads without a loop do, as long as
-    it is the only one open in the process.
+    it is the only one open in the process. A stream that is stuck never holds up the
+    loop: lines then wait in a queue, and what does not fit into it is dropped and counted. Closing
+    waits for what is in it, a second at most. A warning or an error that repeats itself word for
+    word is written 20 times a second at most, and then with how often it came (``repeated``).
 
     Args:
         settings: Level, form and what to redact.
         stream: Where lines go; None is ``sys.stderr`` as it is when a line is written.
         metrics: Counts the events that could not be written.
+        processors: Processors of structlog that each entry passes before it becomes a line, in
+            order, already without secrets; one that raises ``structlog.DropEvent`` drops it.
     """
 
     name = "logging"
@@ -170,12 +80,15 @@ class Logging(Resource):
         *,
         stream: TextIO | None = None,
         metrics: Metrics | None = None,
+        processors: Sequence[Processor] = (),
     ) -> None:
         super().__init__()
         self._settings = settings
         self._sink = Sink(stream)
         self._metrics = metrics or Metrics.off()
+        self._processors = tuple(processors)
         self._pipeline: Pipeline | None = None
+        self._bridged = False
 
     @property
     def dropped(self) -> int:
@@ -185,18 +98,26 @@ class Logging(Resource):
     async def _open(self) -> None:
         self._sink.count = self._metrics.counter(LOG_EVENTS_DROPPED).inc
         if self._settings.enabled:
-            pipeline, reason = _build(self._settings, self._sink)
+            pipeline, reason = _build(self._settings, self._sink, self._processors)
             if reason:
                 self.degrade(reason)
         else:
             pipeline = Pipeline(_OFF, _drop)
             self.degrade("switched off: set AGENTINFRA_LOGGING__ENABLED=true", state="disabled")
+        self._sink.open()
         self._pipeline = pipeline
         _PIPELINES.add(pipeline)
+        asked = self._settings.stdlib
+        if self._settings.enabled and (nobody_listens() if asked is None else asked):
+            _BRIDGE.install(all_of_it=bool(asked))
+            self._bridged = True
 
     async def _close(self) -> None:
+        if self._bridged:
+            _BRIDGE.remove()
         if self._pipeline is not None:
             _PIPELINES.discard(self._pipeline)
+        await in_thread(partial(self._sink.close, _FLUSH))
 
 
 def _default() -> Pipeline:
@@ -207,24 +128,42 @@ def _default() -> Pipeline:
 
 
 _PIPELINES: Final = Pipelines(_default)
+_BRIDGE: Final = Bridge(_PIPELINES)
 
 
-def _drop(method: str, logger: str, event: str, fields: dict[str, Any]) -> None:
+def _drop(method: str, logger: str, event: object, fields: dict[str, Any]) -> None:
     """Write nothing."""
 
 
-def _build(settings: LoggingSettings, sink: Sink) -> tuple[Pipeline, str]:
+def _build(
+    settings: LoggingSettings, sink: Sink, processors: Sequence[Processor] = ()
+) -> tuple[Pipeline, str]:
     """Build a pipeline; without structlog a plain one, and the sentence that says so."""
-    level = _LEVELS[settings.level]
+    level = LEVELS[settings.level]
     redactor = Redactor(settings.redact)
     terminal = _is_terminal(sink.stream)
     text = terminal if settings.json_output is None else not settings.json_output
     try:
-        write = _structlog_writer(level, redactor, sink, text=text, colors=terminal)
-        reason = ""
+        write = _structlog_writer(level, redactor, sink, processors, text=text, colors=terminal)
+        reason = redactor.missing
     except MissingPackageError as error:
         write, reason = _plain_writer(redactor, sink), str(error)
-    return Pipeline(level, write), reason
+    return Pipeline(level, _without_repeats(write)), reason
+
+
+def _without_repeats(write: Write) -> Write:
+    repeats = Repeats()
+
+    def limited(method: str, logger: str, event: object, fields: dict[str, Any]) -> None:
+        if method not in ("debug", "info"):
+            missed = repeats.admit(logger, event, fields)
+            if missed is None:
+                return
+            if missed:
+                fields = {**fields, "repeated": missed}
+        write(method, logger, event, fields)
+
+    return limited
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -235,7 +174,13 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _structlog_writer(
-    level: int, redactor: Redactor, sink: Sink, *, text: bool, colors: bool
+    level: int,
+    redactor: Redactor,
+    sink: Sink,
+    processors: Sequence[Processor],
+    *,
+    text: bool,
+    colors: bool,
 ) -> Write:
     structlog = load("structlog")
     composer = lines.Composer(redactor, text=text)
@@ -245,10 +190,17 @@ def _structlog_writer(
     def process(_logger: object, method: str, event: Any) -> str:
         return render(compose(method, *event["all"]))
 
-    bound = structlog.make_filtering_bound_logger(level)(sink, (process,), {})
-    methods = {name: getattr(bound, name) for name in _LEVELS}
+    def extended(logger: object, method: str, event: Any) -> str:
+        entry = compose(method, *event["all"])
+        for processor in processors:
+            entry = processor(logger, method, entry)
+        return render(entry)
 
-    def write(method: str, logger: str, event: str, fields: dict[str, Any]) -> None:
+    chain = (extended if processors else process,)
+    bound = structlog.make_filtering_bound_logger(level)(sink, chain, {})
+    methods = {name: getattr(bound, name) for name in LEVELS}
+
+    def write(method: str, logger: str, event: object, fields: dict[str, Any]) -> None:
         try:
             # All in one keyword: fields may have the names of structlog's own arguments, and an
             # event may be anything.
@@ -275,7 +227,7 @@ def _console(structlog: Any, *, colors: bool) -> Encode:
 def _plain_writer(redactor: Redactor, sink: Sink) -> Write:
     composer, encode = lines.Composer(redactor, text=False), lines.json_encoder()
 
-    def write(method: str, logger: str, event: str, fields: dict[str, Any]) -> None:
+    def write(method: str, logger: str, event: object, fields: dict[str, Any]) -> None:
         try:
             sink.write(encode(composer.compose(method, event, logger, fields)))
         except Exception:  # noqa: BLE001 - a log that fails never fails the agent

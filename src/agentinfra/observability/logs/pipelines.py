@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, TextIO, TypeAlias
 
 from agentinfra._mechanics.loop_local import LoopLocal
 from agentinfra.observability.logs import lines
+from agentinfra.observability.logs.writer import Out, out_of
 
 __all__ = ["Pipeline", "Pipelines", "Sink", "Write"]
 
-Write: TypeAlias = Callable[[str, str, str, dict[str, Any]], None]
+Write: TypeAlias = Callable[[str, str, object, dict[str, Any]], None]
 """Takes the level's name, the logger's name, the event and its fields; never raises."""
 
 
 class Sink:
-    """Writes lines, and counts those it could not write."""
+    """Writes lines, and counts those that could not be written."""
 
-    __slots__ = ("_stream", "count", "dropped")
+    __slots__ = ("__weakref__", "_lock", "_out", "_stream", "count", "dropped")
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self.count: Callable[[], None] | None = None
+        self._out: Out | None = None
+        self._lock = Lock()
+        self.count: Callable[[float], None] | None = None
         self.dropped = 0
 
     @property
@@ -31,21 +35,32 @@ class Sink:
         """Where lines go now."""
         return sys.stderr if self._stream is None else self._stream
 
+    def open(self) -> None:
+        """Hold on to the stream, so that writing to a pipe can never wait."""
+        self._out = out_of(self.stream)
+        self._out.acquire()
+
+    def close(self, timeout: float) -> None:
+        """Write what waits, for ``timeout`` seconds at most, and let go of the stream."""
+        out, self._out = self._out, None
+        if out is not None:
+            out.release(timeout)
+
     def write(self, line: str) -> None:
         """Write a line in one piece, so that those of other threads do not come in between."""
         stream = self.stream
         if not (line.isascii() or lines.takes_unicode(stream)):
             line = lines.to_ascii(line)
-        stream.write(line + "\n")
-        stream.flush()
+        out_of(stream).write(line + "\n", self.drop)
 
     debug = info = warning = error = critical = write  # the names structlog calls
 
-    def drop(self) -> None:
-        """Count a line that could not be written."""
-        self.dropped += 1
+    def drop(self, events: int = 1) -> None:
+        """Count lines that could not be written; in any thread."""
+        with self._lock:
+            self.dropped += events
         if self.count is not None:
-            self.count()
+            self.count(events)
 
 
 class Pipeline:

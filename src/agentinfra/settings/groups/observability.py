@@ -19,13 +19,19 @@ class LoggingSettings(Group):
         level: The lowest level written.
         json_output: One JSON object a line; False is coloured text for people, None decides by
             whether stderr is a terminal.
-        redact: Keys whose values are never written, beside the built-in ones.
+        redact: Keys whose values are never shown, beside the built-in ones: not in the log, nor
+            in spans, health and errors' texts.
+        stdlib: Whether records of the standard library's ``logging`` (uvicorn's and other
+            packages'), of ``warnings`` and of structlog's own loggers go the same way, as lines of
+            the same form, with ids and without secrets. None takes those of the standard library
+            where the program has set up no handler itself; False touches nothing.
     """
 
     enabled: bool = True
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     json_output: bool | None = None
     redact: tuple[str, ...] = ()
+    stdlib: bool | None = None
 
     @field_validator("level", mode="before")
     @classmethod
