@@ -3,12 +3,15 @@ from __future__ import annotations
 import math
 import sys
 import threading
+import time
 from decimal import Decimal
 
+import aioprometheus
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentinfra.errors import ConfigurationError
@@ -19,6 +22,11 @@ from agentinfra.settings import MetricsSettings
 CALLS = MetricSpec(name="calls_total", kind="counter", help="Calls.", labels=("who", "how"))
 DEPTH = MetricSpec(name="depth", kind="gauge", help="Depth.")
 TOOK = MetricSpec(name="took_seconds", kind="histogram", help="Time.", buckets=(0.1, 1.0, 5.0))
+
+
+def own(page):
+    """Return a page without the figures of the process, which never stand still."""
+    return "".join(line for line in page.splitlines(True) if "process_" not in line)
 
 
 def samples(page: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -76,7 +84,7 @@ async def test_exact_text():
         metrics.gauge(spec, "down").set(-math.inf)
         metrics.gauge(spec, "whole").set(3.0)
         metrics.gauge(spec, "part").set(0.25)
-        page = metrics.expose()
+        page = own(metrics.expose())
     assert page.endswith(
         "# HELP x a \\\\ b\\nc\n"
         "# TYPE x gauge\n"
@@ -236,10 +244,10 @@ async def test_one_name_one_meaning(other):
 async def test_specs_no_server_would_take(spec):
     """A spec that would spoil the page is refused when it is first used."""
     async with Metrics() as metrics:
-        before = metrics.expose()
+        before = own(metrics.expose())
         with pytest.raises(ConfigurationError, match=spec.name.strip()):
             getattr(metrics, spec.kind)(spec, *spec.labels)
-        assert metrics.expose() == before
+        assert own(metrics.expose()) == before
 
 
 async def test_wrong_use_of_a_spec():
@@ -324,3 +332,83 @@ async def test_threads_lose_nothing_and_rendering_never_fails():
     assert read["calls_total", (("how", "x"), ("who", "shared"))] == 4 * shared
     assert read["took_seconds_count", ()] == 4 * shared
     assert sum(1 for name, _ in read if name == "calls_total") == 4 * shared / 20 + 1
+
+
+async def test_what_is_counted_before_entering_is_on_the_page():
+    """Series taken and counted on before the runtime is entered keep their numbers."""
+    metrics = Metrics()
+    counter, histogram = metrics.counter(CALLS, "a", "b"), metrics.histogram(TOOK)
+    counter.inc(2)
+    histogram.observe(0.5)
+    async with metrics:
+        counter.inc()
+        histogram.observe(0.5)
+        read = samples(metrics.expose())
+    assert read["calls_total", (("how", "b"), ("who", "a"))] == 3
+    assert read["took_seconds_sum", ()] == 1.0
+
+
+async def test_a_series_is_on_the_page_once_it_is_taken():
+    """A known series stands at 0 before it is counted on: servers never see a first increment."""
+    async with Metrics() as metrics:
+        metrics.counter(CALLS, "a", "b")
+        assert 'calls_total{who="a",how="b"} 0' in metrics.expose()
+
+
+async def test_money_is_exact():
+    """A million tiny amounts are their sum, to the last digit."""
+    async with Metrics() as metrics:
+        cost = metrics.counter(semconv.LLM_COST, "m")
+        for _ in range(1000):
+            cost.inc(Decimal("0.0000001"))
+            cost.inc(0.1)
+        assert 'llm_cost_usd_total{model="m"} 100.0001\n' in metrics.expose()
+
+
+async def test_collectors_of_a_program_are_on_the_page():
+    """What a program registers with aioprometheus itself is shown, escaped as ours is."""
+    async with Metrics() as metrics:
+        mine = aioprometheus.Counter("mine_total", "Mine.", registry=metrics.registry)
+        mine.inc({"who": 'q"x'})
+        sizes = aioprometheus.Histogram(
+            "sizes", "Sizes.", buckets=[1.0, 2.0], registry=metrics.registry
+        )
+        sizes.add({}, 1.5)
+        read = samples(metrics.expose())
+    assert read["mine_total", (("who", 'q"x'),)] == 1
+    assert read["sizes_bucket", (("le", "2"),)] == 1
+    assert read["sizes_count", ()] == 1
+
+
+async def test_ours_are_in_the_registry_of_aioprometheus():
+    """Whatever renders that registry finds our numbers."""
+    async with Metrics() as metrics:
+        metrics.counter(CALLS, "a", "b").inc(3)
+        metrics.histogram(TOOK).observe(0.3)
+        page, _ = aioprometheus.render(metrics.registry, [])
+    read = samples(page.decode())
+    assert read["calls_total", (("how", "b"), ("who", "a"))] == 3
+    assert read["took_seconds_count", ()] == 1
+
+
+async def test_openmetrics():
+    """On request the page is OpenMetrics: traces beside buckets, times of creation, an end."""
+    async with Metrics() as metrics:
+        metrics.counter(CALLS, "a", "b").inc(3)
+        metrics.histogram(TOOK).observe(0.3, trace_id="ab" * 16)
+        page = metrics.expose(openmetrics=True)
+    families = {family.name: family for family in openmetrics.text_string_to_metric_families(page)}
+    calls = {sample.name: sample for sample in families["calls"].samples}
+    assert calls["calls_total"].value == 3
+    assert calls["calls_created"].value > 1.7e9
+    seen = [sample.exemplar for sample in families["took_seconds"].samples if sample.exemplar]
+    assert [(one.labels, one.value) for one in seen] == [({"trace_id": "ab" * 16}, 0.3)]
+
+
+async def test_the_process_is_on_the_page():
+    """Memory, CPU, files and start time are there by the names every client uses."""
+    async with Metrics() as metrics:
+        read = {name: value for (name, _), value in samples(metrics.expose()).items()}
+    assert 0 < read["process_start_time_seconds"] <= time.time()
+    assert read["process_resident_memory_bytes"] > 10_000_000
+    assert read["process_open_fds"] > 2

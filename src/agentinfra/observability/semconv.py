@@ -23,6 +23,8 @@ class MetricSpec:
         help: One sentence.
         labels: The label names, in order.
         buckets: A histogram's upper bounds.
+        decimals: Digits behind the point that a counter adds up exactly; 0 adds floats.
+        across: How a gauge adds up over several workers on one page.
     """
 
     name: str
@@ -30,6 +32,8 @@ class MetricSpec:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    decimals: int = 0
+    across: Literal["sum", "max", "min"] = "sum"
 
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -61,7 +65,13 @@ LLM_FAILURES = _counter("llm_failures_total", "Model calls that ended in an erro
 NODE_LATENCY = _histogram(
     "node_latency_ms", "Milliseconds a node took.", "node", buckets=_MILLISECONDS
 )
-LLM_COST = _counter("llm_cost_usd_total", "US dollars spent on model calls.", "model")
+LLM_COST = MetricSpec(
+    name="llm_cost_usd_total",
+    kind="counter",
+    help="US dollars spent on model calls.",
+    labels=("model",),
+    decimals=10,
+)
 LLM_TOKENS = _counter(
     "llm_tokens_total",
     "Tokens of model calls; type is prompt, completion, total, cached or reasoning.",
@@ -115,10 +125,14 @@ CHECKPOINT_OPERATIONS = _histogram(
 CHECKPOINT_BYTES = _counter("checkpoint_bytes_total", "Bytes of checkpoints written.")
 CHECKPOINTS_PRUNED = _counter("checkpoints_pruned_total", "Checkpoints dropped for age.")
 
-RESOURCE_STATE = _gauge(
-    "resource_degraded", "1 while a resource is degraded or failed, else 0.", "resource"
+RESOURCE_STATE = MetricSpec(
+    name="resource_degraded",
+    kind="gauge",
+    help="1 while a resource is degraded or failed, else 0.",
+    labels=("resource",),
+    across="max",
 )
-LOOP_LAG = _gauge("event_loop_lag_seconds", "How late the event loop ran its last tick.")
+LOOP_LAG = _histogram("event_loop_lag_seconds", "How late the event loop ran a tick.")
 SPANS_DROPPED = _counter("spans_dropped_total", "Spans that were never exported.")
 LOG_EVENTS_DROPPED = _counter("log_events_dropped_total", "Log events that could not be written.")
 SERIES_DROPPED = _counter(

@@ -11,16 +11,16 @@ from agentinfra._mechanics.resource import Resource
 from agentinfra.observability.semconv import LOOP_LAG
 
 if TYPE_CHECKING:
-    from agentinfra.observability.metrics.registry import Gauge, Metrics
+    from agentinfra.observability.metrics.registry import Histogram, Metrics
 
 __all__ = ["LoopLag"]
 
 
 class LoopLag(Resource):
-    """Sleeps again and again, and shows by how much each sleep was too long.
+    """Sleeps again and again, and counts by how much each sleep was too long.
 
     Args:
-        metrics: Has the gauge.
+        metrics: Has the histogram.
         interval: Seconds between two looks.
         clock: Where time comes from.
     """
@@ -37,15 +37,15 @@ class LoopLag(Resource):
         self._task: asyncio.Task[None] | None = None
 
     async def _open(self) -> None:
-        gauge = self._metrics.gauge(LOOP_LAG)
-        self._task = asyncio.create_task(self._watch(gauge), name="agentinfra-loop-lag")
+        lag = self._metrics.histogram(LOOP_LAG)
+        self._task = asyncio.create_task(self._watch(lag), name="agentinfra-loop-lag")
 
     async def _close(self) -> None:
         if self._task is not None:
             await cancel_and_wait(self._task)
 
-    async def _watch(self, gauge: Gauge) -> None:
+    async def _watch(self, lag: Histogram) -> None:
         while True:
             due = self._clock.now() + self._interval
             await self._clock.sleep(self._interval)
-            gauge.set(max(0.0, self._clock.now() - due))
+            lag.observe(max(0.0, self._clock.now() - due))

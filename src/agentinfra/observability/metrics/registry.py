@@ -1,29 +1,30 @@
 """Prometheus metrics on aioprometheus.
 
-The registry, the collectors with their checks of names, and the store of their values are
-aioprometheus's. Two things are ours, because of what its release 23.12 does:
-
-* The values in the store are our series, bound once and kept by their users. Its own ``inc`` turns
-  the labels into JSON at each call, takes numpy's numbers for errors and ``200`` and ``"200"`` for
-  two series with one text.
-* The page is written by ``exposition.py``. Its formatter does not escape
-  label values, so that one quote in one of them makes the server refuse the whole page; it writes
-  ``nan`` and ``inf``, which no reader takes; and it walks the live store, which fails when another
-  thread adds a series meanwhile.
+The registry is aioprometheus's: collectors a program registers there are on the page, and ours can
+be rendered by whatever renders it. Series, their numbers and the page are ours, because of what its
+release 23.12 does: its ``inc`` turns the labels into JSON at each call, takes numpy's numbers for
+errors and ``200`` and ``"200"`` for two series with one text; its formatter does not escape label
+values, so that one quote in one of them makes the server refuse the whole page, and writes ``nan``
+and ``inf``, which no reader takes; and it knows one process only.
 """
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.errors import ConfigurationError
-from agentinfra.observability.metrics import exposition as page
-from agentinfra.observability.metrics.series import Counter, Gauge, Histogram, Series
+from agentinfra.observability.metrics.cells import Cells, PrivateCells
+from agentinfra.observability.metrics.exposition import label_value
+from agentinfra.observability.metrics.families import Family, check
+from agentinfra.observability.metrics.page import Sample, foreign, render
+from agentinfra.observability.metrics.process import process_samples
+from agentinfra.observability.metrics.series import Counter, Gauge, Histogram, Series, folded
 from agentinfra.observability.semconv import METRICS, SERIES_DROPPED, MetricSpec
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ _OTHER = "other"
 class Metrics(Resource):
     """The metrics of a runtime, and their page.
 
-    Series can be taken and counted on in any thread. Before it is entered, switched off, or
-    without aioprometheus it gives series that work and are on no page. Closing changes nothing
-    of this: the page stays readable.
+    Series can be taken and counted on in any thread, before it is entered too: what was counted by
+    then is on the page. Switched off, or without aioprometheus, it gives series that work and are
+    on no page. Closing changes nothing of this: the page stays readable.
 
     Args:
-        settings: Whether to count, and how many series a metric keeps; None is the defaults.
+        settings: Whether to count, how many series a metric keeps, and which folder workers
+            share; None is the defaults.
     """
 
     name = "metrics"
@@ -53,9 +55,11 @@ class Metrics(Resource):
         super().__init__()
         self._enabled = settings is None or settings.enabled
         self._max_series = _MAX_SERIES if settings is None else settings.max_series
+        self._shared = None if settings is None else settings.shared_dir
         self._registry: Any = None
-        self._collectors: dict[str, Any] = {}
-        self._families: dict[str, _Family] = {}
+        self._families: dict[str, Family] = {}
+        self._cells: Cells = PrivateCells()
+        self._created = 0.0
         self._lock = RLock()
 
     @classmethod
@@ -63,8 +67,20 @@ class Metrics(Resource):
         """Return metrics that count nothing as long as nobody enters them."""
         return cls()
 
+    @property
+    def registry(self) -> Any:
+        """The ``aioprometheus.Registry`` behind the page, None where there is none.
+
+        Collectors that a program registers there are on the page too; ours are in it, for
+        whatever renders it.
+        """
+        return self._registry
+
     def counter(self, spec: MetricSpec, *label_values: str) -> Counter:
         """Return the counter with these labels; keep it where it is used often.
+
+        Taking it is enough for it to be on the page, at 0: a server never sees the first increment
+        of a series that was not there.
 
         Args:
             spec: One of :mod:`~agentinfra.observability.semconv`, or your own.
@@ -74,30 +90,37 @@ class Metrics(Resource):
             ConfigurationError: The spec is no counter, is not well-formed or contradicts another
                 of its name, or the number of labels is wrong.
         """
-        series = self._series("counter", spec, label_values)
-        return series if isinstance(series, Counter) else Counter(spec.name)
+        return cast("Counter", self._series("counter", spec, label_values))
 
     def gauge(self, spec: MetricSpec, *label_values: str) -> Gauge:
         """Return the gauge with these labels; see :meth:`counter`."""
-        series = self._series("gauge", spec, label_values)
-        return series if isinstance(series, Gauge) else Gauge(spec.name)
+        return cast("Gauge", self._series("gauge", spec, label_values))
 
     def histogram(self, spec: MetricSpec, *label_values: str) -> Histogram:
         """Return the histogram with these labels; see :meth:`counter`."""
-        series = self._series("histogram", spec, label_values)
-        return series if isinstance(series, Histogram) else Histogram(spec.name)
+        return cast("Histogram", self._series("histogram", spec, label_values))
 
-    def expose(self) -> str:
-        """Return the page in the Prometheus text format 0.0.4."""
+    def share(self, folder: Path) -> None:
+        """Keep the numbers where other workers on the page find them; before it is entered."""
+        if self._shared is None:
+            self._shared = folder
+
+    def expose(self, *, openmetrics: bool = False) -> str:
+        """Return the page.
+
+        Args:
+            openmetrics: True gives OpenMetrics 1.0, with traces beside buckets and with the time
+                counters began at; else it is the Prometheus text format 0.0.4.
+        """
         if self._registry is None:
             return f"# {self._reason}\n" if self._state == "degraded" else ""
-        lines: list[str] = []
-        for collector in self._registry.get_all():
-            lines.append(page.preamble(collector.name, collector.kind.name, collector.doc))
-            # The copy is made in one step; walking the store itself fails while threads add to it.
-            for series in list(collector.values.store.values()):
-                lines.extend(series.lines())
-        return "\n".join(lines) + "\n"
+        specs = [family.spec for family in list(self._families.values())]
+        page = render(specs, self._samples(), openmetrics=openmetrics, created=self._created)
+        lines = list(page)
+        ours = {id(family.collector) for family in self._families.values()}
+        own = [line for c in self._registry.get_all() if id(c) not in ours for line in foreign(c)]
+        end = [lines.pop()] if openmetrics else []
+        return "\n".join([*lines, *own, *end]) + "\n"
 
     async def _open(self) -> None:
         if not self._enabled:
@@ -108,16 +131,52 @@ class Metrics(Resource):
         except MissingPackageError as error:
             self.degrade(str(error))
             return
-        self._collectors = {
-            "counter": vendor.Counter,
-            "gauge": vendor.Gauge,
-            "histogram": vendor.Histogram,
-        }
-        self._registry = vendor.Registry()
-        for spec in METRICS:
-            self._register(spec)
+        if self._shared is not None:
+            self._cells = self._open_shared(self._shared)
+        self._created = time.time()
+        with self._lock:
+            self._registry = vendor.Registry()
+            for family in self._families.values():
+                family.settle(self._cells)
+            for spec in METRICS:
+                self._family(spec)
+            for family in self._families.values():
+                family.join(vendor, self._registry)
 
-    def _series(self, kind: str, spec: MetricSpec, values: tuple[str, ...]) -> Series | None:
+    async def _close(self) -> None:
+        cells, self._cells = self._cells, PrivateCells()
+        if isinstance(cells, PrivateCells):
+            return
+        with self._lock:
+            for family in self._families.values():
+                family.settle(self._cells)
+        # Only now: whoever counts writes to numbers of this process, the siblings keep the others.
+        cells.close()
+
+    def _open_shared(self, folder: Path) -> Cells:
+        try:
+            from agentinfra.observability.metrics.workers import SharedCells
+
+            return SharedCells(folder)
+        except (ImportError, OSError) as error:  # no such locks, no such folder
+            self.degrade(
+                f"workers do not add up on one page, {folder} cannot be used: {error}: set "
+                "AGENTINFRA_METRICS__SHARED_DIR to a folder all of them may write"
+            )
+            return PrivateCells()
+
+    def _samples(self) -> Iterator[Sample]:
+        for family in list(self._families.values()):
+            yield from family.samples()
+        if not isinstance(self._cells, PrivateCells) and self._shared is not None:
+            from agentinfra.observability.metrics.workers import SharedCells, read_workers
+
+            mine = self._cells.folder if isinstance(self._cells, SharedCells) else None
+            for key, values in read_workers(self._shared, mine):
+                yield Sample(key, values)
+        yield from process_samples()
+
+    def _series(self, kind: str, spec: MetricSpec, values: tuple[str, ...]) -> Series:
         if spec.kind != kind:
             raise ConfigurationError(
                 f"metric {spec.name} is a {spec.kind}: take it with metrics.{spec.kind}(...)"
@@ -129,29 +188,24 @@ class Metrics(Resource):
             )
         family = self._families.get(spec.name)
         if family is None:
-            if self._registry is None:
-                return None
-            family = self._register(spec)
+            family = self._family(spec)
         elif family.spec is not spec:
             family.check(spec)
         return family.series.get(values) or self._grow(family, values)
 
-    def _register(self, spec: MetricSpec) -> _Family:
-        _check(spec)
+    def _family(self, spec: MetricSpec) -> Family:
+        check(spec)
         with self._lock:
             family = self._families.get(spec.name)
             if family is None:
-                collector = self._collectors[spec.kind](
-                    spec.name, spec.help, registry=self._registry
-                )
-                family = self._families[spec.name] = _Family(spec, collector)
-                if not spec.labels:
-                    family.add(())
+                family = self._families[spec.name] = Family(spec, self._cells)
+                if self._registry is not None:
+                    family.join(load("aioprometheus"), self._registry)
         family.check(spec)
         return family
 
-    def _grow(self, family: _Family, values: tuple[str, ...]) -> Series:
-        plain = tuple(page.label_value(value) for value in values)
+    def _grow(self, family: Family, values: tuple[str, ...]) -> Series:
+        plain = tuple(label_value(value) for value in values)
         with self._lock:
             known = family.series.get(plain)
             if known is not None:
@@ -161,66 +215,10 @@ class Metrics(Resource):
                 return self._fold(family)
             return family.add(plain)
 
-    def _fold(self, family: _Family) -> Series:
+    def _fold(self, family: Family) -> Series:
         if family.folded is None:
             others = (_OTHER,) * len(family.spec.labels)
             shared = family.series.get(others) or family.add(others)
-            family.folded = shared.folded(self.counter(SERIES_DROPPED, family.spec.name))
+            count = self.counter(SERIES_DROPPED, family.spec.name)
+            family.folded = folded(shared, count.inc)
         return family.folded
-
-
-class _Family:
-    """A metric, its collector and its series by their label values."""
-
-    __slots__ = ("_collector", "folded", "series", "spec")
-
-    def __init__(self, spec: MetricSpec, collector: Any) -> None:
-        self.spec = spec
-        self.series: dict[tuple[str, ...], Series] = {}
-        self.folded: Series | None = None
-        self._collector = collector
-
-    def check(self, spec: MetricSpec) -> None:
-        """Refuse a spec that says something else under the same name."""
-        mine, other = self.spec, spec
-        if (mine.kind, mine.labels, mine.buckets) != (other.kind, other.labels, other.buckets):
-            raise ConfigurationError(
-                f"metric {mine.name} is a {mine.kind} with labels {mine.labels} and was asked for "
-                f"as a {other.kind} with labels {other.labels}: use one spec, or another name"
-            )
-
-    def add(self, values: tuple[str, ...]) -> Series:
-        spec = self.spec
-        labels = page.labels_text(spec.labels, values)
-        series: Series
-        if spec.kind == "counter":
-            series = Counter(spec.name, labels)
-        elif spec.kind == "gauge":
-            series = Gauge(spec.name, labels)
-        else:
-            series = Histogram(spec.name, labels, spec.buckets)
-        self._collector.set_value(dict(zip(spec.labels, values, strict=True)), series)
-        self.series[values] = series
-        return series
-
-
-def _check(spec: MetricSpec) -> None:
-    """Refuse a spec that no Prometheus server would take."""
-    if not page.is_metric_name(spec.name):
-        raise ConfigurationError(
-            f"metric name {spec.name!r} cannot be used: letters, digits, _ and : only, "
-            "no digit first"
-        )
-    reserved = {"job", "le"} if spec.kind == "histogram" else {"job"}
-    for label in spec.labels:
-        if not page.is_label_name(label) or label in reserved or spec.labels.count(label) > 1:
-            raise ConfigurationError(
-                f"metric {spec.name} cannot have the label {label!r}: letters, digits and _ only, "
-                f"no digit or __ first, each once, and not {' or '.join(sorted(reserved))}"
-            )
-    rising = all(low < high for low, high in pairwise(spec.buckets))
-    finite = all(map(math.isfinite, spec.buckets))
-    if spec.kind == "histogram" and not (spec.buckets and rising and finite):
-        raise ConfigurationError(
-            f"histogram {spec.name} has the buckets {spec.buckets}: give rising, finite bounds"
-        )

@@ -6,23 +6,33 @@ lose nothing, and a page rendered meanwhile reads either the old or the new valu
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import time
 from bisect import bisect_left
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from agentinfra.errors import ConfigurationError
-from agentinfra.observability.metrics.exposition import number
+from agentinfra.observability.metrics.cells import Key, PrivateCells
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from agentinfra.observability.metrics.cells import Place
 
 __all__ = [
+    "Amount",
     "Counter",
+    "ExactCounter",
+    "Exemplar",
     "Gauge",
     "Histogram",
     "Series",
+    "folded",
 ]
+
+Amount: TypeAlias = float | Decimal
+
+Exemplar: TypeAlias = tuple[str, float, float]
+"""A trace id, the value seen in it, and when, in seconds since the epoch."""
 
 _INFINITE = float("inf")
 
@@ -31,39 +41,39 @@ class Series:
     """What all series have.
 
     Args:
-        name: The metric.
-        labels: The labels as the page writes them, without braces.
+        key: What it is.
+        place: Where its numbers are; None keeps them here, for a series that is on no page.
     """
 
-    __slots__ = ("labels", "name")
+    __slots__ = ("_at", "_cells", "key")
 
-    def __init__(self, name: str, labels: str = "") -> None:
-        self.name = name
-        self.labels = labels
+    def __init__(self, key: Key, place: Place | None = None) -> None:
+        self.key = key
+        self._cells, self._at = place or PrivateCells().place(key)
 
-    @abstractmethod
-    def lines(self) -> Iterator[str]:
-        """Give the series' lines on the page."""
+    def move(self, place: Place) -> None:
+        """Keep the numbers elsewhere from now on; while nobody counts."""
+        cells, at = place
+        for offset, value in enumerate(self.values()):
+            cells[at + offset] = value
+        self._cells, self._at = cells, at
 
-    @abstractmethod
-    def folded(self, count: Counter) -> Series:
-        """Return what stands for label combinations that share this series."""
-
-    def _line(self, suffix: str, labels: str, value: str) -> str:
-        braced = f"{{{labels}}}" if labels else ""
-        return f"{self.name}{suffix}{braced} {value}"
+    def values(self) -> list[float]:
+        """Return the series' numbers as they are now."""
+        return list(self._cells[self._at : self._at + self.key.size])
 
 
 class Counter(Series):
     """A number that only goes up. Any thread may add to it."""
 
-    __slots__ = ("value",)
+    __slots__ = ()
 
-    def __init__(self, name: str, labels: str = "") -> None:
-        super().__init__(name, labels)
-        self.value = 0.0
+    @property
+    def value(self) -> float:
+        """The number."""
+        return self._cells[self._at]
 
-    def inc(self, amount: float = 1.0) -> None:
+    def inc(self, amount: Amount = 1.0) -> None:
         """Add an amount.
 
         Raises:
@@ -71,143 +81,163 @@ class Counter(Series):
         """
         amount = float(amount)
         if not 0.0 <= amount < _INFINITE:
-            raise ConfigurationError(
-                f"counter {self.name} cannot go up by {amount:g}: count with a finite amount "
-                "of 0 or more, or use a gauge"
-            )
-        self.value += amount
+            raise _cannot_go_up(self.key.name, amount)
+        self._cells[self._at] += amount
 
-    def lines(self) -> Iterator[str]:
-        """Give the series' line on the page."""
-        yield self._line("", self.labels, number(self.value))
 
-    def folded(self, count: Counter) -> FoldedCounter:
-        """Return what stands for label combinations that share this counter."""
-        return FoldedCounter(self, count)
+class ExactCounter(Counter):
+    """Adds up in whole units of its last digit, so that a million small amounts are their sum."""
+
+    __slots__ = ("_units",)
+
+    def __init__(self, key: Key, place: Place | None = None) -> None:
+        super().__init__(key, place)
+        self._units = 10**key.decimals
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self._cells[self._at] / self._units)
+
+    def inc(self, amount: Amount = 1.0) -> None:
+        """Add an amount, to the nearest unit.
+
+        Raises:
+            ConfigurationError: The amount is negative, infinite or not a number.
+        """
+        if not 0.0 <= amount < _INFINITE:
+            raise _cannot_go_up(self.key.name, float(amount))
+        units = round(Decimal(amount) * self._units)
+        self._cells[self._at] += units
 
 
 class Gauge(Series):
     """A number that goes up and down. Any thread may set it."""
 
-    __slots__ = ("value",)
+    __slots__ = ()
 
-    def __init__(self, name: str, labels: str = "") -> None:
-        super().__init__(name, labels)
-        self.value = 0.0
+    @property
+    def value(self) -> float:
+        """The number."""
+        return self._cells[self._at]
 
     def set(self, value: float) -> None:
         """Set it."""
-        self.value = float(value)
+        self._cells[self._at] = float(value)
 
     def inc(self, amount: float = 1.0) -> None:
         """Add an amount."""
         amount = float(amount)
-        self.value += amount
+        self._cells[self._at] += amount
 
     def dec(self, amount: float = 1.0) -> None:
         """Take an amount away."""
         amount = float(amount)
-        self.value -= amount
-
-    def lines(self) -> Iterator[str]:
-        """Give the series' line on the page."""
-        yield self._line("", self.labels, number(self.value))
-
-    def folded(self, count: Counter) -> FoldedGauge:
-        """Return what stands for label combinations that share this gauge."""
-        return FoldedGauge(self, count)
+        self._cells[self._at] -= amount
 
 
 class Histogram(Series):
-    """Counts values by size. Any thread may add to it. NaN is no size and is left out.
+    """Counts values by size. Any thread may add to it. NaN is no size and is left out."""
 
-    Args:
-        name: The metric.
-        labels: The labels as the page writes them, without braces.
-        bounds: The buckets' upper bounds, ascending, without infinity.
-    """
+    __slots__ = ("_bounds", "_sum", "exemplars")
 
-    __slots__ = ("_bounds", "_counts", "sum")
+    exemplars: dict[int, Exemplar]
+    """The last trace that was seen in a bucket, by the bucket's number."""
 
-    def __init__(self, name: str, labels: str = "", bounds: tuple[float, ...] = ()) -> None:
-        super().__init__(name, labels)
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
+    def __init__(self, key: Key, place: Place | None = None) -> None:
+        super().__init__(key, place)
+        self._bounds = key.buckets
+        self._sum = self._at + len(key.buckets) + 1
+        self.exemplars = {}
 
-    def observe(self, value: float) -> None:
-        """Count a value in the buckets that are not below it."""
+    def move(self, place: Place) -> None:
+        """Keep the numbers elsewhere from now on; while nobody counts."""
+        super().move(place)
+        self._sum = self._at + len(self._bounds) + 1
+
+    def observe(self, value: float, trace_id: str = "") -> None:
+        """Count a value in the buckets that are not below it.
+
+        Args:
+            value: The value.
+            trace_id: The trace it was seen in, shown beside its bucket in OpenMetrics.
+        """
         value = float(value)
         if value == value:  # false for NaN alone
-            index = bisect_left(self._bounds, value)
-            self._counts[index] += 1
-            self.sum += value
-
-    def lines(self) -> Iterator[str]:
-        """Give the series' lines on the page; the counts are read once, so they agree."""
-        running = list(accumulate(self._counts))
-        before = f"{self.labels}," if self.labels else ""
-        for bound, count in zip((*self._bounds, _INFINITE), running, strict=True):
-            edge = "+Inf" if bound == _INFINITE else repr(bound)
-            yield self._line("_bucket", f'{before}le="{edge}"', str(count))
-        yield self._line("_sum", self.labels, number(self.sum))
-        yield self._line("_count", self.labels, str(running[-1]))
-
-    def folded(self, count: Counter) -> FoldedHistogram:
-        """Return what stands for label combinations that share this histogram."""
-        return FoldedHistogram(self, count)
+            bucket = bisect_left(self._bounds, value)
+            self._cells[self._at + bucket] += 1
+            self._cells[self._sum] += value
+            if trace_id:
+                self.exemplars[bucket] = (trace_id, value, time.time())
 
 
-class FoldedCounter(Counter):
-    """Stands for label combinations beyond the bound: adds to the series they share."""
+def folded(shared: Series, count: Callable[[], None]) -> Series:
+    """Return what stands for label combinations beyond the bound: adds to the series they share.
 
-    __slots__ = ("_count", "_shared")
-
-    def __init__(self, shared: Counter, count: Counter) -> None:
-        super().__init__(shared.name)
-        self._shared, self._count = shared, count
-
-    def inc(self, amount: float = 1.0) -> None:
-        """Add to the shared series, and count that it was one of many."""
-        self._shared.inc(amount)
-        self._count.inc()
+    Args:
+        shared: That series.
+        count: Called each time, to count that it was one of many.
+    """
+    kind: Any = _FOLDED[type(shared)]
+    twin: Any = kind(shared.key, (shared._cells, shared._at))  # noqa: SLF001 - its own module
+    twin.count = count
+    return cast("Series", twin)
 
 
-class FoldedGauge(Gauge):
-    """Stands for label combinations beyond the bound: sets the gauge they share."""
+class _FoldedCounter(Counter):
+    __slots__ = ("count",)
+    count: Callable[[], None]
 
-    __slots__ = ("_count", "_shared")
+    def inc(self, amount: Amount = 1.0) -> None:
+        super().inc(amount)
+        self.count()
 
-    def __init__(self, shared: Gauge, count: Counter) -> None:
-        super().__init__(shared.name)
-        self._shared, self._count = shared, count
+
+class _FoldedExactCounter(ExactCounter):
+    __slots__ = ("count",)
+    count: Callable[[], None]
+
+    def inc(self, amount: Amount = 1.0) -> None:
+        super().inc(amount)
+        self.count()
+
+
+class _FoldedGauge(Gauge):
+    __slots__ = ("count",)
+    count: Callable[[], None]
 
     def set(self, value: float) -> None:
-        """Set the shared gauge, and count that it was one of many."""
-        self._shared.set(value)
-        self._count.inc()
+        super().set(value)
+        self.count()
 
     def inc(self, amount: float = 1.0) -> None:
-        """Add to the shared gauge, and count that it was one of many."""
-        self._shared.inc(amount)
-        self._count.inc()
+        super().inc(amount)
+        self.count()
 
     def dec(self, amount: float = 1.0) -> None:
-        """Take from the shared gauge, and count that it was one of many."""
-        self._shared.dec(amount)
-        self._count.inc()
+        super().dec(amount)
+        self.count()
 
 
-class FoldedHistogram(Histogram):
-    """Stands for label combinations beyond the bound: counts in the series they share."""
+class _FoldedHistogram(Histogram):
+    __slots__ = ("count",)
+    count: Callable[[], None]
 
-    __slots__ = ("_count", "_shared")
+    def observe(self, value: float, trace_id: str = "") -> None:
+        super().observe(value, trace_id)
+        self.count()
 
-    def __init__(self, shared: Histogram, count: Counter) -> None:
-        super().__init__(shared.name)
-        self._shared, self._count = shared, count
 
-    def observe(self, value: float) -> None:
-        """Count in the shared series, and count that it was one of many."""
-        self._shared.observe(value)
-        self._count.inc()
+_FOLDED: dict[type[Series], type[Series]] = {
+    Counter: _FoldedCounter,
+    ExactCounter: _FoldedExactCounter,
+    Gauge: _FoldedGauge,
+    Histogram: _FoldedHistogram,
+}
+
+
+def _cannot_go_up(name: str, amount: float) -> ConfigurationError:
+    return ConfigurationError(
+        f"counter {name} cannot go up by {amount:g}: count with a finite amount of 0 or more, or "
+        "use a gauge"
+    )

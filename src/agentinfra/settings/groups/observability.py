@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -46,10 +47,14 @@ class MetricsSettings(Group):
         enabled: False counts nothing and exposes an empty page.
         max_series: Label combinations one metric keeps at most; later ones share the series whose
             labels read ``other``.
+        shared_dir: A folder in which workers that are scraped as one keep their numbers, so that
+            each worker's page is that of all. None takes one of its own for each address of
+            ``runtime.serve``, in the platform's folder for temporary files.
     """
 
     enabled: bool = True
     max_series: int = Field(default=1000, ge=1)
+    shared_dir: Path | None = None
 
 
 class TracingSettings(Group):
