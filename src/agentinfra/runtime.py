@@ -25,6 +25,7 @@ from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.metrics.lag import LoopLag
 from agentinfra.observability.nodes import Nodes
 from agentinfra.observability.probes import Probes, ProbeServer
+from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.tracing import Span, Tracing
 from agentinfra.results import HealthReport, ResourceHealth
 from agentinfra.settings import Settings
@@ -80,7 +81,8 @@ class InfraRuntime:
         s = self.settings
         self.metrics = Metrics(s.metrics)
         self.logging = Logging(s.logging, metrics=self.metrics)
-        self.tracing = Tracing(s.tracing, metrics=self.metrics)
+        redactor = Redactor(s.logging.redact)
+        self.tracing = Tracing(s.tracing, metrics=self.metrics, redactor=redactor)
         self.caches = Caches(s.cache, metrics=self.metrics, clock=clock)
         self.llm = AsyncLLMClient(
             s.llm,

@@ -8,18 +8,22 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langgraph.errors import GraphInterrupt
 
 from agentinfra.observability.metrics import Metrics
+from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.tracing import (
     FinishedSpan,
     Span,
     Tracing,
     current_span,
     start_span,
+    trace_headers,
     traceparent,
 )
 from agentinfra.settings import TracingSettings
@@ -148,7 +152,7 @@ async def test_finished_spans():
     assert 0 <= finished.duration < 5
 
 
-@pytest.mark.parametrize("error", [ValueError("no: token=hunter2"), asyncio.CancelledError()])
+@pytest.mark.parametrize("error", [ValueError("no: token=hunter2x"), SystemExit("hunter2 left")])
 async def test_an_exception_that_leaves_fails_the_span(error):
     """An exception that leaves the block marks the span, without secrets, and goes on its way."""
     ended: list[FinishedSpan] = []
@@ -159,7 +163,83 @@ async def test_an_exception_that_leaves_fails_the_span(error):
                 raise error
     assert ended[0].attributes["error.type"] == type(error).__qualname__
     assert ended[0].error.startswith(type(error).__qualname__)
-    assert "hunter2" not in ended[0].error
+    assert "hunter2x" not in ended[0].error
+
+
+class Waits(GraphInterrupt):
+    """What a graph raises that waits for a human, as LangGraph has it."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), Waits(())])
+async def test_what_is_no_failure_is_none(error):
+    """A cancellation, a generator that is left and an interrupted graph fail no span."""
+    ended: list[FinishedSpan] = []
+    async with Tracing(NONE) as tracing:
+        tracing.subscribe(ended.append)
+        with pytest.raises(type(error)), start_span("step"):
+            raise error
+    assert ended[0].error is None
+    assert "error.type" not in ended[0].attributes
+
+
+async def test_subscribers_see_no_secrets():
+    """Attributes and errors come without secrets, by the names of the settings too."""
+    ended: list[FinishedSpan] = []
+    async with Tracing(NONE, redactor=Redactor(["email"])) as tracing:
+        tracing.subscribe(ended.append)
+        with suppress(ValueError), start_span("a", {"user_email": "bob@x.y", "api_key": "k"}):
+            raise ValueError("email: bob@x.y")
+    assert "bob" not in repr(ended[0])
+    assert ended[0].attributes["api_key"] == "[redacted]"
+
+
+@pytest.mark.parametrize(
+    ("given", "trace_id", "parent_id"),
+    [
+        ("00-" + "ab" * 16 + "-" + "cd" * 8 + "-01", "ab" * 16, "cd" * 8),
+        ({"Traceparent": "00-" + "AB" * 16 + "-" + "cd" * 8 + "-00"}, "ab" * 16, "cd" * 8),
+        ("cc-" + "ab" * 16 + "-" + "cd" * 8 + "-01-more", "ab" * 16, "cd" * 8),
+        ("00-" + "0" * 32 + "-" + "cd" * 8 + "-01", None, None),
+        ("ff-" + "ab" * 16 + "-" + "cd" * 8 + "-01", None, None),
+        ("garbage", None, None),
+        ({}, None, None),
+    ],
+)
+async def test_a_trace_that_came_in_is_continued(given, trace_id, parent_id):
+    """The headers of a request name the parent; what cannot be read begins a trace of its own."""
+    with start_span("request", kind="server", parent=given) as span, start_span("inside") as inner:
+        assert inner.trace_id == span.trace_id
+    assert span.parent_id == parent_id
+    assert trace_id is None or span.trace_id == trace_id
+
+
+async def test_headers_for_the_way_out():
+    """What continues the trace elsewhere: this span, and the vendors' state as it came."""
+    headers = {"traceparent": "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01", "tracestate": "x=1"}
+    assert trace_headers() == {}
+    with start_span("request", parent=headers), start_span("call") as span:
+        assert trace_headers() == {"traceparent": span.traceparent, "tracestate": "x=1"}
+
+
+async def test_a_span_decorates_functions():
+    """Each call of a decorated function, coroutine or not, is a span of its own."""
+    ended: list[FinishedSpan] = []
+
+    @start_span("work", {"step": 1})
+    async def work(number: int) -> int:
+        return number
+
+    @start_span("sum", kind="client")
+    def add(one: int, other: int) -> int:
+        return one + other
+
+    async with Tracing(NONE) as tracing:
+        tracing.subscribe(ended.append)
+        assert await asyncio.gather(work(1), work(2)) == [1, 2]
+        assert add(1, other=2) == 3
+    assert [span.name for span in ended] == ["work", "work", "sum"]
+    assert len({span.span_id for span in ended}) == 3
+    assert work.__name__ == "work"
 
 
 async def test_fail():

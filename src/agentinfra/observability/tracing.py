@@ -1,4 +1,4 @@
-"""Tracing: spans that always carry ids, and go to OpenTelemetry where an exporter is set."""
+"""Tracing: spans that always carry ids, and go out by OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from agentinfra.observability.traces.spans import (
     Span,
     current_span,
     start_span,
+    trace_headers,
     traceparent,
 )
-from agentinfra.observability.traces.told import ExportedSpan, FinishedSpan, ParentSpan, SpanKind
+from agentinfra.observability.traces.told import ExportedSpan, FinishedSpan, SpanKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agentinfra.observability.traces.context import Place
     from agentinfra.settings import TracingSettings
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Tracing",
     "current_span",
     "start_span",
+    "trace_headers",
     "traceparent",
 ]
 
@@ -45,11 +48,13 @@ class Tracing(Resource):
     Exporting happens in the background and never delays the code that makes spans: what a
     collector does not take in time is dropped and counted. Closing sends what waits and takes at
     most one and a half times ``export_timeout``. While the collector takes no spans the state is
-    ``degraded``. OpenTelemetry's global tracer provider stays as it is.
+    ``degraded``. A tracer provider that the program has set before is used, whatever it exports to;
+    none is ever set by us.
 
     Args:
-        settings: Which exporter, and how much of the traces.
+        settings: Which provider and exporter, and how much of the traces.
         metrics: Counts the spans that were dropped.
+        redactor: Takes secrets out of spans; None has the built-in names only.
         export_timeout: Seconds one batch may take to be sent.
     """
 
@@ -60,13 +65,14 @@ class Tracing(Resource):
         settings: TracingSettings,
         *,
         metrics: Metrics | None = None,
+        redactor: Redactor | None = None,
         export_timeout: float = 4.0,
     ) -> None:
         super().__init__()
         self._settings = settings
         self._metrics = metrics or Metrics.off()
         self._export_timeout = export_timeout
-        self._sink = _Sink()
+        self._sink = _Sink(redactor or Redactor())
         self._outcome = _Outcome(self, _where(settings))
 
     @property
@@ -89,13 +95,15 @@ class Tracing(Resource):
             self.degrade("switched off: set AGENTINFRA_TRACING__ENABLED=true", state="disabled")
             return
         self._outcome.count = self._metrics.counter(SPANS_DROPPED).inc
-        if self._settings.exporter != "none":
-            try:
-                self._sink.exporting = await open_export(
-                    self._settings, timeout=self._export_timeout, outcome=self._outcome
-                )
-            except MissingPackageError as error:
-                self.degrade(str(error))
+        try:
+            self._sink.exporting = await open_export(
+                self._settings,
+                self._sink.redactor,
+                timeout=self._export_timeout,
+                outcome=self._outcome,
+            )
+        except MissingPackageError as error:
+            self.degrade(str(error))
         SINKS.set(self._sink)
 
     async def _close(self) -> None:
@@ -109,9 +117,10 @@ class Tracing(Resource):
 class _Sink:
     """Takes the spans of one loop, and hands them to the exporter and to the subscribers."""
 
-    __slots__ = ("_callbacks", "exporting", "listening")
+    __slots__ = ("_callbacks", "exporting", "listening", "redactor")
 
-    def __init__(self) -> None:
+    def __init__(self, redactor: Redactor) -> None:
+        self.redactor = redactor
         self._callbacks: dict[object, Callable[[FinishedSpan], None]] = {}
         self.exporting: Export | None = None
         self.listening = False
@@ -126,7 +135,7 @@ class _Sink:
         self._callbacks.clear()
         self.listening = False
 
-    def export(self, name: str, kind: SpanKind, parent: ParentSpan | None) -> ExportedSpan | None:
+    def export(self, name: str, kind: SpanKind, parent: Place | None) -> ExportedSpan | None:
         return None if self.exporting is None else self.exporting.start(name, kind, parent)
 
     def finished(self, span: FinishedSpan) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.observability.traces.spans import current_span
+from agentinfra.observability.traces.spans import current_ids
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -68,11 +68,10 @@ class Composer:
             "event": self._hide(event if type(event) is str else _plain(event)),
         }
         reserved = RESERVED
-        span = current_span()
-        if span is not None:
+        ids = current_ids()
+        if ids is not None:
             reserved = RESERVED_IN_SPANS
-            entry["trace_id"] = span.trace_id
-            entry["span_id"] = span.span_id
+            entry["trace_id"], entry["span_id"] = ids
         if fields:
             if "exc_info" in fields:
                 self._add_exception(entry, fields.pop("exc_info"))

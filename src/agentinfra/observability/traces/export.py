@@ -1,8 +1,9 @@
 """The OpenTelemetry side of tracing: spans leave the process in the background, or are counted.
 
 Nothing here waits for a collector: spans queue up to a bound, a thread of the SDK sends them, and
-closing takes a bounded time. The global tracer provider is neither read nor set; the OpenTelemetry
-context is, so that spans of other instrumentation and ours nest in one another.
+closing takes a bounded time. Parents and ids are those of OpenTelemetry's context, so that spans of
+other instrumentation and ours nest in one another. A tracer provider that the program has set is
+used; none is ever set by us.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from agentinfra._mechanics.vendors import load, preload
 from agentinfra.errors import ConfigurationError
 from agentinfra.observability import semconv
 from agentinfra.observability.redaction import Redactor, encodable
-from agentinfra.observability.traces.queue import ExportQueue, Outcome
+from agentinfra.observability.traces.context import Place
+from agentinfra.observability.traces.queue import ExportQueue, Outcome, Queue, Unbounded
 from agentinfra.observability.traces.spans import error_message, error_text
-from agentinfra.observability.traces.told import ParentSpan, SpanKind
+from agentinfra.observability.traces.told import SpanKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,46 +50,49 @@ _TRACES_PATH: Final = "/v1/traces"
 _BATCH: Final = 512
 _DELAY_MS: Final = 1000.0
 _FRAMES: Final = -30
+_UNBOUNDED: Final = Unbounded()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Vendor:
-    """The modules of OpenTelemetry a span needs while it runs."""
+    """What a span needs of OpenTelemetry while it runs."""
 
     trace: ModuleType
     context: ModuleType
     tracer: Any
-    ratio: Any
+    sampler: Any
 
 
 class Export:
-    """Spans on their way to a collector. Made by :func:`open_export`; its opener closes it."""
+    """Spans on their way out. Made by :func:`open_export`; its opener closes it.
 
-    def __init__(self, vendor: _Vendor, provider: Any, queue: ExportQueue) -> None:
+    Args:
+        vendor: What spans are made with.
+        redactor: Takes secrets out of them.
+        provider: Our own, which is ours to close; None where the program's is used.
+        queue: Bounds what waits for it.
+    """
+
+    def __init__(
+        self, vendor: _Vendor, redactor: Redactor, provider: Any = None, queue: Queue = _UNBOUNDED
+    ) -> None:
         self._vendor = vendor
+        self._redactor = redactor
         self._provider = provider
         self._queue = queue
-        self._redactor = Redactor()
 
-    def start(self, name: str, kind: SpanKind, parent: ParentSpan | None) -> Twin:
-        """Start the exported twin of a span.
-
-        The parent is the current span of the OpenTelemetry context, ours or not, else ours.
-        """
+    def start(self, name: str, kind: SpanKind, parent: Place | None) -> Twin:
+        """Start the exported twin of a span."""
         trace = self._vendor.trace
-        above = trace.get_current_span().get_span_context()
-        context = None
-        if not above.is_valid and parent is not None:
-            above = self._remembered(parent)
-            context = trace.set_span_in_context(trace.NonRecordingSpan(above))
+        kinds = trace.SpanKind
         span = self._vendor.tracer.start_span(
             self._redactor.text(name),
-            context=context,
-            kind=trace.SpanKind.CLIENT if kind == "client" else trace.SpanKind.INTERNAL,
+            context=None if parent is None else self._context(parent),
+            kind={"client": kinds.CLIENT, "server": kinds.SERVER}.get(kind, kinds.INTERNAL),
             record_exception=False,
             set_status_on_exception=False,
         )
-        parent_id = f"{above.span_id:016x}" if above.is_valid else None
+        parent_id = None if parent is None else parent.span_id
         return Twin(self._vendor, span, parent_id, self._queue, self._redactor)
 
     async def aclose(self, *, grace: float, timeout: float) -> None:
@@ -97,6 +102,8 @@ class Export:
             grace: Seconds in which new batches may still be sent.
             timeout: Seconds the batch under way then gets.
         """
+        if self._provider is None:
+            return
         self._queue.refuse()
         loop = asyncio.get_running_loop()
         executor = ThreadPoolExecutor(2, thread_name_prefix="agentinfra-tracing")
@@ -110,32 +117,45 @@ class Export:
             executor.shutdown(wait=stopping.done())
             self._queue.write_off()
 
-    def _remembered(self, parent: ParentSpan) -> Any:
-        """Return the context of a span of ours that OpenTelemetry does not know."""
+    def _context(self, place: Place) -> Any:
+        """Return the context to start a span in; None where the current one has the parent."""
         trace = self._vendor.trace
-        trace_id = int(parent.trace_id, 16)
-        sampled = self._vendor.ratio.should_sample(None, trace_id, parent.name).decision
-        flag = trace.TraceFlags.SAMPLED if sampled.is_sampled() else trace.TraceFlags.DEFAULT
-        return trace.SpanContext(
-            trace_id, int(parent.span_id, 16), is_remote=False, trace_flags=trace.TraceFlags(flag)
+        current = trace.get_current_span().get_span_context()
+        if current.is_valid and current.span_id == int(place.span_id, 16):
+            return None
+        trace_id = int(place.trace_id, 16)
+        sampled = place.sampled
+        if sampled is None:  # a span of ours from before: the sampler decides for the trace now
+            sampler = self._vendor.sampler
+            sampled = sampler is None or bool(
+                sampler.should_sample(None, trace_id, place.name).decision.is_sampled()
+            )
+        flag = trace.TraceFlags.SAMPLED if sampled else trace.TraceFlags.DEFAULT
+        above = trace.SpanContext(
+            trace_id,
+            int(place.span_id, 16),
+            is_remote=place.remote,
+            trace_flags=trace.TraceFlags(flag),
+            trace_state=trace.TraceState.from_header([place.state]) if place.state else None,
         )
+        return trace.set_span_in_context(trace.NonRecordingSpan(above))
 
 
 class Twin:
     """The exported side of one span."""
 
-    __slots__ = ("_queue", "_redactor", "_span", "_token", "_vendor", "ids", "sampled")
+    __slots__ = ("_queue", "_redactor", "_token", "_vendor", "ids", "sampled", "span")
 
     def __init__(
         self,
         vendor: _Vendor,
         span: Any,
         parent_id: str | None,
-        queue: ExportQueue,
+        queue: Queue,
         redactor: Redactor,
     ) -> None:
         self._vendor = vendor
-        self._span = span
+        self.span = span
         self._queue = queue
         self._redactor = redactor
         self._token: Any = None
@@ -144,7 +164,7 @@ class Twin:
         self.ids = (f"{own.trace_id:032x}", f"{own.span_id:016x}", parent_id)
 
     def attach(self) -> None:
-        context = self._vendor.trace.set_span_in_context(self._span)
+        context = self._vendor.trace.set_span_in_context(self.span)
         self._token = self._vendor.context.attach(context)
 
     def detach(self) -> None:
@@ -153,27 +173,27 @@ class Twin:
     def event(self, name: str, attributes: Mapping[str, Any]) -> None:
         if self.sampled:
             clean = self._redactor.text
-            self._span.add_event(clean(name), exportable(attributes, self._redactor))
+            self.span.add_event(clean(name), exportable(attributes, self._redactor))
 
     def end(self, attributes: Mapping[str, Any], error: BaseException | str | None) -> None:
         if not self.sampled:
             return
         # All at once, at the end: one by one they cost a quarter more.
-        self._span.set_attributes(exportable(attributes, self._redactor))
+        self.span.set_attributes(exportable(attributes, self._redactor))
         if error is not None:
             self._fail(error)
         if self._queue.admit():
-            self._span.end()
+            self.span.end()
 
     def _fail(self, error: BaseException | str) -> None:
-        self._span.set_status(self._vendor.trace.StatusCode.ERROR, error_text(error))
+        self.span.set_status(self._vendor.trace.StatusCode.ERROR, error_text(error, self._redactor))
         if isinstance(error, BaseException):
             described = {
                 semconv.EXCEPTION_TYPE: type(error).__qualname__,
-                semconv.EXCEPTION_MESSAGE: error_message(error),
+                semconv.EXCEPTION_MESSAGE: error_message(error, self._redactor),
                 semconv.EXCEPTION_STACKTRACE: self._redactor.text(_stack(error)),
             }
-            self._span.add_event(semconv.EXCEPTION_EVENT, described)
+            self.span.add_event(semconv.EXCEPTION_EVENT, described)
 
 
 class _Stderr:
@@ -183,11 +203,14 @@ class _Stderr:
     flush = staticmethod(lambda: sys.stderr.flush())
 
 
-async def open_export(settings: TracingSettings, *, timeout: float, outcome: Outcome) -> Export:
-    """Make what a runtime's spans are exported by.
+async def open_export(
+    settings: TracingSettings, redactor: Redactor, *, timeout: float, outcome: Outcome
+) -> Export | None:
+    """Make what a runtime's spans go out by; None where they go nowhere.
 
     Args:
-        settings: Which exporter, and how much.
+        settings: Which provider and exporter, and how much.
+        redactor: Takes secrets out of spans.
         timeout: Seconds one batch may take.
         outcome: Told how it goes.
 
@@ -195,15 +218,48 @@ async def open_export(settings: TracingSettings, *, timeout: float, outcome: Out
         MissingPackageError: OpenTelemetry, or the exporter, is not installed.
         ConfigurationError: The endpoint cannot be used.
     """
+    program = None if settings.provider == "own" else _program_provider()
+    if program is not None:
+        context, trace = load("opentelemetry.context"), load("opentelemetry.trace")
+        vendor = _Vendor(
+            trace=trace,
+            context=context,
+            tracer=program.get_tracer("agentinfra"),
+            sampler=getattr(program, "sampler", None),
+        )
+        return Export(vendor, redactor)
+    if settings.exporter == "none":
+        return None
+    return await _own(settings, redactor, timeout=timeout, outcome=outcome)
+
+
+def _program_provider() -> Any:
+    """Return the provider the program has set, None where it has set none.
+
+    A program that has not loaded OpenTelemetry has set none.
+    """
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    provider = trace.get_tracer_provider()
+    nothing = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+    return None if isinstance(provider, nothing) else provider
+
+
+async def _own(
+    settings: TracingSettings, redactor: Redactor, *, timeout: float, outcome: Outcome
+) -> Export:
     otlp = [_OTLP[settings.exporter], "requests"] if settings.exporter in _OTLP else []
     await preload([*_VENDORS, *otlp])
     context, trace, resources, sdk, export, sampling = (load(name) for name in _VENDORS)
     exporter = _exporter(settings, export, timeout)
     queue = ExportQueue(exporter, export.SpanExportResult.SUCCESS, settings.max_queue, outcome)
-    ratio = sampling.TraceIdRatioBased(settings.sample_ratio)
+    ratio = sampling.ParentBased(sampling.TraceIdRatioBased(settings.sample_ratio))
+    # What is not said in our settings the SDK reads itself: samplers, limits, resource.
+    said = "sample_ratio" in settings.model_fields_set
     provider = sdk.TracerProvider(
-        sampler=sampling.ParentBased(ratio),
-        resource=resources.Resource.create({semconv.SERVICE_NAME: settings.service_name}),
+        sampler=ratio if said else None,
+        resource=_resource(settings, resources),
         shutdown_on_exit=False,
     )
     tracer = provider.get_tracer("agentinfra")
@@ -218,8 +274,19 @@ async def open_export(settings: TracingSettings, *, timeout: float, outcome: Out
             queue, settings.max_queue, schedule_delay_millis=_DELAY_MS, max_export_batch_size=batch
         )
     )
-    vendor = _Vendor(trace=trace, context=context, tracer=tracer, ratio=ratio)
-    return Export(vendor, provider, queue)
+    vendor = _Vendor(trace=trace, context=context, tracer=tracer, sampler=provider.sampler)
+    return Export(vendor, redactor, provider, queue)
+
+
+def _resource(settings: TracingSettings, resources: Any) -> Any:
+    """Return what spans say of the service: ``OTEL_RESOURCE_ATTRIBUTES``, then our settings."""
+    named = {semconv.SERVICE_NAME: settings.service_name}
+    resource = resources.Resource.create(
+        named if "service_name" in settings.model_fields_set else None
+    )
+    if str(resource.attributes.get(semconv.SERVICE_NAME, "")).startswith("unknown_service"):
+        resource = resource.merge(resources.Resource(named))
+    return resource
 
 
 def _exporter(settings: TracingSettings, export: Any, timeout: float) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ExportQueue", "Outcome"]
+__all__ = ["ExportQueue", "Outcome", "Queue", "Unbounded"]
 
 
 class Outcome(Protocol):
@@ -21,6 +21,43 @@ class Outcome(Protocol):
     def answered(self, *, well: bool) -> None:
         """The collector took a batch, or did not."""
         ...
+
+
+class Queue(Protocol):
+    """Bounds the spans that wait."""
+
+    def admit(self) -> bool:
+        """Make room for one span; False, and counted as lost, when there is none."""
+        ...
+
+    def refuse(self) -> None:
+        """Admit nothing any more."""
+        ...
+
+    def abort(self) -> None:
+        """Send nothing any more."""
+        ...
+
+    def write_off(self) -> None:
+        """Count what still waits as lost."""
+        ...
+
+
+class Unbounded:
+    """Bounds nothing: a program's own provider has bounds of its own."""
+
+    def admit(self) -> bool:
+        """There is always room."""
+        return True
+
+    def refuse(self) -> None:
+        """Nothing is refused."""
+
+    def abort(self) -> None:
+        """Nothing is on its way."""
+
+    def write_off(self) -> None:
+        """Nothing waits."""
 
 
 class ExportQueue:

@@ -1,21 +1,27 @@
 """Spans: ids and correlation that always work, with or without OpenTelemetry or a runtime.
 
-A span always has a trace id and a span id, and the current one follows its task. Where the
-running loop has an open :class:`~agentinfra.observability.tracing.Tracing`, the span is told to it
-as well: that is the :class:`SpanSink` below.
+A span always has a trace id and a span id, and the current one follows its task. It stands under
+whatever is current: a span of ours, or of other instrumentation in OpenTelemetry's context. Where
+the running loop has an open :class:`~agentinfra.observability.tracing.Tracing`, the span is told to
+it as well: that is the :class:`SpanSink` below.
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import time
+from collections.abc import Callable
 from contextvars import ContextVar, Token
+from functools import wraps
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from agentinfra._mechanics.identifiers import random_hex
 from agentinfra._mechanics.loop_local import LoopLocal
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import ERROR_TYPE
+from agentinfra.observability.traces.context import Place, foreign_span, incoming, place_of
 from agentinfra.observability.traces.told import ExportedSpan, FinishedSpan, SpanKind, SpanSink
 
 if TYPE_CHECKING:
@@ -29,17 +35,21 @@ __all__ = [
     "SpanKind",
     "SpanSink",
     "UnrecordedSpan",
+    "current_ids",
     "current_span",
     "error_message",
     "error_text",
     "start_span",
+    "trace_headers",
     "traceparent",
 ]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 SINKS: LoopLocal[SpanSink] = LoopLocal()
 _CURRENT: ContextVar[Span | None] = ContextVar("agentinfra_span", default=None)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_MESSAGES = Redactor()
+_DEFAULT = Redactor()
 
 
 class Span:
@@ -63,8 +73,11 @@ class Span:
         "_ended",
         "_error",
         "_exported",
+        "_foreign",
         "_kind",
+        "_parent",
         "_start",
+        "_state",
         "_token",
         "name",
         "parent_id",
@@ -74,22 +87,33 @@ class Span:
     )
 
     def __init__(
-        self, name: str, attributes: Mapping[str, Any] | None, kind: SpanKind, parent: Span | None
+        self,
+        name: str,
+        attributes: Mapping[str, Any] | None,
+        kind: SpanKind,
+        parent: Mapping[str, str] | str | None = None,
     ) -> None:
         self.name = name
         self._attributes: dict[str, Any] = dict(attributes) if attributes else {}
         self._kind: SpanKind = kind
+        self._parent = parent
         self._error: BaseException | str | None = None
         self._ended = False
         self._token: Token[Span | None] | None = None
+        around = _CURRENT.get()
+        # The span of OpenTelemetry's that is current while this one is: one that is found
+        # there later was started inside.
+        self._foreign = foreign_span()
+        place = incoming(parent) or _place(around, self._foreign)
+        self._state = "" if place is None else place.state
         self.sink = SINKS.get()
-        if self.sink is None and parent is not None:
-            self.sink = parent.sink  # a thread that works for a loop has no sink of its own
+        if self.sink is None and around is not None:
+            self.sink = around.sink  # a thread that works for a loop has no sink of its own
         self._exported: ExportedSpan | None = None
         if self.sink is not None:
-            self._exported = self.sink.export(name, kind, parent)
+            self._exported = self.sink.export(name, kind, place)
         self.trace_id, self.span_id, self.parent_id = (
-            _ids(parent) if self._exported is None else self._exported.ids
+            _ids(place) if self._exported is None else self._exported.ids
         )
         self._start = time.time()
         self._began = time.perf_counter()
@@ -141,6 +165,7 @@ class Span:
         self._token = _CURRENT.set(self)
         if self._exported is not None:
             self._exported.attach()
+            self._foreign = self._exported.span
         return self
 
     def __exit__(
@@ -149,7 +174,7 @@ class Span:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc is not None:
+        if exc is not None and not _is_no_failure(exc):
             self.fail(exc)
         self._leave()
         self.end()
@@ -164,6 +189,28 @@ class Span:
         traceback: TracebackType | None,
     ) -> None:
         self.__exit__(exc_type, exc, traceback)
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function, a coroutine function or a generator: each call is a span.
+
+        The span that was made for it stands for none of them.
+        """
+        name, attributes, kind, parent = self.name, self._attributes, self._kind, self._parent
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                with Span(name, attributes, kind, parent):
+                    return await function(*args, **kwargs)
+
+            return cast("F", awaited)
+
+        @wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            with Span(name, attributes, kind, parent):
+                return function(*args, **kwargs)
+
+        return cast("F", called)
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "running"
@@ -189,12 +236,18 @@ class Span:
             parent_id=self.parent_id,
             start=self._start,
             duration=time.perf_counter() - self._began,
-            attributes=MappingProxyType(
-                {key: value for key, value in self._attributes.items() if value is not None}
-            ),
-            error=None if self._error is None else error_text(self._error),
+            attributes=MappingProxyType(self._shown()),
+            error=None if self._error is None else error_text(self._error, self._redactor()),
             kind=self._kind,
         )
+
+    def _redactor(self) -> Redactor:
+        return _DEFAULT if self.sink is None else self.sink.redactor
+
+    def _shown(self) -> dict[str, Any]:
+        """Return the attributes as they may be seen: without what is None, and without secrets."""
+        clean = self._redactor().fields(self._attributes)
+        return {key: value for key, value in clean.items() if value is not None}
 
 
 class UnrecordedSpan(Span):
@@ -213,6 +266,7 @@ class UnrecordedSpan(Span):
         self.parent_id = None
         self.sink = None
         self._exported = None
+        self._foreign = foreign_span()
         self._token = None
         self._ended = True  # an ended span takes nothing, and leaving it does nothing
 
@@ -221,53 +275,116 @@ class UnrecordedSpan(Span):
 
 
 def start_span(
-    name: str, attributes: Mapping[str, Any] | None = None, *, kind: SpanKind = "internal"
+    name: str,
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    kind: SpanKind = "internal",
+    parent: Mapping[str, str] | str | None = None,
 ) -> Span:
-    """Start a span under the current one; use it with ``with`` or ``async with``.
+    """Start a span under the current one; use it with ``with`` or ``async with``, or to decorate.
 
-    Works anywhere: without a runtime, in any thread, without OpenTelemetry.
+    Works anywhere: without a runtime, in any thread, without OpenTelemetry. What is current is our
+    innermost span, or that of other instrumentation where it was started inside. An exception
+    that leaves the block fails the span; a cancellation, the end of a generator and what LangGraph
+    raises to interrupt a graph are no failures.
 
     Args:
         name: What is done, few words and no values: ``plan``, ``chat gpt-4o``.
         attributes: What is known of it from the start.
-        kind: ``client`` for a call to a server.
+        kind: ``client`` for a call to a server, ``server`` for a request that came in.
+        parent: The headers of a request that came in, or its ``traceparent`` alone: the span
+            continues that trace (W3C Trace Context). What cannot be read is passed over.
 
     Example:
         ``with start_span("plan", {"agent": "analytics"}) as span: span.set("steps", 3)``
     """
-    return Span(name, attributes, kind, _CURRENT.get())
+    return Span(name, attributes, kind, parent)
 
 
 def current_span() -> Span | None:
-    """Return the span the running code is in, None outside of any."""
+    """Return the span of ours the running code is in, None outside of any."""
     return _CURRENT.get()
 
 
+def current_ids() -> tuple[str, str] | None:
+    """Return trace and span id of the innermost span, ours or not; None outside of any."""
+    span, foreign = _CURRENT.get(), foreign_span()
+    if span is not None and (foreign is None or foreign is span._foreign):  # noqa: SLF001
+        return (span.trace_id, span.span_id) if span.trace_id else None
+    place = None if foreign is None else place_of(foreign)
+    return None if place is None else (place.trace_id, place.span_id)
+
+
 def traceparent() -> str | None:
-    """Return the W3C ``traceparent`` header of the current span, None outside of any."""
-    span = _CURRENT.get()
-    return None if span is None else span.traceparent
+    """Return the W3C ``traceparent`` header of the innermost span, None outside of any."""
+    return trace_headers().get("traceparent")
 
 
-def _ids(parent: Span | None) -> tuple[str, str, str | None]:
-    if parent is not None:
-        return parent.trace_id, random_hex(8), parent.span_id
+def trace_headers() -> dict[str, str]:
+    """Return the headers that continue the trace elsewhere: ``traceparent`` and what goes with it.
+
+    ``tracestate`` as it came in; ``baggage`` where OpenTelemetry's context has any.
+    """
+    span, foreign = _CURRENT.get(), foreign_span()
+    if span is not None and (foreign is None or foreign is span._foreign):  # noqa: SLF001
+        headers = {"traceparent": span.traceparent} if span.trace_id else {}
+        if span._state:  # noqa: SLF001 - its own module
+            headers["tracestate"] = span._state  # noqa: SLF001
+        return headers
+    place = None if foreign is None else place_of(foreign)
+    if place is None:
+        return {}
+    return {"traceparent": f"00-{place.trace_id}-{place.span_id}-{'01' if place.sampled else '00'}"}
+
+
+def _place(around: Span | None, foreign: Any) -> Place | None:
+    """Return where a new span stands: under the innermost of ours and OpenTelemetry's."""
+    if foreign is not None and (around is None or foreign is not around._foreign):  # noqa: SLF001
+        found = place_of(foreign)
+        if found is not None:
+            return found
+    if around is None or not around.trace_id:
+        return None
+    exported = around._exported  # noqa: SLF001 - its own module
+    return Place(
+        trace_id=around.trace_id,
+        span_id=around.span_id,
+        sampled=None if exported is None else exported.sampled,
+        state=around._state,  # noqa: SLF001
+        name=around.name,
+    )
+
+
+def _ids(place: Place | None) -> tuple[str, str, str | None]:
+    if place is not None:
+        return place.trace_id, random_hex(8), place.span_id
     fresh = random_hex(24)
     return fresh[:32], fresh[32:], None
 
 
-def error_text(error: BaseException | str) -> str:
+def _is_no_failure(error: BaseException) -> bool:
+    """Say whether an exception is how control flows: cancelled, left, or a graph that waits."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return True
+    # LangGraph's GraphBubbleUp: interrupt() for a human, a command for the graph around.
+    return any(
+        kind.__name__ == "GraphBubbleUp" and kind.__module__.startswith("langgraph.")
+        for kind in type(error).__mro__
+    )
+
+
+def error_text(error: BaseException | str, redactor: Redactor = _DEFAULT) -> str:
     """Return an error's class and message on one line, without secrets."""
-    message = error_message(error)
+    message = error_message(error, redactor)
     if isinstance(error, str):
         return message
     name = type(error).__qualname__
     return f"{name}: {message}" if message else name
 
 
-def error_message(error: BaseException | str) -> str:
+def error_message(error: BaseException | str, redactor: Redactor = _DEFAULT) -> str:
     """Return an error's message on one line, without secrets."""
     try:
-        return " ".join(_MESSAGES.text(str(error)).split())
+        return " ".join(redactor.text(str(error)).split())
     except Exception:  # noqa: BLE001 - the error's own __str__ runs here
         return "<unprintable>"

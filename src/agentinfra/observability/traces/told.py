@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ExportedSpan", "FinishedSpan", "ParentSpan", "SpanKind", "SpanSink"]
+    from agentinfra.observability.redaction import Redactor
+    from agentinfra.observability.traces.context import Place
 
-SpanKind: TypeAlias = Literal["internal", "client"]
+__all__ = ["ExportedSpan", "FinishedSpan", "SpanKind", "SpanSink"]
+
+SpanKind: TypeAlias = Literal["internal", "client", "server"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,8 @@ class FinishedSpan:
         duration: Seconds it took.
         attributes: What was set on it.
         error: The class and message of what failed it, None when nothing did.
-        kind: ``client`` for a call to a server, else ``internal``.
+        kind: ``client`` for a call to a server, ``server`` for a request that came in, else
+            ``internal``.
     """
 
     name: str
@@ -48,6 +52,9 @@ class ExportedSpan(Protocol):
 
     sampled: bool
 
+    span: Any
+    """The span as OpenTelemetry has it."""
+
     def attach(self) -> None:
         """Make it the current span of other instrumentation."""
         ...
@@ -61,26 +68,7 @@ class ExportedSpan(Protocol):
         ...
 
     def end(self, attributes: Mapping[str, Any], error: BaseException | str | None) -> None:
-        """Hand the span over for export."""
-        ...
-
-
-class ParentSpan(Protocol):
-    """What an exporter needs to know of the span around another."""
-
-    @property
-    def name(self) -> str:
-        """What is being done."""
-        ...
-
-    @property
-    def trace_id(self) -> str:
-        """The trace, 32 hexadecimal digits."""
-        ...
-
-    @property
-    def span_id(self) -> str:
-        """The span, 16 hexadecimal digits."""
+        """Hand the span over for export; attributes still as they were set."""
         ...
 
 
@@ -90,8 +78,17 @@ class SpanSink(Protocol):
     listening: bool
     """Whether :meth:`finished` is wanted."""
 
-    def export(self, name: str, kind: SpanKind, parent: ParentSpan | None) -> ExportedSpan | None:
-        """Begin a span for export; None where nothing is exported."""
+    redactor: Redactor
+    """What takes secrets out of names, attributes and errors."""
+
+    def export(self, name: str, kind: SpanKind, parent: Place | None) -> ExportedSpan | None:
+        """Begin a span for export; None where nothing is exported.
+
+        Args:
+            name: What is done.
+            kind: Of which kind.
+            parent: The span it stands under; None for the first of a trace.
+        """
         ...
 
     def finished(self, span: FinishedSpan) -> None:

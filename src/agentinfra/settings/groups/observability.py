@@ -62,7 +62,11 @@ class TracingSettings(Group):
 
     Attributes:
         enabled: False makes no spans; logs still carry correlation ids.
-        exporter: Where spans go: ``none`` keeps ids for correlation and exports nothing.
+        provider: Whose tracer provider makes them: ``auto`` takes the one that the program has set
+            (Logfire, Phoenix, Langfuse, an OpenTelemetry distribution ...), else our own;
+            ``own`` is ours in any case.
+        exporter: Where spans of our own provider go: ``none`` keeps ids for correlation and
+            exports nothing.
         endpoint: The collector's address; None is the exporter's own default.
         sample_ratio: The share of traces exported, 0.0 to 1.0.
         capture_content: True puts messages and answers into spans. Off by default: they may hold
@@ -72,6 +76,7 @@ class TracingSettings(Group):
     """
 
     enabled: bool = True
+    provider: Literal["auto", "own"] = "auto"
     exporter: Literal["none", "console", "otlp-http", "otlp-grpc"] = "none"
     endpoint: str | None = None
     sample_ratio: float = Field(default=1.0, ge=0, le=1)
