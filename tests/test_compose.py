@@ -38,6 +38,7 @@ def series_of(spec: MetricSpec) -> dict[str, set[str]]:
     return counts | {f"{spec.name}_bucket": labels | {"le"}}
 
 
+ALERTS = ROOT / "deploy/alerts"
 SERIES = {name: labels for spec in METRICS for name, labels in series_of(spec).items()}
 SERIES["up"] = OWN_LABELS
 
@@ -183,11 +184,43 @@ def test_grafana_knows_the_dashboards_data_source():
         source["uid"]: source for source in yaml.safe_load(path.read_text())["datasources"]
     }
     variables = {entry["name"]: entry for entry in DASHBOARD["templating"]["list"]}
-    assert set(variables) == {"datasource", "model"}
+    assert set(variables) == {"datasource", "job", "instance", "model"}
     assert provisioned[variables["datasource"]["current"]["value"]]["type"] == "prometheus"
-    asked = re.fullmatch(r"label_values\((\w+), (\w+)\)", variables["model"]["definition"])
-    assert asked
-    assert asked[2] in SERIES[asked[1]]
+    for name in ("job", "instance", "model"):
+        asked = re.fullmatch(
+            r"label_values\((\w+)(?:\{.*\})?, (\w+)\)", variables[name]["definition"]
+        )
+        assert asked
+        assert asked[2] in SERIES[asked[1]] | {"job", "instance"}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_the_alerts_fire_when_they_should(command):
+    """Prometheus's own tool takes the rules, and each fires in its case and in no other."""
+    file = {"check": "agentinfra.yml", "test": "agentinfra.test.yml"}[command]
+    done = subprocess.run(
+        ["promtool", command, "rules", file], cwd=ALERTS, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_test_and_reads_metrics_that_exist():
+    """No rule is without a case that fires it, and none asks for series that are not there."""
+    rules = yaml.safe_load((ROOT / "deploy/alerts/agentinfra.yml").read_text())["groups"][0][
+        "rules"
+    ]
+    tests = yaml.safe_load((ROOT / "deploy/alerts/agentinfra.test.yml").read_text())["tests"]
+    fired = {
+        case["alertname"]
+        for test in tests
+        for case in test["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+    assert fired == {rule["alert"] for rule in rules}
+    for rule in rules:
+        assert rule["annotations"].keys() == {"summary", "action"}
+        assert series_in(rule["expr"]) <= set(SERIES) | {"up"}
 
 
 @each_panel
