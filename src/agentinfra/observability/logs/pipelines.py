@@ -21,11 +21,13 @@ Write: TypeAlias = Callable[[str, str, object, dict[str, Any]], None]
 class Sink:
     """Writes lines, and counts those that could not be written."""
 
-    __slots__ = ("__weakref__", "_lock", "_out", "_stream", "count", "dropped")
+    __slots__ = ("__weakref__", "_last", "_lock", "_out", "_stream", "count", "dropped")
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._out: Out | None = None
+        # What stderr was at the last line, which it nearly always still is.
+        self._last: tuple[TextIO, Out] | None = None
         self._lock = Lock()
         self.count: Callable[[float], None] | None = None
         self.dropped = 0
@@ -51,7 +53,10 @@ class Sink:
         stream = self.stream
         if not (line.isascii() or lines.takes_unicode(stream)):
             line = lines.to_ascii(line)
-        out_of(stream).write(line + "\n", self.drop)
+        last = self._last
+        if last is None or last[0] is not stream:
+            last = self._last = (stream, out_of(stream))
+        last[1].write(line + "\n", self.drop)
 
     debug = info = warning = error = critical = write  # the names structlog calls
 

@@ -58,8 +58,9 @@ class Out:
         with self._lock:
             self._users += 1
             stream = self._stream()
-            if self._users == 1 and stream is not None and _has_descriptor(stream):
-                self._open = _opened_anew(stream.fileno())
+            descriptor = None if stream is None else _descriptor(stream)
+            if self._users == 1 and descriptor is not None:
+                self._open = _opened_anew(descriptor)
 
     def release(self, timeout: float) -> None:
         """Write what waits; what is not written in ``timeout`` seconds is dropped and counted."""
@@ -80,7 +81,8 @@ class Out:
         stream = self._stream()
         if stream is None:
             raise ValueError("the stream is gone")
-        if not _has_descriptor(stream):
+        descriptor = _descriptor(stream)
+        if descriptor is None:
             stream.write(text)
             stream.flush()
             return
@@ -88,7 +90,7 @@ class Out:
         # The lock is held for as long as it takes to write what goes without waiting.
         with self._lock:
             if not self._waiting:
-                data = self._now(stream.fileno() if self._open is None else self._open, data)
+                data = self._now(descriptor if self._open is None else self._open, data)
                 if not data:
                     return
             if len(self._waiting) < _LINES:
@@ -183,12 +185,11 @@ def out_of(stream: TextIO) -> Out:
     return known
 
 
-def _has_descriptor(stream: TextIO) -> bool:
+def _descriptor(stream: TextIO) -> int | None:
     try:
-        stream.fileno()
+        return stream.fileno()
     except (AttributeError, OSError, ValueError):
-        return False  # in memory, or closed: writing says which
-    return True
+        return None  # in memory, or closed: writing says which
 
 
 def _opened_anew(descriptor: int) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from agentinfra.observability.redaction.names import Verdict, contains, judge, words_of
 from agentinfra.observability.redaction.scanner import Scanner
-from agentinfra.observability.redaction.walk import CUT, INT, REDACTED, Walk
+from agentinfra.observability.redaction.walk import CUT, INT, REDACTED, Walk, hidden
 
 __all__ = ["Redactor"]
 
@@ -23,6 +23,11 @@ _LONGEST = 32_768
 """Characters kept of one text; a collector refuses a whole batch for one that is far longer."""
 _BEHIND = 1_024  # looked at behind the cut, for a secret that lies across it
 _MARK = REDACTED.encode()
+_HIDDEN = Verdict.HIDDEN
+_SHORT = 64
+"""Characters of a text that is remembered once it was found clean: names of events, models,
+operations come again on every line."""
+_KNOWN_TEXTS = 4_096
 
 
 class Redactor:
@@ -34,11 +39,12 @@ class Redactor:
             is ``e_mail``.
     """
 
-    __slots__ = ("_extra", "_known", "_scanner")
+    __slots__ = ("_clean", "_extra", "_known", "_scanner")
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._extra = tuple(words for name in names if (words := words_of(name)))
         self._known: dict[str, Verdict] = {}
+        self._clean: set[str] = set()
         self._scanner = Scanner(self._extra)
 
     @property
@@ -64,6 +70,8 @@ class Redactor:
 
         Of a text beyond 32,768 characters the beginning is kept, and how much there was.
         """
+        if text in self._clean:
+            return text
         length = len(text)
         if length > _LONGEST:
             text = text[: _LONGEST + _BEHIND]
@@ -73,6 +81,10 @@ class Redactor:
             text = clean.decode("utf-8", "replace")
         elif not text.isascii():
             text = data.decode()
+        elif length <= _SHORT:
+            if len(self._clean) >= _KNOWN_TEXTS:  # texts may come from data, without end
+                self._clean.clear()
+            self._clean.add(text)
         if length > _LONGEST:
             return f"{text[:_LONGEST]}{CUT} ({length} characters)"
         return text
@@ -80,16 +92,14 @@ class Redactor:
     def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an event, each cleaned."""
         clean: dict[str, Any] = {}
-        known = self._known
+        known, remembered = self._known, self._clean
         for key, value in fields.items():
             kind = type(value)
             verdict = known.get(key)
             if verdict is None:
                 verdict = self.verdict(key)
-            if verdict:
-                clean[key] = Walk(self).under(verdict, value)
-            elif kind is str:
-                clean[key] = self.text(value)
+            if verdict is _HIDDEN:
+                clean[key] = hidden(value)
             elif (
                 kind is bool
                 or value is None
@@ -97,6 +107,10 @@ class Redactor:
                 or (kind is float and value - value == 0.0)  # false for what is not finite
             ):
                 clean[key] = value
+            elif verdict:
+                clean[key] = Walk(self).under(verdict, value)
+            elif kind is str:
+                clean[key] = value if value in remembered else self.text(value)
             elif kind is Decimal:  # what calls cost: on every call's line
                 clean[key] = str(value)
             else:
