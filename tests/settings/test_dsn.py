@@ -364,7 +364,10 @@ def test_nothing_is_read_as_another_server(pieces, scheme):
     if any(set(host) & set("@ #=&?") for host in hosts) or not "".join(["0", *ports]).isdecimal():
         return  # there is no such host or port: libpq's reading leads nowhere
     ports = ports * len(hosts) if len(ports) == 1 else ports
-    meant = [(host or "localhost", int(port) if port else None) for host, port in zip(hosts, ports)]
+    meant = [
+        (host or "localhost", int(port) if port else None)
+        for host, port in zip(hosts, ports, strict=True)
+    ]
     assert list(ours.hosts or [("localhost", None)]) == meant
     login = (ours.user, ours.password, ours.database)
     database = theirs.get("dbname", "").rstrip("/")

@@ -60,8 +60,7 @@ class DSN:
             ValueError: It cannot be understood, or could mean two servers. The message never
                 repeats the text, for it may hold a password.
         """
-        parts = read(text)
-        return cls(**{**parts, "params": MappingProxyType(parts["params"])})
+        return cls(**read(text))
 
     def __str__(self) -> str:
         return self.masked()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
+from types import MappingProxyType
 from typing import TypeAlias, TypedDict
 from urllib.parse import unquote
 
@@ -26,7 +27,7 @@ class Parts(TypedDict):
     user: str | None
     password: str | None
     database: str | None
-    params: dict[str, str]
+    params: Mapping[str, str]
     dropped: tuple[str, ...]
 
 
@@ -57,7 +58,7 @@ def parts_of(
         user=params.pop("user", None) or None,
         password=password,
         database=params.pop("dbname", None) or None,
-        params=params,
+        params=MappingProxyType(params),
         dropped=tuple(dropped),
     )
 
