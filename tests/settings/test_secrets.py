@@ -178,7 +178,7 @@ PLACES = st.sampled_from(
         lambda s: {"cache": {"redis_url": f"redis://:{s}@h:6379/0"}},
         lambda s: {"cache": {"redis_url": f"redis://h?password={s}"}},
         lambda s: {"tracing": {"endpoint": f"https://h/v1/traces?api-key={s}"}},
-        lambda s: {"tracing": {"endpoint": f"https://{s}@h"}},
+        lambda s: {"tracing": {"endpoint": f"https://{s.replace(':', '')}@h"}},
     ]
 )
 
