@@ -119,6 +119,19 @@ def test_addresses(kind, real, shown):
 
 
 @pytest.mark.parametrize(
+    ("real", "place", "header"),
+    [
+        ("http://u:a%40b@h:9/v1", "http://h:9/v1", "Basic dTphQGI="),
+        ("http://u@h/?a=b@c", "http://h/?a=b@c", "Basic dTo="),
+        ("http://h/v1", "http://h/v1", None),
+    ],
+)
+def test_logins_of_addresses(real, place, header):
+    """User and password can be had as the header that carries them."""
+    assert (HttpUrl(real).without_login, HttpUrl(real).authorization) == (place, header)
+
+
+@pytest.mark.parametrize(
     ("kind", "text"),
     [
         (HttpUrl, "h/v1"),

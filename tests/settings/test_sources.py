@@ -68,7 +68,8 @@ def test_a_near_miss_is_an_error(monkeypatch, name, meant, place):
     else:
         Path(".env").write_text(f"# ours\n\nexport {name}=m\n")
     message = _refused()
-    assert message.startswith(f"{name} in .env, line 3: " if place == "file" else f"{name}: ")
+    where = f"{name} in .env, line 3" if place == "file" else name
+    assert message.startswith((f"{where} sets nothing", f"{where}: "))
     assert meant in message
 
 

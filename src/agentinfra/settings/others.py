@@ -59,8 +59,7 @@ INSTEAD: Mapping[_Field, Instead] = {
     ("database", "url"): Instead(
         "embedded",
         False,  # noqa: FBT003 - a value, whose name stands beside it
-        "there is no database instead: name one with AGENTINFRA_DATABASE__URL, or set "
-        "AGENTINFRA_DATABASE__EMBEDDED=true",
+        "no embedded server is started in its place",
     ),
     ("tracing", "endpoint"): Instead("exporter", "none", "spans are not exported"),
 }

@@ -94,7 +94,7 @@ def _judge(variable: Variable, bare: str, groups: Mapping[str, type[Group]]) -> 
         if close or not field:
             meant = pathway((group, close[0] if close else "<field>"))
             raise ConfigurationError(
-                f"{variable.origin(trusted=True)}: sets nothing (did you mean {meant}?)"
+                f"{variable.origin(trusted=True)} sets nothing (did you mean {meant}?)"
             )
 
 
@@ -105,7 +105,7 @@ def _resolved(
     group = groups.get(path[0])
     if group is None:
         raise ConfigurationError(
-            f"{variable.origin(trusted=True)}: there is no group {path[0]!r}"
+            f"{variable.origin(trusted=True)} sets nothing: there is no group {path[0]!r}"
             f"{hint(path[0], groups)}; names are {PREFIX}<GROUP>__<FIELD>"
         )
     here: Any = group

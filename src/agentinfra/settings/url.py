@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+from urllib.parse import unquote
 
 from pydantic_core import core_schema
 
@@ -95,6 +97,22 @@ class HttpUrl(Url):
 
     __slots__ = ()
     schemes = ("http", "https")
+
+    @property
+    def without_login(self) -> str:
+        """The real address without user and password, which few clients take in it."""
+        scheme, _, rest = self._real.partition("://")
+        authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+        return f"{scheme}://{rest[authority.rfind('@') + 1 :]}"
+
+    @property
+    def authorization(self) -> str | None:
+        """The header that logs in with user and password; None where there is no user."""
+        authority = re.split(r"[/?]", self._real.partition("://")[2], maxsplit=1)[0]
+        login, at, _ = authority.rpartition("@")
+        user, _, password = login.partition(":")
+        pair = f"{unquote(user)}:{unquote(password)}"
+        return f"Basic {b64encode(pair.encode()).decode()}" if at else None
 
     @classmethod
     def _checked(cls, text: str) -> str:

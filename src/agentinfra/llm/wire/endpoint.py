@@ -85,6 +85,7 @@ class Endpoint:
                 client,
                 tls=tls,
                 key=self._key,
+                login=self._settings.base_url and self._settings.base_url.authorization,
                 max_connections=self._limits.max_connections,
                 connect_timeout=min(CONNECT_TIMEOUT, self._limits.timeout),
             )
