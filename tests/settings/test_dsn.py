@@ -252,6 +252,7 @@ def test_what_people_paste(text):
         ("hostaddr=10.0.0.1", (("10.0.0.1", None),), {"hostaddr": "10.0.0.1"}),
         ("service=mine", (), {"service": "mine"}),
         ("host=h client_encoding=utf8", (("h", None),), {}),
+        ("postgresql://h/d?sslmode=&host=", (("h", None),), {}),
         ("postgresql://h/d?options=endpoint%3Dep-1", (("h", None),), {"options": "endpoint=ep-1"}),
         ("postgresql://h/d?targetServerType=master", (("h", None),), None),
     ],

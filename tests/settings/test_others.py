@@ -1,8 +1,10 @@
 """Variables of other tools: read as their owners read them, and never a reason to stop."""
 
+import json
+
 import pytest
 
-from agentinfra import ConfigurationError, Settings
+from agentinfra import ConfigurationError, InfraRuntime, Settings
 from agentinfra.settings.others import WELL_KNOWN
 
 OTLP = "OTEL_EXPORTER_OTLP_"
@@ -259,3 +261,23 @@ def test_half_of_azure_is_none(monkeypatch):
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", AZURE["AZURE_OPENAI_ENDPOINT"])
     monkeypatch.setenv("OPENAI_API_KEY", "openai-key")
     assert _endpoint(Settings().llm) == ("openai-key", None, None)
+
+
+async def test_what_was_not_used_is_shown(monkeypatch, capsys):
+    """A runtime logs each warning once, and health says it in the resource's row."""
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///db")
+    monkeypatch.setenv("REDIS_URL", "amqp://h")
+    groups = {"llm": {"enabled": False}, "checkpointer": {"enabled": False}}
+    async with InfraRuntime(Settings(**groups, logging={"json_output": True})) as rt:
+        rows = {row.name: row for row in (await rt.health()).resources}
+    assert rows["database"].state == "degraded"
+    assert "DATABASE_URL: must start with postgresql://" in rows["database"].reason
+    assert rows["cache"].state == "ready"
+    assert "REDIS_URL: must start with redis://" in rows["cache"].detail
+    assert rows["metrics"].detail == ""
+    told = [
+        (line["resource"], line["reason"].partition(":")[0])
+        for line in map(json.loads, capsys.readouterr().err.splitlines())
+        if line["event"] == "runtime.setting_ignored"
+    ]
+    assert sorted(told) == [("cache", "REDIS_URL"), ("database", "DATABASE_URL")]

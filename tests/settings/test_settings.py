@@ -79,6 +79,12 @@ def test_a_bad_argument_is_named():
         Settings(llm={"timeout": -1})
     with pytest.raises(ConfigurationError, match="'lm'.*'llm'"):
         Settings(lm={})
+    with pytest.raises(ConfigurationError, match=r"llm\.modle\): .*\(did you mean 'model'\?\)"):
+        Settings(llm={"modle": "m"})
+    with pytest.raises(ConfigurationError, match=r"llm\.endpoints\): b\.url: .*api_key, base_url"):
+        Settings(llm={"endpoints": {"b": {"url": "m"}}})
+    with pytest.raises(ConfigurationError, match=r"Settings\(llm\): give a dict or LLMSettings"):
+        Settings(llm="gpt-4o")
 
 
 def test_secrets_are_masked():

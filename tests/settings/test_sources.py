@@ -231,7 +231,8 @@ def test_changes_keep_what_is_known(monkeypatch):
     assert after.llm.api_key.get_secret_value() == "sk-1"
     assert after.origins["llm.api_key"].name == "OPENAI_API_KEY"
     assert after.origins["llm.model"].name == "Settings(llm.model)"
-    assert after.warnings == before.warnings
+    assert after.warnings == before.warnings != ()
+    assert after.with_changes(logging={"level": "info"}).warnings == ()
     assert after != before
     with pytest.raises(ConfigurationError, match=r"llm\.timeout"):
         before.with_changes(llm={"timeout": 0})

@@ -34,10 +34,12 @@ class SettingsWarning:
 
     Attributes:
         resource: The group of settings, which is the resource's name in health.
+        field: The field of the group that was not set.
         sentence: What was found and what follows; it repeats no value.
     """
 
     resource: str
+    field: str
     sentence: str
 
 

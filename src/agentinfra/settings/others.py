@@ -197,4 +197,4 @@ class Others:
         if field in self._given.get(group, {}) or variable is None:
             return
         said = f"{variable.origin(trusted=False)}: {sentence}"
-        self.warnings.append(SettingsWarning(resource=group, sentence=said))
+        self.warnings.append(SettingsWarning(resource=group, field=field, sentence=said))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentinfra.errors import ConfigurationError
 
@@ -41,8 +41,8 @@ class RefusedError(ConfigurationError, ValueError):
         return cls("; ".join(told), faults)
 
 
-def faults_of(error: ValidationError) -> Iterator[Fault]:
-    """Yield what pydantic refuses; of groups in groups what those refuse."""
+def faults_of(error: ValidationError, fields: Iterable[str]) -> Iterator[Fault]:
+    """Yield what pydantic refuses of a group with these fields, and of groups inside of it."""
     for found in error.errors(include_input=False, include_url=False):
         path = tuple(str(part) for part in found["loc"])
         cause = found.get("ctx", {}).get("error")
@@ -50,7 +50,8 @@ def faults_of(error: ValidationError) -> Iterator[Fault]:
             for fault in cause.faults:
                 yield Fault((*path, *fault.path), fault.sentence)
         else:
-            yield Fault(path, _sentence(found))
+            unknown = found["type"] == "extra_forbidden"
+            yield Fault(path, _unknown(path[-1], fields) if unknown else _sentence(found["msg"]))
 
 
 def hint(name: str, known: Iterable[str], shown: Callable[[str], str] = repr) -> str:
@@ -60,7 +61,9 @@ def hint(name: str, known: Iterable[str], shown: Callable[[str], str] = repr) ->
     return f" (did you mean {shown(close[0])}?)" if close else f" (there are {', '.join(known)})"
 
 
-def _sentence(found: Any) -> str:
-    if found["type"] == "extra_forbidden":
-        return "there is no such setting"
-    return str(found["msg"]).removeprefix("Value error, ")
+def _unknown(name: str, fields: Iterable[str]) -> str:
+    return f"there is no such setting{hint(name, fields)}"
+
+
+def _sentence(said: str) -> str:
+    return said.removeprefix("Value error, ")

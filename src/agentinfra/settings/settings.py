@@ -99,7 +99,9 @@ class Settings(BaseModel):
             Sources(
                 values=values,
                 origins={**self._origins, **changes.origins},
-                warnings=list(self._warnings),
+                warnings=[
+                    w for w in self._warnings if (w.resource, w.field) not in changes.origins
+                ],
             )
         )
 

@@ -41,12 +41,12 @@ class Sources:
     origins: dict[_Path, Origin] = field(default_factory=dict)
     warnings: list[SettingsWarning] = field(default_factory=list)
 
-    def origin(self, path: _Path) -> Origin | None:
-        """Return where the value at a path, or the one it is a part of, was given."""
+    def origin(self, path: _Path) -> tuple[Origin, _Path]:
+        """Return where the value at a path was given, and the part of it that the path leads to."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
-                return self.origins[path[:length]]
-        return None
+                return self.origins[path[:length]], path[length:]
+        return Origin(name=_argument(path)), ()
 
 
 def read_sources(
@@ -122,10 +122,9 @@ def _left_out(
     """
     told, needed = [], []
     for fault in faults:
-        path = (name, *fault.path)
-        origin = sources.origin(path)
-        said = f"{origin or _argument(path)}: {fault.sentence}"
-        if origin is None or origin.trusted:
+        origin, part = sources.origin((name, *fault.path))
+        said = ": ".join(filter(None, (str(origin), ".".join(part), fault.sentence)))
+        if origin.trusted:
             told.append(said)
             continue
         field = fault.path[0]
@@ -137,7 +136,9 @@ def _left_out(
             others[instead.field] = instead.value
             sources.origins.setdefault((name, instead.field), origin)
         follows = instead.sentence if instead else "it is not used"
-        sources.warnings.append(SettingsWarning(resource=name, sentence=f"{said}; {follows}"))
+        sources.warnings.append(
+            SettingsWarning(resource=name, field=field, sentence=f"{said}; {follows}")
+        )
     if told:
         raise ConfigurationError("; ".join(told[:_TOLD]))
     return needed

@@ -73,6 +73,8 @@ def classified(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[s
     dropped = []
     for name, value in pairs:
         key = named(name)
+        if not value:  # as to libpq: not set
+            continue
         if key == "unix_sock":  # pg8000 names the socket itself
             key = "host"
         if key not in KNOWN and "." not in key:

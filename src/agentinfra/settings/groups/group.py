@@ -26,7 +26,7 @@ class Group(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            faults = tuple(faults_of(error))
+            faults = tuple(faults_of(error, type(self).model_fields))
         else:
             return
         # Raised out here: pydantic's error, which holds the values, would be its context.
