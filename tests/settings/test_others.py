@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from agentinfra import ConfigurationError, InfraRuntime, Settings
-from agentinfra.settings.others import WELL_KNOWN
+from agentinfra.settings.sources import WELL_KNOWN, made, read_sources
 
 OTLP = "OTEL_EXPORTER_OTLP_"
 
@@ -263,6 +266,24 @@ def test_half_of_azure_is_none(monkeypatch):
     assert _endpoint(Settings().llm) == ("openai-key", None, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "resource", "expected"),
+    [
+        ("DATABASE_URL_FILE", "database", {"url": None, "embedded": False}),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT_FILE", "tracing", {"endpoint": None, "exporter": "none"}),
+    ],
+)
+def test_an_address_whose_file_is_gone_is_not_replaced(monkeypatch, name, resource, expected):
+    """A file that cannot be read is an address that cannot be used."""
+    settings = _of(monkeypatch, {name: "/nowhere"})
+    group = getattr(settings, resource)
+    assert {field: getattr(group, field) for field in expected} == expected
+    assert [told.resource for told in settings.warnings] == [resource]
+    monkeypatch.setenv("OPENAI_BASE_URL_FILE", "/nowhere")
+    with pytest.raises(ConfigurationError, match="^OPENAI_BASE_URL_FILE: the file"):
+        Settings()
+
+
 async def test_what_was_not_used_is_shown(monkeypatch, capsys):
     """A runtime logs each warning once, and health says it in the resource's row."""
     monkeypatch.setenv("DATABASE_URL", "sqlite:///db")
@@ -281,3 +302,28 @@ async def test_what_was_not_used_is_shown(monkeypatch, capsys):
         if line["event"] == "runtime.setting_ignored"
     ]
     assert sorted(told) == [("cache", "REDIS_URL"), ("database", "DATABASE_URL")]
+
+
+GROUPS = {name: info.annotation for name, info in Settings.model_fields.items()}
+WORDS = st.sampled_from(
+    ["0", "-1", "nan", "1e999", "none", ",", "=", "http://", "h:1", "\n", "[", "%", "://", "@"]
+)
+VALUES = st.one_of(st.text(), st.lists(WORDS, max_size=5).map("".join), st.text("0123456789.e-"))
+
+
+@examples(max_examples=200)
+@given(
+    variables=st.dictionaries(
+        st.sampled_from(sorted(WELL_KNOWN)).flatmap(lambda n: st.sampled_from([n, n + "_FILE"])),
+        VALUES.map(lambda value: value.replace("\0", "")),
+        max_size=6,
+    )
+)
+def test_no_variable_of_others_stops_a_program(variables):
+    """Whatever they hold, there are settings; a model's address alone may be refused, by name."""
+    sources = read_sources(GROUPS, {}, env_file=None, environment=variables)
+    try:
+        for name, kind in GROUPS.items():
+            made(kind, name, sources)
+    except ConfigurationError as error:
+        assert str(error).startswith(("OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"))

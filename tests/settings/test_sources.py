@@ -1,9 +1,12 @@
 """Where values come from: the environment, files and names of others, each with its trust."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentinfra import ConfigurationError, Settings
 
@@ -257,3 +260,20 @@ def test_copies_and_pickles_are_equal():
         assert again.llm.api_key.get_secret_value() == "sk-1"
         assert again.database.dsn.password == "p"
     assert settings != Settings(llm={"api_key": "sk-2"}, database={"url": "postgresql://u:p@h/d"})
+
+
+PARTS = st.sampled_from(
+    [b"A", b"=", b"'", b'"', b"\n", b"\r", b"#", b" ", b"${A}", b"$", b"\\", b"export ", b"\xff"]
+)
+
+
+@given(raw=st.one_of(st.binary(), st.lists(PARTS, max_size=20).map(b"".join)))
+def test_no_file_breaks_the_reader(raw):
+    """Whatever bytes a .env holds, it is read or refused in a sentence that names it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, ".env")
+        file.write_bytes(raw)
+        try:
+            assert Settings(_env_file=file) == Settings.only()
+        except ConfigurationError as error:
+            assert str(error).startswith(f"{file}, line ")

@@ -3,7 +3,7 @@
 Each reader takes the text, white space around it gone, and returns what it means here.
 
 Raises of every reader:
-    ValueError: It means nothing here; the sentence says what follows, and repeats no value.
+    ValueError: It means nothing here; the sentence repeats no value.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def is_on(text: str) -> bool:
     """Read a switch."""
     word = text.lower()
     if word not in _ON | _OFF:
-        raise ValueError("is neither true nor false, and is not used")
+        raise ValueError("is neither true nor false")
     return word in _ON
 
 
@@ -79,7 +79,7 @@ def level(text: str) -> str:
         number = int(first[:6])
         return next((name for bound, name in _NUMBERED if number <= bound), "critical")
     if first not in _LEVELS:
-        raise ValueError("names no level that is known, and is not used")
+        raise ValueError("names no level that is known")
     return _LEVELS[first]
 
 
@@ -88,9 +88,7 @@ def exporters(text: str) -> list[str]:
     named = [word.strip().lower() for word in text.split(",") if word.strip()]
     known = [_EXPORTERS[word] for word in named if word in _EXPORTERS]
     if not known:
-        raise ValueError(
-            "names no exporter that there is (otlp, console, none): spans are not exported"
-        )
+        raise ValueError("names no exporter that there is (otlp, console, none)")
     return known
 
 
@@ -100,7 +98,7 @@ def protocol(text: str) -> str:
     if word == "grpc":
         return "otlp-grpc"
     if not word.startswith("http"):
-        raise ValueError("names no protocol that is known: http/protobuf is used")
+        raise ValueError("names no protocol that is known (grpc, http/protobuf)")
     return "otlp-http"
 
 
@@ -113,7 +111,7 @@ def sampled(sampler: str, argument: str) -> float:
         return ratio(argument) if argument else 1.0
     if found := re.search(r"initialSamplingRate=([0-9.]+)", argument):
         return ratio(found[1])
-    raise ValueError("names no sampler that there is: every trace is kept")
+    raise ValueError("names no sampler that there is")
 
 
 def ratio(text: str) -> float:
@@ -123,7 +121,7 @@ def ratio(text: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise ValueError("is no number from 0 to 1: every trace is kept")
+        raise ValueError("is no number from 0 to 1")
     return share
 
 

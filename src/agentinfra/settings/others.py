@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agentinfra.settings import lenient
+from agentinfra.settings.groups.group import Group
 from agentinfra.settings.origins import Origin, SettingsWarning, Variable
 from agentinfra.settings.ours import FILE_SUFFIX
 from agentinfra.settings.secret import text_of
@@ -48,7 +49,7 @@ WELL_KNOWN: Mapping[str, _Field] = {
 
 
 class Instead(NamedTuple):
-    """What is done where an address cannot be used: nothing goes elsewhere in its place."""
+    """What is set in place of a value: nothing goes elsewhere for want of an address."""
 
     field: str
     value: Any
@@ -61,13 +62,18 @@ INSTEAD: Mapping[_Field, Instead] = {
         False,  # noqa: FBT003 - a value, whose name stands beside it
         "no embedded server is started in its place",
     ),
+    ("llm", "base_url"): Instead("api_version", None, "it is not used"),
     ("tracing", "endpoint"): Instead("exporter", "none", "spans are not exported"),
+    ("tracing", "exporter"): Instead("exporter", "none", "spans are not exported"),
 }
-"""Addresses, and what is set where they cannot be used."""
+"""What is set where these cannot be used."""
 
 NEEDED = frozenset({("llm", "base_url")})
 """What is an error all the same: it is nobody's but a model client's, and OpenAI's own address in
 its place would be sent what another server was to see."""
+
+_FROM_FILES = frozenset({"api_key", "base_url", "url", "redis_url", "endpoint"})
+"""Fields that hold secrets, whose variables may name a file instead."""
 
 _AZURE_HOST = re.compile(r"https?://[^/?#]*\.azure(-api)?\.(com|net|us|cn)(:\d+)?(?!.*/openai/v1)")
 
@@ -77,20 +83,25 @@ class Others:
 
     Args:
         variables: All there are, by name.
-        given: What is set by us or by arguments already, by group and field.
+        given: What is set by us or by arguments already, by group: its fields, or the group made.
+
+    Attributes:
+        values: What they say, by group and field.
+        origins: Where each stands.
+        warnings: What was left out.
+        needed: By group, what was left out that nothing can take the place of.
     """
 
-    def __init__(
-        self, variables: Mapping[str, Variable], given: Mapping[str, Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, variables: Mapping[str, Variable], given: Mapping[str, Any]) -> None:
         self._variables = variables
         self._given = given
         self.values: dict[str, dict[str, Any]] = {}
         self.origins: dict[tuple[str, ...], Origin] = {}
         self.warnings: list[SettingsWarning] = []
+        self.needed: dict[str, str] = {}
 
     def read(self) -> None:
-        """Read them all into ``values``, ``origins`` and ``warnings``."""
+        """Read them all."""
         self._llm()
         self._take("DATABASE_URL")
         self._take("REDIS_URL", lenient.address_of_redis)
@@ -100,6 +111,8 @@ class Others:
 
     def _llm(self) -> None:
         given = self._given.get("llm", {})
+        if isinstance(given, Group):
+            return
         azure = not {"api_key", "base_url"} & given.keys() and all(
             map(self._find, ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"))
         )
@@ -136,13 +149,12 @@ class Others:
         else:
             self._take("OTEL_TRACES_SAMPLER_ARG", lenient.ratio)
         endpoint = self._first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-        if endpoint:
-            self._take(endpoint)
         if self._find("OTEL_TRACES_EXPORTER"):
-            if not self._take("OTEL_TRACES_EXPORTER", self._exporter):
-                self._put("OTEL_TRACES_EXPORTER", "none")
+            self._take("OTEL_TRACES_EXPORTER", self._exporter)
         elif endpoint:
             self._put(endpoint, self._protocol(), field="exporter")
+        if endpoint:
+            self._take(endpoint)  # after the exporter, which goes where it cannot be used
 
     def _exporter(self, text: str) -> str:
         known = lenient.exporters(text)
@@ -155,19 +167,36 @@ class Others:
         try:
             return lenient.protocol(self._variables[name].value.strip()) if name else "otlp-http"
         except ValueError as error:
-            self._warn(name, str(error))
+            self._warn(name, f"{error}: http/protobuf is used")
             return "otlp-http"
 
+    def leave_out(self, group: str, field: str, sentence: str) -> None:
+        """Take a value out again, which is not used for a reason, and warn of it."""
+        origin = self.origins.pop((group, field))
+        del self.values[group][field]
+        said = f"{origin}: {sentence}"
+        if (group, field) in NEEDED:
+            self.needed[group] = said
+        instead = INSTEAD.get((group, field))
+        if instead is not None and not self._is_given(group, instead.field):
+            self.values[group][instead.field] = instead.value
+            self.origins[group, instead.field] = origin
+        follows = "it is not used" if instead is None else instead.sentence
+        told = SettingsWarning(resource=group, field=field, sentence=f"{said}; {follows}")
+        self.warnings.append(told)
+
     def _take(self, name: str, reader: Callable[[str], Any] = str) -> bool:
-        """Read a variable, or the file that ``NAME_FILE`` names; say whether there is one."""
+        """Read a variable, or the file that ``NAME_FILE`` names; say whether it gave a value."""
         variable = self._find(name)
-        if variable is None:
+        group, field = WELL_KNOWN[name]
+        if variable is None or self._is_given(group, field):
             return False
         try:
             source = Path(variable.value.strip()) if variable.name != name else variable.value
             value = reader(text_of(source))
         except ValueError as error:
-            self._warn(name, str(error))
+            self._put(name, None)
+            self.leave_out(group, field, str(error))
             return False
         if value is not None:
             self._put(name, value)
@@ -176,13 +205,18 @@ class Others:
     def _put(self, name: str, value: Any, *, field: str = "") -> None:
         group, own = WELL_KNOWN[name]
         variable = self._find(name)
-        self.values.setdefault(group, {})[field or own] = value
-        if variable is not None:
+        if variable is not None and not self._is_given(group, field or own):
+            self.values.setdefault(group, {})[field or own] = value
             self.origins[group, field or own] = variable.origin(trusted=False)
+
+    def _is_given(self, group: str, field: str) -> bool:
+        given = self._given.get(group, {})
+        return isinstance(given, Group) or field in given
 
     def _find(self, name: str) -> Variable | None:
         """Return the variable that is set, of a name and the one that names a file instead."""
-        for each in (name, name + FILE_SUFFIX):
+        in_file = WELL_KNOWN[name][1] in _FROM_FILES
+        for each in (name, name + FILE_SUFFIX) if in_file else (name,):
             found = self._variables.get(each)
             if found is not None and found.value.strip():
                 return found
@@ -192,9 +226,9 @@ class Others:
         return next((name for name in names if self._find(name)), "")
 
     def _warn(self, name: str, sentence: str) -> None:
+        """Warn of a variable that is used only in part."""
         group, field = WELL_KNOWN[name]
         variable = self._find(name)
-        if field in self._given.get(group, {}) or variable is None:
-            return
-        said = f"{variable.origin(trusted=False)}: {sentence}"
-        self.warnings.append(SettingsWarning(resource=group, field=field, sentence=said))
+        if variable is not None and not self._is_given(group, field):
+            said = f"{variable.origin(trusted=False)}: {sentence}"
+            self.warnings.append(SettingsWarning(resource=group, field=field, sentence=said))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Self
 
@@ -59,7 +59,7 @@ class Settings(BaseModel):
         env_file = groups.pop("_env_file", ".env")
         sources = read_sources(_GROUPS, groups, env_file=env_file)
         super().__init__(**_all_made(sources))
-        self._remember(sources)
+        self._remember(sources, sources.others.warnings)
 
     @classmethod
     def only(cls, **groups: Any) -> Self:
@@ -96,25 +96,20 @@ class Settings(BaseModel):
             if isinstance(changed, dict):
                 values[name] = {f: getattr(group, f) for f in group.model_fields_set} | changed
         return self._of(
-            Sources(
-                values=values,
-                origins={**self._origins, **changes.origins},
-                warnings=[
-                    w for w in self._warnings if (w.resource, w.field) not in changes.origins
-                ],
-            )
+            Sources(values=values, trusted={**self._origins, **changes.trusted}),
+            [told for told in self._warnings if (told.resource, told.field) not in changes.trusted],
         )
 
     @classmethod
-    def _of(cls, sources: Sources) -> Self:
+    def _of(cls, sources: Sources, warnings: Iterable[SettingsWarning] = ()) -> Self:
         settings = cls.model_construct(**_all_made(sources))
-        settings._remember(sources)  # noqa: SLF001 - one of ours, just made
+        settings._remember(sources, warnings)  # noqa: SLF001 - one of ours, just made
         return settings
 
-    def _remember(self, sources: Sources) -> None:
+    def _remember(self, sources: Sources, warnings: Iterable[SettingsWarning]) -> None:
         self._origins = sources.origins
         off = {name for name in _GROUPS if not getattr(getattr(self, name), "enabled", True)}
-        self._warnings = tuple(told for told in sources.warnings if told.resource not in off)
+        self._warnings = tuple(told for told in warnings if told.resource not in off)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Settings):

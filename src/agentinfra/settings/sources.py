@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from agentinfra.errors import ConfigurationError
 from agentinfra.settings.dotenv_file import read_dotenv
 from agentinfra.settings.groups.group import Group
-from agentinfra.settings.origins import Origin, SettingsWarning, Variable
-from agentinfra.settings.others import INSTEAD, NEEDED, WELL_KNOWN, Others
+from agentinfra.settings.origins import Origin, Variable
+from agentinfra.settings.others import WELL_KNOWN, Others
 from agentinfra.settings.ours import PREFIX, our_variables
 from agentinfra.settings.refusal import Fault, RefusedError, hint
 
@@ -31,21 +31,25 @@ class Sources:
 
     Attributes:
         values: Values by group and field, those of each source over those of the ones below.
-        lenient: What other tools' variables say, below them.
-        origins: Where each value stands, by the way to it.
-        warnings: What could not be used; grows while groups are made.
+        trusted: Where each of them stands, by the way to it.
+        others: What other tools' variables say, below them.
     """
 
-    values: dict[str, Any]
-    lenient: dict[str, dict[str, Any]] = field(default_factory=dict)
-    origins: dict[_Path, Origin] = field(default_factory=dict)
-    warnings: list[SettingsWarning] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+    trusted: dict[_Path, Origin] = field(default_factory=dict)
+    others: Others = field(default_factory=lambda: Others({}, {}))
+
+    @property
+    def origins(self) -> dict[_Path, Origin]:
+        """Where every value stands."""
+        return {**self.others.origins, **self.trusted}
 
     def origin(self, path: _Path) -> tuple[Origin, _Path]:
         """Return where the value at a path was given, and the part of it that the path leads to."""
+        origins = self.origins
         for length in range(len(path), 0, -1):
-            if path[:length] in self.origins:
-                return self.origins[path[:length]], path[length:]
+            if path[:length] in origins:
+                return origins[path[:length]], path[length:]
         return Origin(name=_argument(path)), ()
 
 
@@ -67,25 +71,19 @@ def read_sources(
     Raises:
         ConfigurationError: There is no such group or setting, or a source cannot be read.
     """
-    sources = Sources(values={})
+    values: dict[str, Any] = {}
+    trusted: dict[_Path, Origin] = {}
     variables = _variables(env_file, environment)
     for path, value, variable in our_variables(variables, groups):
-        _set(sources.values, path, value)
-        sources.origins[path] = variable.origin(trusted=True)
+        _set(values, path, value)
+        trusted[path] = variable.origin(trusted=True)
     for name, given in arguments.items():
         if name not in groups:
             raise ConfigurationError(f"Settings has no group {name!r}{hint(name, groups)}")
-        _argue(sources, name, given, groups[name])
-    dicts = {name: given for name, given in sources.values.items() if isinstance(given, dict)}
-    others = Others(variables, dicts)
+        _argue(values, trusted, name, given, groups[name])
+    others = Others(variables, values)
     others.read()
-    whole = sources.values.keys() - dicts.keys()
-    sources.lenient.update(others.values)
-    sources.warnings.extend(told for told in others.warnings if told.resource not in whole)
-    for path, origin in others.origins.items():
-        if path[0] not in whole:
-            sources.origins.setdefault(path, origin)
-    return sources
+    return Sources(values=values, trusted=trusted, others=others)
 
 
 def made(kind: type[G], name: str, sources: Sources) -> G:
@@ -99,49 +97,34 @@ def made(kind: type[G], name: str, sources: Sources) -> G:
     given = sources.values.get(name, {})
     if isinstance(given, kind):
         return given
-    others, needed = dict(sources.lenient.get(name, {})), list[str]()
     while True:
         try:
-            group = kind(**_merged(others, given))
+            group = kind(**_merged(sources.others.values.get(name, {}), given))
             break
         except RefusedError as refused:
             faults = refused.faults
-        needed += _left_out(faults, name, others, sources)
+        _leave_out(faults, name, sources)
+    needed = sources.others.needed.get(name)
     if needed and getattr(group, "enabled", True):
-        raise ConfigurationError("; ".join(needed))
+        raise ConfigurationError(needed)
     return group
 
 
-def _left_out(
-    faults: tuple[Fault, ...], name: str, others: dict[str, Any], sources: Sources
-) -> list[str]:
-    """Take what was refused out of the values of other tools; return what cannot be done without.
+def _leave_out(faults: tuple[Fault, ...], name: str, sources: Sources) -> None:
+    """Take what was refused out of the values of other tools.
 
     Raises:
         ConfigurationError: What was refused is not theirs.
     """
-    told, needed = [], []
+    told = []
     for fault in faults:
-        origin, part = sources.origin((name, *fault.path))
-        said = ": ".join(filter(None, (str(origin), ".".join(part), fault.sentence)))
-        if origin.trusted:
-            told.append(said)
-            continue
-        field = fault.path[0]
-        del others[field], sources.origins[name, field]
-        if (name, field) in NEEDED:
-            needed.append(said)
-        instead = INSTEAD.get((name, field))
-        if instead is not None:
-            others[instead.field] = instead.value
-            sources.origins.setdefault((name, instead.field), origin)
-        follows = instead.sentence if instead else "it is not used"
-        sources.warnings.append(
-            SettingsWarning(resource=name, field=field, sentence=f"{said}; {follows}")
-        )
+        if (name, *fault.path[:1]) in sources.others.origins:
+            sources.others.leave_out(name, fault.path[0], fault.sentence)
+        else:
+            origin, part = sources.origin((name, *fault.path))
+            told.append(": ".join(filter(None, (str(origin), ".".join(part), fault.sentence))))
     if told:
         raise ConfigurationError("; ".join(told[:_TOLD]))
-    return needed
 
 
 def _variables(
@@ -155,19 +138,23 @@ def _variables(
     return found
 
 
-def _argue(sources: Sources, name: str, given: Any, kind: type[Group]) -> None:
+def _argue(
+    values: dict[str, Any],
+    origins: dict[_Path, Origin],
+    name: str,
+    given: Any,
+    kind: type[Group],
+) -> None:
     if isinstance(given, kind):
-        sources.values[name] = given
-        for path in [path for path in sources.origins if path[0] == name]:
-            del sources.origins[path]
-        for each in given.model_fields_set:
-            sources.origins[name, each] = Origin(name=_argument((name, each)))
-        return
-    if not isinstance(given, Mapping):
+        values[name] = given
+        for path in [path for path in origins if path[0] == name]:
+            del origins[path]
+    elif isinstance(given, Mapping):
+        values[name] = _merged(values.get(name, {}), given)
+    else:
         raise ConfigurationError(f"Settings({name}): give a dict or {kind.__name__}")
-    sources.values[name] = _merged(sources.values.get(name, {}), given)
-    for each in map(str, given):
-        sources.origins[name, each] = Origin(name=_argument((name, each)))
+    for each in given.model_fields_set if isinstance(given, kind) else map(str, given):
+        origins[name, each] = Origin(name=_argument((name, each)))
 
 
 def _argument(path: _Path) -> str:
