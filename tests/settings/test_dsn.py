@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentinfra import ConfigurationError
 from agentinfra.dsn import DSN
 
 
@@ -270,6 +271,28 @@ def test_asyncpg_goes_to_the_address():
     assert dsn.asyncpg_kwargs() == {"host": ["10.0.0.1"], "port": [7]}
     assert dsn.with_host("other").asyncpg_kwargs() == {"host": ["other"], "port": [5432]}
     assert dsn.for_this_host(lambda name: False) == dsn
+
+
+def test_services(tmp_path, monkeypatch):
+    """A service is looked up where libpq looks; one that there is not leads nowhere else."""
+    file = tmp_path / "services"
+    file.write_text("# ours\n[mine]\nhost=h\nport=7\nuser=u\npassword=p%#w\nsslmode=require\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    assert DSN.parse("service=mine dbname=app user=ada").asyncpg_kwargs() == {
+        "dsn": "postgresql://?sslmode=require",
+        "host": ["h"],
+        "port": [7],
+        "user": "ada",
+        "password": "p%#w",
+        "database": "app",
+    }
+    assert DSN.parse("service=mine").psycopg_conninfo() == "service='mine'"
+    with pytest.raises(ConfigurationError, match="no service 'other'.*PGSERVICEFILE"):
+        DSN.parse("service=other").asyncpg_kwargs()
+    file.write_text("[mine]\nport=p%#w\n")
+    with pytest.raises(ConfigurationError, match="the service 'mine' the port") as caught:
+        DSN.parse("service=mine").asyncpg_kwargs()
+    assert "p%#w" not in str(caught.value)
 
 
 def test_secrets_are_not_shown():

@@ -11,8 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from agentinfra.settings.dsn.parts import Host
+from agentinfra.errors import ConfigurationError
+from agentinfra.settings.dsn.parts import Host, classified, parts_of
 from agentinfra.settings.dsn.reading import read
+from agentinfra.settings.dsn.service import service_parameters
 from agentinfra.settings.dsn.words import BOTH, LIBPQ, SERVER
 
 if TYPE_CHECKING:
@@ -84,6 +86,30 @@ class DSN:
         params = {key: value for key, value in self.params.items() if key != "hostaddr"}
         return self.replace(hosts=((host, port),), params=MappingProxyType(params))
 
+    def with_service(self) -> DSN:
+        """Return a copy that says itself what the service it names says; this reads a file.
+
+        asyncpg, which is left to look for a service that there is not, goes to the local server.
+
+        Raises:
+            ConfigurationError: There is no such service, or it cannot be understood.
+        """
+        params = dict(self.params)
+        name = params.pop("service", "")
+        if not name:
+            return self
+        try:
+            found = DSN(**parts_of(*classified(service_parameters(name).items())))
+        except ValueError as error:
+            raise ConfigurationError(f"the service {name!r} {error}") from None
+        return found.replace(
+            hosts=self.hosts or found.hosts,
+            user=self.user or found.user,
+            password=self.password or found.password,
+            database=self.database or found.database,
+            params=MappingProxyType({**found.params, **params}),
+        )
+
     def for_this_host(self, resolve: Callable[[str], bool]) -> DSN:
         """Return a copy whose container names are replaced where they mean nothing.
 
@@ -101,7 +127,13 @@ class DSN:
         )
 
     def asyncpg_kwargs(self) -> dict[str, Any]:
-        """Return the arguments for ``asyncpg.connect`` and ``asyncpg.create_pool``."""
+        """Return the arguments for ``asyncpg.connect`` and ``asyncpg.create_pool``.
+
+        Raises:
+            ConfigurationError: The address names a service that there is not.
+        """
+        if "service" in self.params:
+            return self.with_service().asyncpg_kwargs()
         known = {key: value for key, value in self.params.items() if key in BOTH}
         kwargs: dict[str, Any] = {}
         if known.get("sslrootcert") == "system":  # asyncpg takes the word for a file's name
