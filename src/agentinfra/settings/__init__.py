@@ -1,9 +1,9 @@
 """The settings: one group a resource, from arguments, the environment and ``.env``.
 
 ``Settings`` is the only reader of the environment, and knows of each value where it comes from.
-Names are ``AGENTINFRA_<GROUP>__<FIELD>``;
-the names people already have set (``OPENAI_API_KEY``, ``DATABASE_URL`` ...) work too and give
-way to ours. Arguments win over the environment, the environment over ``.env``.
+Names are ``AGENTINFRA_<GROUP>__<FIELD>``; the names people already have set (``OPENAI_API_KEY``,
+``DATABASE_URL`` ...) work too and give way to ours. Arguments win over the environment, the
+environment over ``.env``.
 """
 
 from __future__ import annotations
