@@ -105,6 +105,14 @@ def test_dropped_keys():
     assert "pool_size" not in str(dsn.asyncpg_kwargs()) + dsn.psycopg_conninfo()
 
 
+def test_dropped_keys_tell_nothing_of_a_password():
+    """What is left of a password with an & in it is no key to be named."""
+    dsn = DSN.parse("postgresql://h/app?user=ada&password=hun&ter2=x&pool=5")
+    assert dsn.dropped == ("***", "pool")
+    with pytest.raises(ValueError, match="no connection parameter 'hostt'.*'host'"):
+        DSN.parse("hostt=h user=ada")
+
+
 def test_pgbouncer_is_said_in_the_query():
     """An address can say that a pgbouncer is in between; no driver is told."""
     dsn = DSN.parse("postgresql://h/app?pgbouncer=true")
@@ -168,6 +176,8 @@ def test_psycopg_reads_its_connection_string():
         "host=h user=ada password=hunter2 two words",
         "Host=h;Username=ada;Password=hunter2;Database=app",
         "psql -h h -U ada -c hunter2",
+        "postgresql://h/app?user=ada&password=my&hunter2",
+        "host=h user=ada password=my hunter2=x",
         "PGWORD=hunter2 psql -h h",
         "psql 'postgresql://ada:hunter2@h/app",
         "psql -h h app ada hunter2",

@@ -63,7 +63,7 @@ def test_what_no_header_can_carry(field, value):
         assert "1" not in str(caught.value).split(":", 1)[1]
 
 
-@pytest.mark.parametrize("value", [3, b"sk", True, 1.5, ["sk"]])
+@pytest.mark.parametrize("value", [3, b"sk", True, 1.5, ["sk"], "sk-\udcff"])
 def test_what_is_no_text(value):
     """A key that is no text is refused."""
     with pytest.raises(ConfigurationError, match=r"llm\.api_key"):

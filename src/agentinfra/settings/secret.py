@@ -133,7 +133,10 @@ def text_of(value: Any) -> str:
         raise ValueError("must be text")
     if not isinstance(value, str) and "://" not in str(value):  # pydantic's URLs are no str
         raise ValueError("must be text")
-    return str(value).strip()
+    text = str(value).strip()
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("holds bytes that are not UTF-8")
+    return text
 
 
 def header_text(text: str) -> str:

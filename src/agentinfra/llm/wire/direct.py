@@ -187,7 +187,6 @@ class DirectTransport:
                 base += f"/deployments/{quote(model, safe='')}"
             query = urlencode({k: str(v) for k, v in self._client.default_query.items()})
             url = URL(f"{base}{path}?{query}" if query else base + path, encoded=True)
-            url = url.with_user(None)  # aiohttp refuses a login beside the header
             self._urls[path, model if self._azure else ""] = url
             return url
 

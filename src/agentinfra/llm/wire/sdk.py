@@ -69,12 +69,16 @@ def open_client(
         secret = settings.api_key.get_secret_value()
     else:
         secret = NO_KEY
-    address = None if settings.base_url is None else settings.base_url.get_secret_value()
+    given = settings.base_url
+    # A login in the address would stand in the log of each request.
+    address = None if given is None else given.without_login
+    login = {"Authorization": given.authorization} if given and given.authorization else None
     try:
         common: dict[str, Any] = {
             "api_key": key or secret,
             "organization": settings.organization,
             "project": settings.project,
+            "default_headers": login,
             "timeout": timeout,
             "max_retries": 0,
             "http_client": sdk.DefaultAsyncHttpxClient(

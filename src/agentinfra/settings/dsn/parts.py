@@ -78,7 +78,8 @@ def classified(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[s
         if key == "unix_sock":  # pg8000 names the socket itself
             key = "host"
         if key not in KNOWN and "." not in key:
-            dropped.append(name)
+            # They are told: one that is no word may be the rest of a password.
+            dropped.append(name if re.fullmatch(r"[A-Za-z_.\-]{1,40}", name) else "***")
         elif key == "host" and key in params:  # SQLAlchemy repeats the key for each host
             params[key] += "," + value
         else:

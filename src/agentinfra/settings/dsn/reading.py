@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 
 from agentinfra.settings.dsn.parts import Parts, classified, decoded, parts_of
@@ -93,7 +94,9 @@ def _are_hosts(text: str) -> bool:
 def _pairs(query: str) -> list[tuple[str, str]]:
     pairs = []
     for pair in filter(None, query.split("&")):
-        name, _, raw = pair.partition("=")
+        name, equals, raw = pair.partition("=")
+        if not equals:
+            raise ValueError("holds a parameter without a value: write & of a password as %26")
         if "@" in raw and named(name) not in KNOWN:
             # postgresql://user:123/4?x=y@host is no address of a host called `user`.
             raise ValueError(f"could mean two servers: {_ESCAPE}")
@@ -110,10 +113,21 @@ def _conninfo(text: str, around: dict[str, str]) -> Parts:
         pairs[named(found[1])] = _unquoted(found[2])
         at = found.end()
     params, dropped = classified(pairs.items())
-    if unknown := [name for name in dropped if name not in MEANINGLESS]:
-        # libpq refuses it as well: it may be a misspelt host.
-        raise ValueError(f"there is no connection parameter {unknown[0]!r}")
+    for name in dropped:
+        if name not in MEANINGLESS:
+            raise ValueError(_unknown(name))
     return parts_of(params, dropped)
+
+
+def _unknown(name: str) -> str:
+    """Return what is said of a parameter that there is not, as libpq refuses it: perhaps a host.
+
+    It is named where it is a slip of the pen only: it may be a part of a password with blanks.
+    """
+    close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
+    if close:
+        return f"there is no connection parameter {name!r} (did you mean {close[0]!r}?)"
+    return "holds a connection parameter that there is not: put values with blanks in quotes"
 
 
 def _unquoted(value: str) -> str:
