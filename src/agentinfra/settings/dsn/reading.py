@@ -17,6 +17,8 @@ _PORTS = {"cockroachdb": 26257}
 
 _PLACE = frozenset({"host", "hostaddr", "port"})
 
+_WHERE = _PLACE | {"user", "password", "dbname"}
+
 _FORM = "must look like postgresql://user:password@host:port/database"
 _PAIR = re.compile(
     r"""\s*([\w.]+)\s*=\s*
@@ -97,6 +99,10 @@ def _pairs(query: str) -> list[tuple[str, str]]:
         name, equals, raw = pair.partition("=")
         if not equals:
             raise ValueError("holds a parameter without a value: write & of a password as %26")
+        if not raw and named(name) in _WHERE:  # to libpq, empty takes away what is in front of it
+            raise ValueError(
+                f"could mean two servers: {named(name)} is empty behind the question mark"
+            )
         if "@" in raw and named(name) not in KNOWN:
             # postgresql://user:123/4?x=y@host is no address of a host called `user`.
             raise ValueError(f"could mean two servers: {_ESCAPE}")
