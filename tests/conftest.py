@@ -16,6 +16,6 @@ settings.load_profile("agentinfra")
 def clean_environment(monkeypatch, tmp_path_factory):
     """Keep the variables and the .env of whoever runs the tests out of them."""
     for name in list(os.environ):
-        if name in WELL_KNOWN or name.upper().startswith(PREFIX):
+        if name.removesuffix("_FILE") in WELL_KNOWN or name.upper().startswith(PREFIX):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))

@@ -38,7 +38,9 @@ SHARED = {0, 1, 2, 6}
 ADAPTERS = {"llm", "db", "cache", "checkpoint"}
 
 INSIDE = {
-    "settings": "settings groups sources dsn",
+    "settings": (
+        "settings sources others lenient ours groups dotenv_file origins refusal url secret dsn"
+    ),
     "observability": "probes nodes tracing logging logs traces metrics redaction semconv",
     "llm": "client kinds structured calls policy wire dialects money",
     "db": (
@@ -75,8 +77,7 @@ VENDORS = {
     "aioprometheus": {"observability/metrics"},
     "opentelemetry": {"observability/traces"},
     "rich": {"cli", "demo"},
-    "pydantic_settings": {"settings"},
-    "dotenv": {"settings/sources.py"},
+    "dotenv": {"settings/dotenv_file.py"},
 }
 
 EXTENSIONS = {

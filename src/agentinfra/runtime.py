@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -305,6 +306,8 @@ class InfraRuntime:
             self.metrics.gauge(semconv.RESOURCE_STATE, resource.name).set(1.0 if bad else 0.0)
             if bad:
                 self._warn(resource)
+        for told in self.settings.warnings:
+            log.warning("runtime.setting_ignored", resource=told.resource, reason=told.sentence)
         log.debug("runtime.started", took=self.startup)
 
     def _degraded(self, resource: Resource) -> None:
@@ -328,12 +331,21 @@ class InfraRuntime:
     async def _ask(self, resource: Resource) -> ResourceHealth:
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT):
-                return await resource.probe()
+                return self._noted(await resource.probe())
         except TimeoutError:
             reason = f"did not answer within {HEALTH_TIMEOUT:g} s"
         except Exception as error:  # noqa: BLE001 - a health report reports, it does not fail
             reason = f"{type(error).__name__}: {error}"
         return ResourceHealth(name=resource.name, state="failed", reason=reason)
+
+    def _noted(self, row: ResourceHealth) -> ResourceHealth:
+        """Return a row that also says what of the settings could not be used."""
+        told = [warned.sentence for warned in self.settings.warnings if warned.resource == row.name]
+        if not told:
+            return row
+        if row.state == "ready":
+            return replace(row, detail="; ".join(filter(None, (row.detail, *told))))
+        return replace(row, reason="; ".join(filter(None, (row.reason, *told))))
 
     def _guard(self) -> None:
         if self._closed:

@@ -49,7 +49,7 @@ def test_wrong_usage_is_2(argv, capsys):
         (["demo", "--file", "/nowhere.txt"], {}, "/nowhere.txt: No such file"),
         (["prices", "m"], {"AGENTINFRA_LLM__TIMEOUT": "-1"}, "AGENTINFRA_LLM__TIMEOUT: "),
         (["doctor"], {"AGENTINFRA_LMM__MODEL": "m"}, "AGENTINFRA_LMM__MODEL sets nothing"),
-        (["demo"], {"DATABASE_URL": "mysql://x"}, "DATABASE_URL: "),
+        (["demo"], {"AGENTINFRA_DATABASE__URL": "mysql://x"}, "AGENTINFRA_DATABASE__URL: "),
     ],
 )
 def test_a_failure_is_one_line(argv, env, words, capsys, monkeypatch):

@@ -25,6 +25,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from agentinfra.errors import ConfigurationError
 from agentinfra.observability.metrics import Metrics
+from agentinfra.observability.traces.export import traces_url
 from agentinfra.observability.tracing import FinishedSpan, Tracing, current_span, start_span
 from agentinfra.settings import TracingSettings
 
@@ -139,10 +140,31 @@ async def test_endpoints(collector, path):
     assert collector.paths == ["/v1/traces"]
 
 
-async def test_an_endpoint_that_is_no_address():
-    """An endpoint without http is refused by name when entered, its password left out."""
-    with pytest.raises(ConfigurationError, match=r"user:\[redacted\]@host:4318.*http://"):
-        await Tracing(otlp("tcp://user:hunter2@host:4318")).__aenter__()
+def test_an_endpoint_with_a_query():
+    """The path is put in front of a query, which may hold a key."""
+    assert traces_url("http://c:4318?key=k") == "http://c:4318/v1/traces?key=k"
+    assert traces_url("http://c:4318/v1/traces/?key=k") == "http://c:4318/v1/traces?key=k"
+
+
+@pytest.mark.parametrize(
+    ("exporter", "endpoint"),
+    [
+        ("otlp-http", "http://u:hunter2Aa1hunter2@127.0.0.1:9"),
+        ("otlp-http", "http://127.0.0.1:9/hunter2Aa1hunter2/v1/traces"),
+        ("otlp-http", "http://127.0.0.1:9?api-key=hunter2Aa1hunter2"),
+        ("otlp-grpc", "http://u:hunter2Aa1hunter2@127.0.0.1:9"),
+    ],
+)
+async def test_a_collector_that_is_away_tells_no_secret(exporter, endpoint, caplog):
+    """Neither the exporter's own log nor the reason holds what the address hides."""
+    caplog.set_level("DEBUG")
+    settings_ = TracingSettings(exporter=exporter, endpoint=endpoint)
+    async with Tracing(settings_, export_timeout=0.2) as tracing:
+        with start_span("a"):
+            pass
+    assert tracing.dropped == 1
+    assert "127.0.0.1:9" in tracing.reason
+    assert "hunter2" not in caplog.text + tracing.reason + repr(settings_)
 
 
 async def test_a_disabled_sdk(monkeypatch):

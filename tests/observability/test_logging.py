@@ -338,6 +338,22 @@ def test_without_a_runtime(capsys):
     assert [line["event"] for line in lines] == ["main", "thread"]
 
 
+def test_without_a_runtime_the_environment_decides():
+    """Outside of any runtime LOG_LEVEL holds, and settings that cannot be used change nothing."""
+    code = "from agentinfra import get_logger as g; g('a').info('one'); g('a').error('two')"
+    seen = {}
+    for name, value in (("LOG_LEVEL", "ERROR"), ("AGENTINFRA_LLM__TIMEOUT", "soon")):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, name: value},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seen[name] = [json.loads(line)["event"] for line in run.stderr.splitlines()]
+    assert seen == {"LOG_LEVEL": ["two"], "AGENTINFRA_LLM__TIMEOUT": ["one", "two"]}
+
+
 async def test_threads_of_the_runtime(stream):
     """A thread without a loop logs through the one pipeline that is open, if it is the only one."""
     other = type(stream)()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentinfra import ConfigurationError
 from agentinfra.dsn import DSN
 
 
@@ -104,6 +105,14 @@ def test_dropped_keys():
     assert "pool_size" not in str(dsn.asyncpg_kwargs()) + dsn.psycopg_conninfo()
 
 
+def test_dropped_keys_tell_nothing_of_a_password():
+    """What is left of a password with an & in it is no key to be named."""
+    dsn = DSN.parse("postgresql://h/app?user=ada&password=hun&ter2=x&pool=5")
+    assert dsn.dropped == ("***", "pool")
+    with pytest.raises(ValueError, match="no connection parameter 'hostt'.*'host'"):
+        DSN.parse("hostt=h user=ada")
+
+
 def test_pgbouncer_is_said_in_the_query():
     """An address can say that a pgbouncer is in between; no driver is told."""
     dsn = DSN.parse("postgresql://h/app?pgbouncer=true")
@@ -163,7 +172,21 @@ def test_psycopg_reads_its_connection_string():
         "postgresql://ada:hunter2",
         "mysql://ada:hunter2@h/app",
         "ada:hunter2@h/app",
-        "host=h user=ada password=hunter2",
+        "host=h user=ada password=hunter2 hostnme=x",
+        "host=h user=ada password=hunter2 two words",
+        "Host=h;Username=ada;Password=hunter2;Database=app",
+        "psql -h h -U ada -c hunter2",
+        "postgresql://h/app?user=ada&password=my&hunter2",
+        "postgresql://h/hunter2?dbname=",
+        "host=h user=ada password=my hunter2=x",
+        "PGWORD=hunter2 psql -h h",
+        "psql 'postgresql://ada:hunter2@h/app",
+        "psql -h h app ada hunter2",
+        "jdbc:aws-wrapper:postgresql://ada:hunter2@h/app",
+        "postgresql://ada:hunter2@h h/app",
+        "postgresql://ada:hunter2@h/\napp",
+        "host=h,i hostaddr=10.0.0.1 password=hunter2",
+        "postgresql://postgres:[YOUR-PASSWORD]@h/app",
         "postgresql://ada:hunter2@h/app?sslmode=maybe",
         "postgresql://ada:hunter2@h/app?connect_timeout=soon",
         "postgresql://ada:hunter2@h/app?target_session_attrs=some",
@@ -180,6 +203,107 @@ def test_refusal(text):
     message = str(refused.value)
     assert "hunter2" not in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://h:5432/a@b",
+        "postgresql://h/a@b",
+        "postgresql:///a@b",
+        "postgresql://ada:pw@h/a@b",
+        "postgresql://ada:12/3@h/app",
+        "postgresql://ada:12?a=b@h/app",
+        "postgresql://ada:12?user=b@h/app",
+        "postgresql://ada:12/3?a=b@h/app",
+    ],
+)
+def test_what_could_mean_two_servers_is_refused(text):
+    """An @ behind a slash is a part of the database or of the password: nobody can say which."""
+    with pytest.raises(ValueError, match="could mean two servers.*%40"):
+        DSN.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host=h port=7 dbname=app user=ada password='p\\'w x'",
+        "dbname = app  user = ada host = h port = 7 password = p\\'w\\ x",
+        'psql "host=h port=7 dbname=app user=ada password=pw"',
+        'psql "postgresql://ada:p%27w%20x@h:7/app"',
+        "psql postgresql://ada:p%27w%20x@h:7/app",
+        "psql -h elsewhere postgresql://ada:p%27w%20x@h:7/app",
+        "export PGPASSWORD=pw psql -h h -p 7 -U ada app",
+        "PGPASSWORD=pw psql -h h -p7 --username=ada -d app",
+        "PGHOST=h PGPASSWORD=pw psql --port 7 app ada",
+        "DATABASE_URL=postgresql://ada:pw@h:7/app",
+        "export DATABASE_URL='postgresql://ada:pw@h:7/app'",
+        "'postgresql://ada:pw@h:7/app'",
+        "pgsql://ada:pw@h:7/app",
+        "postgis://ada:pw@h:7/app",
+        "jdbc:postgresql://h:7/app?user=ada&password=pw",
+    ],
+)
+def test_what_people_paste(text):
+    """Connection strings, whole commands and lines of a file name the same server."""
+    dsn = DSN.parse(text)
+    assert (dsn.hosts, dsn.user, dsn.database) == ((("h", 7),), "ada", "app")
+    assert dsn.password in ("p'w x", "pw")
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts", "params"),
+    [
+        ("cockroachdb://u:p@h/app", (("h", 26257),), {}),
+        ("postgresql+pg8000://u@/d?unix_sock=/a/.s.PGSQL.5433", (("/a", 5433),), {}),
+        ("host=/a/.s.PGSQL.5433", (("/a", 5433),), {}),
+        ("host=::1 port=7", (("::1", 7),), {}),
+        ("host=a,b port=1,2", (("a", 1), ("b", 2)), {}),
+        ("postgresql://h/d?host=::1", (("::1", None),), {}),
+        ("hostaddr=10.0.0.1 host=a", (("a", None),), {"hostaddr": "10.0.0.1"}),
+        ("hostaddr=10.0.0.1", (("10.0.0.1", None),), {"hostaddr": "10.0.0.1"}),
+        ("service=mine", (), {"service": "mine"}),
+        ("host=h client_encoding=utf8", (("h", None),), {}),
+        ("postgresql://h/d?sslmode=", (("h", None),), {}),
+        ("postgresql://h/d?options=endpoint%3Dep-1", (("h", None),), {"options": "endpoint=ep-1"}),
+        ("postgresql://h/d?targetServerType=master", (("h", None),), None),
+    ],
+)
+def test_forms_of_drivers_and_hosts(text, hosts, params):
+    """Sockets, services, bare addresses and the words of other drivers are understood."""
+    dsn = DSN.parse(text)
+    assert dsn.hosts == hosts
+    assert params is None or dict(dsn.params) == params
+
+
+def test_asyncpg_goes_to_the_address():
+    """``hostaddr`` says where a host is, to asyncpg as to libpq; another host has another."""
+    dsn = DSN.parse("host=db hostaddr=10.0.0.1 port=7")
+    assert dsn.asyncpg_kwargs() == {"host": ["10.0.0.1"], "port": [7]}
+    assert dsn.with_host("other").asyncpg_kwargs() == {"host": ["other"], "port": [5432]}
+    assert dsn.for_this_host(lambda name: False) == dsn
+
+
+def test_services(tmp_path, monkeypatch):
+    """A service is looked up where libpq looks; one that there is not leads nowhere else."""
+    file = tmp_path / "services"
+    file.write_text("# ours\n[mine]\nhost=h\nport=7\nuser=u\npassword=p%#w\nsslmode=require\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    assert DSN.parse("service=mine dbname=app user=ada").asyncpg_kwargs() == {
+        "dsn": "postgresql://?sslmode=require",
+        "host": ["h"],
+        "port": [7],
+        "user": "ada",
+        "password": "p%#w",
+        "database": "app",
+    }
+    assert DSN.parse("service=mine").psycopg_conninfo() == "service='mine'"
+    with pytest.raises(ConfigurationError, match="no service 'other'.*PGSERVICEFILE"):
+        DSN.parse("service=other").asyncpg_kwargs()
+    file.write_text("[mine]\nport=p%#w\n")
+    with pytest.raises(ConfigurationError, match="the service 'mine' the port") as caught:
+        DSN.parse("service=mine").asyncpg_kwargs()
+    assert "p%#w" not in str(caught.value)
 
 
 def test_secrets_are_not_shown():
@@ -201,6 +325,88 @@ def test_escaped_parts_come_back(user, password, database):
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
     dsn = DSN.parse(f"postgresql://{login}@h/{quote(database, safe='')}")
     assert (dsn.user, dsn.password, dsn.database) == (user, password, database)
+
+
+TEXT = st.text(min_size=1, alphabet=st.characters(exclude_categories=("Cs", "Cc")))
+HOSTS = st.sampled_from(["h", "db.example", "10.0.0.7", "::1", "/run/postgresql"])
+PLACES = st.lists(st.tuples(HOSTS, st.integers(1, 65535)), min_size=1, max_size=3)
+
+
+@given(places=PLACES, user=TEXT, password=TEXT, database=TEXT, name=TEXT)
+def test_every_form_says_the_same(places, user, password, database, name):
+    """What libpq is handed comes back through libpq and through us as what it was."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    dsn = DSN(
+        hosts=tuple(places),
+        user=user,
+        password=password,
+        database=database,
+        params={"application_name": name, "sslmode": "require"},
+    )
+    text = dsn.psycopg_conninfo()
+    libpq = conninfo_to_dict(text)
+    assert (libpq["user"], libpq["password"], libpq["dbname"]) == (user, password, database)
+    assert libpq["host"] == ",".join(host for host, _ in places)
+    again = DSN.parse(text)
+    assert (again.hosts, again.user, again.password) == (dsn.hosts, user, password)
+    assert (again.database, again.psycopg_conninfo()) == (
+        database,
+        DSN.parse(text).psycopg_conninfo(),
+    )
+
+
+PIECES = [
+    "h",
+    "u",
+    "db.x",
+    "12",
+    ":",
+    "@",
+    "/",
+    "?",
+    ",",
+    "&",
+    "=",
+    "#",
+    "%40",
+    "%",
+    "user",
+    "host",
+]
+
+
+@settings(max_examples=300)
+@given(
+    pieces=st.lists(
+        st.sampled_from([*PIECES, "password", "sslmode=require", "[::1]"]), max_size=12
+    ),
+    scheme=st.sampled_from(["postgresql://", "postgres://"]),
+)
+def test_nothing_is_read_as_another_server(pieces, scheme):
+    """Where libpq understands a URL, and so do we, both mean the same server and login."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    text = scheme + "".join(pieces)
+    try:
+        theirs = conninfo_to_dict(text)
+        ours = DSN.parse(text)
+    except (psycopg.Error, ValueError):
+        return
+    hosts = theirs.get("host", "").split(",")
+    ports = theirs.get("port", "").split(",")
+    if any(set(host) & set("@ #=&?") for host in hosts) or not "".join(["0", *ports]).isdecimal():
+        return  # there is no such host or port: libpq's reading leads nowhere
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    meant = [
+        (host or "localhost", int(port) if port else None)
+        for host, port in zip(hosts, ports, strict=True)
+    ]
+    assert list(ours.hosts or [("localhost", None)]) == meant
+    login = (ours.user, ours.password, ours.database)
+    database = theirs.get("dbname", "").rstrip("/")
+    assert (theirs.get("user") or None, theirs.get("password") or None, database or None) == login
 
 
 @pytest.mark.parametrize(

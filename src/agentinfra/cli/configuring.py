@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from agentinfra.cli.failing import complain
+
 if TYPE_CHECKING:
     from agentinfra.settings import Settings
 
@@ -16,7 +18,8 @@ def settings_for(
 ) -> Settings:
     """Return the settings of the environment, quieter than those of a service.
 
-    Logs start at ``level``, at info with ``--verbose``; a level somebody has set stays.
+    Logs start at ``level``, at info with ``--verbose``; a level somebody has set stays. What other
+    tools' variables say and could not be used is told on stderr.
 
     Args:
         args: The command's arguments.
@@ -29,8 +32,10 @@ def settings_for(
     from agentinfra.settings import Settings
 
     settings = Settings(**groups)
+    for told in settings.warnings:
+        complain(told.sentence)
     if args.verbose:
-        return Settings(**groups, logging={"level": "info"})
+        return settings.with_changes(logging={"level": "info"})
     if "level" in settings.logging.model_fields_set:
         return settings
-    return Settings(**groups, logging={"level": level})
+    return settings.with_changes(logging={"level": level})

@@ -95,7 +95,8 @@ async def _team(args: argparse.Namespace) -> AsyncIterator[Team]:
     from agentinfra.demo.team import Team
     from agentinfra.runtime import InfraRuntime
 
-    # Before anything is started: most mistakes are made in naming something.
+    # Before anything is started: most mistakes are made in naming something. What is less than it
+    # should be is said by the team's notices.
     settings = settings_for(args, level="error", **_TRACED)
     folder = (args.docs or default_folder()).absolute()
     documents = await asyncio.to_thread(read_folder, folder)
@@ -104,7 +105,7 @@ async def _team(args: argparse.Namespace) -> AsyncIterator[Team]:
             origin = f"{settings.llm.model} at {settings.llm.base_url or 'OpenAI'}"
             if settings.llm.enabled and not settings.llm.configured:
                 origin = f"a stand-in for {settings.llm.model}"
-                settings = await _with_stand_in(args, settings, stack)
+                settings = await _with_stand_in(settings, stack)
             rt = await stack.enter_async_context(InfraRuntime(settings))
             team = await Team.gather(
                 rt, documents, folder=str(folder), origin=origin, progress=progress
@@ -114,9 +115,7 @@ async def _team(args: argparse.Namespace) -> AsyncIterator[Team]:
         yield team
 
 
-async def _with_stand_in(
-    args: argparse.Namespace, settings: Settings, stack: AsyncExitStack
-) -> Settings:
+async def _with_stand_in(settings: Settings, stack: AsyncExitStack) -> Settings:
     from agentinfra.testing import OpenAIServer
 
     server = await stack.enter_async_context(OpenAIServer())
@@ -124,10 +123,7 @@ async def _with_stand_in(
         "no OPENAI_API_KEY: a local stand-in answers, which is no model; "
         f"costs are what {settings.llm.model} would have been"
     )
-    return settings_for(
-        args,
-        level="error",  # what is less than it should be is said by the team's notices
-        **_TRACED,
+    return settings.with_changes(
         llm={"base_url": server.base_url, "api_key": _STAND_IN},
         # Its vectors and answers must not be taken for a model's, in a Redis that others use.
         cache={"namespace": f"{settings.cache.namespace}-{_STAND_IN}"},

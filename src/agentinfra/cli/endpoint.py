@@ -29,11 +29,14 @@ async def ask_endpoint(settings: LLMSettings, row: ResourceHealth) -> ResourceHe
         row: What is known of it.
     """
     began = time.perf_counter()
-    url = f"{(settings.base_url or _OPENAI).rstrip('/')}/models"
+    from agentinfra.settings.url import HttpUrl
+
+    address = settings.base_url or HttpUrl(_OPENAI)
+    url, asked = (f"{each.rstrip('/')}/models" for each in (address, address.without_login))
     if settings.api_version:
-        url += f"?api-version={quote(settings.api_version)}"
+        asked += f"?api-version={quote(settings.api_version)}"
     try:
-        status = await asyncio.to_thread(_status, url, _headers(settings))
+        status = await asyncio.to_thread(_status, asked, _headers(settings))
     except OSError as error:  # URLError, and what reading raises
         said = " ".join(str(getattr(error, "reason", error)).split())
         return replace(row, state="failed", reason=f"{url} cannot be reached: {said}")
@@ -61,6 +64,8 @@ def _status(url: str, headers: dict[str, str]) -> int:
 
 
 def _headers(settings: LLMSettings) -> dict[str, str]:
+    if settings.base_url is not None and settings.base_url.authorization:
+        return {"Authorization": settings.base_url.authorization}
     if settings.api_key is None:
         return {}
     key = settings.api_key.get_secret_value()

@@ -2,9 +2,9 @@
 
 ``get_logger`` may be called while modules are imported, in any thread and without a runtime. What
 becomes of an event is decided when it is logged: by the :class:`Logging` that is open on the
-running loop, for a thread without a loop by the one that is open, else by a default one (level
-info, JSON unless stderr is a terminal). structlog's global configuration is neither read nor
-changed.
+running loop, for a thread without a loop by the one that is open, else by a default one, which the
+environment's settings make (``LOG_LEVEL``, else level info; JSON unless stderr is a terminal).
+structlog's global configuration is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
+from agentinfra.errors import ConfigurationError
 from agentinfra.observability.logs import lines
 from agentinfra.observability.logs.loggers import LEVELS, BoundContext, Logger, clear_context
 from agentinfra.observability.logs.pipelines import Pipeline, Pipelines, Sink, Write
@@ -122,9 +123,13 @@ class Logging(Resource):
 
 def _default() -> Pipeline:
     # Imported here: settings bring pydantic, which importing a module that logs should not.
-    from agentinfra.settings import LoggingSettings
+    from agentinfra.settings import LoggingSettings, Settings
 
-    return _build(LoggingSettings(), Sink(None))[0]
+    try:
+        settings = Settings().logging
+    except ConfigurationError:  # whoever makes a runtime is told; an event has nobody to tell
+        settings = LoggingSettings()
+    return _build(settings, Sink(None))[0] if settings.enabled else Pipeline(_OFF, _drop)
 
 
 _PIPELINES: Final = Pipelines(_default)

@@ -1,8 +1,9 @@
 """The settings: one group a resource, from arguments, the environment and ``.env``.
 
-``Settings`` is the only reader of the environment. Names are ``AGENTINFRA_<GROUP>__<FIELD>``;
-the names people already have set (``OPENAI_API_KEY``, ``DATABASE_URL`` ...) work too and give
-way to ours. Arguments win over the environment, the environment over ``.env``.
+``Settings`` is the only reader of the environment, and knows of each value where it comes from.
+Names are ``AGENTINFRA_<GROUP>__<FIELD>``; the names people already have set (``OPENAI_API_KEY``,
+``DATABASE_URL`` ...) work too and give way to ours. Arguments win over the environment, the
+environment over ``.env``.
 """
 
 from __future__ import annotations
@@ -19,18 +20,29 @@ from agentinfra.settings.groups import (
     RuntimeSettings,
     TracingSettings,
 )
+from agentinfra.settings.origins import Origin, SettingsWarning
+from agentinfra.settings.secret import Secret
 from agentinfra.settings.settings import Settings
+from agentinfra.settings.url import CollectorUrl, DatabaseUrl, HttpUrl, RedisUrl, Url
 
 __all__ = [
     "CacheSettings",
     "CheckpointerSettings",
+    "CollectorUrl",
     "DatabaseSettings",
+    "DatabaseUrl",
     "EndpointSettings",
+    "HttpUrl",
     "LLMSettings",
     "LoggingSettings",
     "MetricsSettings",
     "ModelPrice",
+    "Origin",
+    "RedisUrl",
     "RuntimeSettings",
+    "Secret",
     "Settings",
+    "SettingsWarning",
     "TracingSettings",
+    "Url",
 ]

@@ -1,152 +1,180 @@
-"""How settings meet the environment: the names people already have set, and clear complaints."""
+"""Where settings come from: each source is read once, into values that know their origin."""
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from dotenv import dotenv_values
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from agentinfra.errors import ConfigurationError
+from agentinfra.settings.dotenv_file import read_dotenv
+from agentinfra.settings.groups.group import Group
+from agentinfra.settings.origins import Origin, Variable
+from agentinfra.settings.others import WELL_KNOWN, Others
+from agentinfra.settings.ours import PREFIX, our_variables
+from agentinfra.settings.refusal import Fault, RefusedError, hint
 
-__all__ = ["WELL_KNOWN", "WellKnownNames", "complaint", "not_json", "unknown_names"]
+__all__ = ["PREFIX", "WELL_KNOWN", "Sources", "made", "read_sources"]
 
-PREFIX = "AGENTINFRA_"
+G = TypeVar("G", bound=Group)
 
-WELL_KNOWN: Mapping[str, tuple[str, str]] = {
-    "OPENAI_API_KEY": ("llm", "api_key"),
-    "OPENAI_BASE_URL": ("llm", "base_url"),
-    "OPENAI_ORG_ID": ("llm", "organization"),
-    "OPENAI_PROJECT_ID": ("llm", "project"),
-    "OPENAI_API_VERSION": ("llm", "api_version"),
-    "DATABASE_URL": ("database", "url"),
-    "REDIS_URL": ("cache", "redis_url"),
-    "STRUCTLOG_JSON": ("logging", "json_output"),
-    "LOG_LEVEL": ("logging", "level"),
-    "OTEL_SERVICE_NAME": ("tracing", "service_name"),
-    "OTEL_SDK_DISABLED": ("tracing", "enabled"),
-    "OTEL_TRACES_EXPORTER": ("tracing", "exporter"),
-    "OTEL_EXPORTER_OTLP_ENDPOINT": ("tracing", "endpoint"),
-    "OTEL_TRACES_SAMPLER_ARG": ("tracing", "sample_ratio"),
-    "OTEL_BSP_MAX_QUEUE_SIZE": ("tracing", "max_queue"),
-    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": ("tracing", "capture_content"),
-}
-"""Variables other tools read too, and the field each sets where ours is not set."""
+_Path = tuple[str, ...]
 
-_TABLES = {
-    "PRICES": '{"my-model": {"input": 1.5, "output": 6}}',
-    "ENDPOINTS": '{"backup": {"base_url": "https://..."}}',
-    "FALLBACK_MODELS": '["gpt-4o"]',
-    "REDACT": '["account_number"]',
-    "REQUIRED": '["database"]',
-}
-"""Fields that hold more than one value, and what that looks like in a variable."""
-
-_EXPORTERS = {"otlp": "otlp-http", "console": "console", "none": "none"}
-_TRUE = frozenset({"1", "true", "yes", "on"})
+_TOLD = 3
 
 
-class WellKnownNames(PydanticBaseSettingsSource):
-    """Reads the variables of :data:`WELL_KNOWN` from the environment and from ``.env``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What was given, and where.
 
-    def __init__(self, settings_cls: type[BaseSettings], *, env_file: str) -> None:
-        super().__init__(settings_cls)
-        self._file = Path(env_file)
+    Attributes:
+        values: Values by group and field, those of each source over those of the ones below.
+        trusted: Where each of them stands, by the way to it.
+        others: What other tools' variables say, below them.
+    """
 
-    def get_field_value(self, field: object, field_name: str) -> tuple[Any, str, bool]:
-        """Give nothing field by field; :meth:`__call__` gives all at once."""
-        del field
-        return None, field_name, False
+    values: dict[str, Any] = field(default_factory=dict)
+    trusted: dict[_Path, Origin] = field(default_factory=dict)
+    others: Others = field(default_factory=lambda: Others({}, {}))
 
-    def __call__(self) -> dict[str, Any]:
-        """Return what is set, as nested dicts."""
-        found: dict[str, dict[str, Any]] = {}
-        values = _read(self._file)
-        for name, (group, field) in WELL_KNOWN.items():
-            if values.get(name):
-                found.setdefault(group, {})[field] = _translated(name, str(values[name]), values)
-        if "endpoint" in found.get("tracing", {}):
-            found["tracing"].setdefault("exporter", _protocol(values))
-        return found
+    @property
+    def origins(self) -> dict[_Path, Origin]:
+        """Where every value stands."""
+        return {**self.others.origins, **self.trusted}
 
-
-def _read(file: Path) -> dict[str, str | None]:
-    return {**(dotenv_values(file) if file.is_file() else {}), **os.environ}
-
-
-def _translated(name: str, value: str, values: Mapping[str, str | None]) -> Any:
-    if name == "OTEL_SDK_DISABLED":
-        return value.strip().lower() not in _TRUE
-    if name == "OTEL_TRACES_EXPORTER":
-        return _protocol(values) if value == "otlp" else _EXPORTERS.get(value, value)
-    return value
+    def origin(self, path: _Path) -> tuple[Origin, _Path]:
+        """Return where the value at a path was given, and the part of it that the path leads to."""
+        origins = self.origins
+        for length in range(len(path), 0, -1):
+            if path[:length] in origins:
+                return origins[path[:length]], path[length:]
+        return Origin(name=_argument(path)), ()
 
 
-def _protocol(values: Mapping[str, str | None]) -> str:
-    return "otlp-grpc" if values.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc" else "otlp-http"
-
-
-def unknown_names(groups: Sequence[str], values: Mapping[str, Any]) -> str:
-    """Return a complaint about names that set nothing; empty when there are none.
+def read_sources(
+    groups: Mapping[str, type[Group]],
+    arguments: Mapping[str, Any],
+    *,
+    env_file: str | os.PathLike[str] | None,
+    environment: Mapping[str, str] = os.environ,
+) -> Sources:
+    """Read arguments, the environment and a ``.env``.
 
     Args:
         groups: The groups there are.
-        values: The arguments given to ``Settings``.
+        arguments: Groups as dicts, or ready-made.
+        env_file: The file; None reads none.
+        environment: The variables of the process.
+
+    Raises:
+        ConfigurationError: There is no such group or setting, or a source cannot be read.
     """
-    for name in values:
-        if name not in groups and not name.startswith("_"):
-            return f"Settings has no group {name!r}{_hint(name, groups)}"
-    for variable in os.environ:
-        if variable.upper().startswith(PREFIX):
-            group, separator, _ = variable[len(PREFIX) :].lower().partition("__")
-            if group not in groups or not separator:
-                return (
-                    f"the environment variable {variable} sets nothing{_hint(group, groups)}; "
-                    f"names are {PREFIX}<GROUP>__<FIELD>"
-                )
-    return ""
+    values: dict[str, Any] = {}
+    trusted: dict[_Path, Origin] = {}
+    variables = _variables(env_file, environment)
+    for path, value, variable in our_variables(variables, groups):
+        _set(values, path, value)
+        trusted[path] = variable.origin(trusted=True)
+    for name, given in arguments.items():
+        if name not in groups:
+            raise ConfigurationError(f"Settings has no group {name!r}{hint(name, groups)}")
+        _argue(values, trusted, name, given, groups[name])
+    others = Others(variables, values)
+    others.read()
+    return Sources(values=values, trusted=trusted, others=others)
 
 
-def not_json() -> str:
-    """Return a complaint about the first variable of ours whose list or table is not JSON."""
-    for variable, value in os.environ.items():
-        if variable.upper().startswith(PREFIX) and not value.strip().startswith(("[", "{", '"')):
-            field = variable.upper().rpartition("__")[2]
-            if field in _TABLES:
-                return f"{variable}: give it as JSON, such as {_TABLES[field]}"
-    return ""
+def made(kind: type[G], name: str, sources: Sources) -> G:
+    """Make a group of what was given for it.
 
+    What another tool's variable says and the group refuses is left out, with a warning.
 
-def complaint(errors: Sequence[Any], values: Mapping[str, Any]) -> str:
-    """Return one line that names each bad value's variable and says what is wrong.
-
-    Values are not repeated: any of them may be a secret.
+    Raises:
+        ConfigurationError: A value that was meant for us cannot be used.
     """
-    return "; ".join(f"{_origin(error['loc'], values)}: {_sentence(error)}" for error in errors[:3])
+    given = sources.values.get(name, {})
+    if isinstance(given, kind):
+        return given
+    while True:
+        try:
+            group = kind(**_merged(sources.others.values.get(name, {}), given))
+            break
+        except RefusedError as refused:
+            faults = refused.faults
+        _leave_out(faults, name, sources)
+    needed = sources.others.needed.get(name)
+    if needed and getattr(group, "enabled", True):
+        raise ConfigurationError(needed)
+    return group
 
 
-def _origin(location: Sequence[str | int], values: Mapping[str, Any]) -> str:
-    group, field = (str(part) for part in (*location, "")[:2])
-    given = values.get(group)
-    if given is not None and (not isinstance(given, Mapping) or field in given):
-        return f"Settings({group}.{field})" if field else f"Settings({group})"
-    ours = f"{PREFIX}{group}__{field}".upper()
-    if any(name.upper() == ours for name in os.environ):
-        return ours
-    for name, target in WELL_KNOWN.items():
-        if target == (group, field) and os.environ.get(name):
-            return name
-    return f"{ours} (in .env)" if Path(".env").is_file() else f"Settings({group}.{field})"
+def _leave_out(faults: tuple[Fault, ...], name: str, sources: Sources) -> None:
+    """Take what was refused out of the values of other tools.
+
+    Raises:
+        ConfigurationError: What was refused is not theirs.
+    """
+    told = []
+    for fault in faults:
+        if (name, *fault.path[:1]) in sources.others.origins:
+            sources.others.leave_out(name, fault.path[0], fault.sentence)
+        else:
+            origin, part = sources.origin((name, *fault.path))
+            told.append(": ".join(filter(None, (str(origin), ".".join(part), fault.sentence))))
+    if told:
+        raise ConfigurationError("; ".join(told[:_TOLD]))
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return "there is no such setting"
-    return str(error["msg"]).removeprefix("Value error, ")
+def _variables(
+    env_file: str | os.PathLike[str] | None, environment: Mapping[str, str]
+) -> dict[str, Variable]:
+    """Return every variable; one of the process hides the file's of the same name."""
+    found = {}
+    if env_file is not None:
+        found = {variable.name: variable for variable in read_dotenv(Path(env_file))}
+    found.update((name, Variable(name, value)) for name, value in environment.items())
+    return found
 
 
-def _hint(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else f" (there are {', '.join(known)})"
+def _argue(
+    values: dict[str, Any],
+    origins: dict[_Path, Origin],
+    name: str,
+    given: Any,
+    kind: type[Group],
+) -> None:
+    if isinstance(given, kind):
+        values[name] = given
+        for path in [path for path in origins if path[0] == name]:
+            del origins[path]
+    elif isinstance(given, Mapping):
+        values[name] = _merged(values.get(name, {}), given)
+    else:
+        raise ConfigurationError(f"Settings({name}): give a dict or {kind.__name__}")
+    for each in given.model_fields_set if isinstance(given, kind) else map(str, given):
+        origins[name, each] = Origin(name=_argument((name, each)))
+
+
+def _argument(path: _Path) -> str:
+    return f"Settings({'.'.join(path)})"
+
+
+def _set(values: dict[str, Any], path: _Path, value: Any) -> None:
+    for part in path[:-1]:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return
+        values = inner
+    values[path[-1]] = _merged(values.get(path[-1]), value)
+
+
+def _merged(below: Any, above: Any) -> Any:
+    """Return what is above over what is below, table by table."""
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    merged = dict(below)
+    for key, value in above.items():
+        merged[key] = _merged(merged.get(key), value)
+    return merged

@@ -261,3 +261,13 @@ def test_the_first_call_imports_nothing():
         [sys.executable, "-c", WARM], capture_output=True, text=True, check=True, timeout=60
     )
     assert json.loads(run.stdout) == []
+
+
+async def test_an_address_with_a_login(client_of, server, caplog):
+    """User and password of an address log in, in place of the key; no log of a request has them."""
+    caplog.set_level("DEBUG")
+    address = server.base_url.replace("http://", "http://user:p%40ss@")
+    async with client_of(server, base_url=address) as llm:
+        assert (await llm.chat_completion(HELLO)).text
+        assert "p%40ss" not in repr(await llm.probe()) + caplog.text
+    assert server.ledger.last.headers["authorization"].startswith("Basic ")

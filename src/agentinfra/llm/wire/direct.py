@@ -34,6 +34,7 @@ def open_direct(
     *,
     tls: ssl.SSLContext,
     key: KeyProvider | None,
+    login: str | None,
     max_connections: int,
     connect_timeout: float,
 ) -> DirectTransport:
@@ -45,6 +46,7 @@ def open_direct(
         client: The openai package's client: address, keys and headers.
         tls: What is trusted.
         key: Gives the key of each request, in place of the client's.
+        login: The header for user and password of the address, in place of any key.
         max_connections: Connections at most; more requests wait.
         connect_timeout: Seconds a new connection may take.
 
@@ -64,7 +66,7 @@ def open_direct(
         trust_env=False,
         raise_for_status=False,
     )
-    return DirectTransport(session, client, key)
+    return DirectTransport(session, client, key, login)
 
 
 def _headers(client: openai.AsyncOpenAI, key: KeyProvider | None) -> CIMultiDict[str]:
@@ -103,15 +105,22 @@ class DirectTransport:
     """Sends through a connection pool of its own."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, client: openai.AsyncOpenAI, key: KeyProvider | None
+        self,
+        session: aiohttp.ClientSession,
+        client: openai.AsyncOpenAI,
+        key: KeyProvider | None,
+        login: str | None,
     ) -> None:
         self._session = session
         self._client = client
-        self._key = key
         self._azure = hasattr(client, "_api_version")
+        # They share a header, unless it is Azure's: the login goes first, as in the SDK's own wire.
+        self._key = key if login is None or self._azure else None
         self._urls: dict[tuple[str, str], URL] = {}
         self._failures: tuple[type[Exception], ...] = (load("aiohttp").ClientError, OSError)
         self._headers = _headers(client, key)
+        if login is not None:
+            self._headers["Authorization"] = login
 
     async def post(
         self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]

@@ -18,6 +18,7 @@ from agentinfra.llm.wire.open_stream import OpenStream
 from agentinfra.llm.wire.sdk import (
     KeyProvider,
     SdkTransport,
+    key_provider,
     no_certificates,
     open_client,
     trusted_certificates,
@@ -65,7 +66,7 @@ class Endpoint:
         )
         self._settings = settings
         self._limits = limits
-        self._key = key
+        self._key = key or key_provider(settings)
         self._timeouts = Timeouts(clock)
         self._transport: Transport | None = None
 
@@ -84,6 +85,7 @@ class Endpoint:
                 client,
                 tls=tls,
                 key=self._key,
+                login=self._settings.base_url and self._settings.base_url.authorization,
                 max_connections=self._limits.max_connections,
                 connect_timeout=min(CONNECT_TIMEOUT, self._limits.timeout),
             )

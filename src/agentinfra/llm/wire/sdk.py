@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KeyProvider",
     "SdkTransport",
+    "key_provider",
     "no_certificates",
     "open_client",
     "raw_response",
@@ -34,6 +35,12 @@ KeyProvider = Callable[[], Awaitable[str]]
 
 NO_KEY = "not-needed"
 """Sent to compatible servers that take no key: the openai package insists on one."""
+
+
+def key_provider(settings: EndpointSettings) -> KeyProvider | None:
+    """Return what gives the key of each request, None where the key stays the same."""
+    key = settings.api_key
+    return key.current if key is not None and key.changes else None
 
 
 def open_client(
@@ -58,12 +65,20 @@ def open_client(
         ConfigurationError: It refuses the settings.
     """
     sdk = load("openai")
-    secret = settings.api_key.get_secret_value() if settings.api_key else NO_KEY
+    if key is None and settings.api_key is not None:
+        secret = settings.api_key.get_secret_value()
+    else:
+        secret = NO_KEY
+    given = settings.base_url
+    # A login in the address would stand in the log of each request.
+    address = None if given is None else given.without_login
+    login = {"Authorization": given.authorization} if given and given.authorization else None
     try:
         common: dict[str, Any] = {
             "api_key": key or secret,
             "organization": settings.organization,
             "project": settings.project,
+            "default_headers": login,
             "timeout": timeout,
             "max_retries": 0,
             "http_client": sdk.DefaultAsyncHttpxClient(
@@ -73,12 +88,10 @@ def open_client(
         client: openai.AsyncOpenAI
         if settings.api_version is not None:
             client = sdk.AsyncAzureOpenAI(
-                azure_endpoint=settings.base_url, api_version=settings.api_version, **common
+                azure_endpoint=address, api_version=settings.api_version, **common
             )
         else:
-            client = sdk.AsyncOpenAI(
-                base_url=settings.base_url or "https://api.openai.com/v1", **common
-            )
+            client = sdk.AsyncOpenAI(base_url=address or "https://api.openai.com/v1", **common)
     except (sdk.OpenAIError, ValueError, ImportError) as error:  # a SOCKS proxy wants a package
         raise ConfigurationError(f"the openai package refuses the LLM settings: {error}") from error
     return client

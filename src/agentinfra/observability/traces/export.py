@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -295,25 +296,49 @@ def _exporter(settings: TracingSettings, export: Any, timeout: float) -> Any:
             out=_Stderr(), formatter=lambda span: span.to_json(indent=None) + "\n"
         )
     module = load(_OTLP[settings.exporter], extra="otlp")
-    endpoint = settings.endpoint
-    if endpoint is not None and settings.exporter == "otlp-http":
-        endpoint = traces_url(endpoint)
-    return module.OTLPSpanExporter(endpoint=endpoint, timeout=timeout)
+    endpoint = None if settings.endpoint is None else settings.endpoint.get_secret_value()
+    if settings.exporter == "otlp-grpc":
+        # gRPC has no login in its addresses, and writes all of them into its log.
+        place = endpoint and re.sub(r"(?<=//)[^/?#]*@", "", endpoint)
+        return module.OTLPSpanExporter(endpoint=place, timeout=timeout)
+    return module.OTLPSpanExporter(
+        endpoint=endpoint and traces_url(endpoint), timeout=timeout, session=_session()
+    )
+
+
+def _session() -> Any:
+    """Return a session of requests whose errors do not tell the address, which may be a secret."""
+    requests = load("requests", extra="otlp")
+    session = requests.Session()
+    send = session.send
+
+    def sent(request: Any, **options: Any) -> Any:
+        try:
+            return send(request, **options)
+        except requests.RequestException as error:
+            # The exporter logs the error, and looks at its type.
+            raise type(error)(f"the collector cannot be reached: {_why(error)}") from None
+
+    session.send = sent
+    return session
+
+
+def _why(error: BaseException) -> str:
+    """Return what the system said, of an error and those behind it; else the error's name."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, OSError) and behind.strerror:
+            return behind.strerror
+        behind = behind.__cause__ or behind.__context__
+    return type(error).__name__
 
 
 def traces_url(endpoint: str) -> str:
-    """Return where spans are sent for a collector's base address, or for the full one.
-
-    Raises:
-        ConfigurationError: It is no http address.
-    """
-    if not endpoint.startswith(("http://", "https://")):
-        raise ConfigurationError(
-            f"tracing endpoint {Redactor().text(endpoint)!r} cannot be used: it must start with "
-            "http:// or https://, as in http://localhost:4318"
-        )
-    base = endpoint.rstrip("/")
-    return base if base.endswith(_TRACES_PATH) else base + _TRACES_PATH
+    """Return where spans are sent for a collector's base address, or for the full one."""
+    place, question, query = endpoint.partition("?")
+    base = place.rstrip("/")
+    path = "" if base.endswith(_TRACES_PATH) else _TRACES_PATH
+    return f"{base}{path}{question}{query}"
 
 
 def exportable(attributes: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:

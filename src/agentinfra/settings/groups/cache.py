@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, field_validator
+from typing import Annotated
 
-from agentinfra.settings.groups.group import Group
+from pydantic import Field
+
+from agentinfra.settings.groups.group import BLANK_IS_NONE, Group
+from agentinfra.settings.url import RedisUrl
 
 __all__ = ["CacheSettings"]
 
@@ -28,7 +31,7 @@ class CacheSettings(Group):
     """
 
     enabled: bool = True
-    redis_url: SecretStr | None = None
+    redis_url: Annotated[RedisUrl | None, BLANK_IS_NONE] = None
     namespace: str = "agentinfra"
     tenant: str = ""
     routing_ttl: float = Field(default=3600.0, gt=0)
@@ -39,12 +42,3 @@ class CacheSettings(Group):
     response_size: int = Field(default=1000, ge=1)
     max_bytes: int = Field(default=64_000_000, ge=1000)
     redis_timeout: float = Field(default=0.5, gt=0)
-
-    @field_validator("redis_url")
-    @classmethod
-    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value().strip():
-            return None
-        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must start with redis://, rediss:// or unix://")
-        return value

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field
 
 from agentinfra.settings.dsn import DSN
-from agentinfra.settings.groups.group import Group
+from agentinfra.settings.groups.group import BLANK_IS_NONE, Group
+from agentinfra.settings.url import DatabaseUrl
 
 __all__ = ["DatabaseSettings"]
 
@@ -32,7 +34,7 @@ class DatabaseSettings(Group):
     """
 
     enabled: bool = True
-    url: SecretStr | None = None
+    url: Annotated[DatabaseUrl | None, BLANK_IS_NONE] = None
     embedded: bool = True
     data_dir: Path | None = None
     min_size: int = Field(default=1, ge=0)
@@ -44,15 +46,7 @@ class DatabaseSettings(Group):
     row_limit: int = Field(default=1000, ge=1)
     byte_limit: int = Field(default=8_000_000, ge=1000)
 
-    @field_validator("url")
-    @classmethod
-    def _is_a_dsn(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value().strip():
-            return None
-        DSN.parse(value.get_secret_value())
-        return value
-
     @property
     def dsn(self) -> DSN | None:
         """The parsed URL, None when none is set."""
-        return None if self.url is None else DSN.parse(self.url.get_secret_value())
+        return None if self.url is None else self.url.dsn

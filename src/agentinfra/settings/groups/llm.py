@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from agentinfra.settings.groups.group import Group
+from agentinfra.settings.groups.group import BLANK_IS_NONE, Group
+from agentinfra.settings.secret import Secret, header_text
+from agentinfra.settings.url import HttpUrl
 
 __all__ = ["EndpointSettings", "LLMSettings", "ModelPrice"]
+
+_Header = Annotated[str, AfterValidator(str.strip), AfterValidator(header_text)]
 
 
 class ModelPrice(Group):
@@ -30,30 +34,19 @@ class EndpointSettings(Group):
     """An address that speaks OpenAI's protocol.
 
     Attributes:
-        api_key: Its key; None for a compatible server that takes none.
+        api_key: Its key: text, a path whose file holds it, or a function that gives it for each
+            request; None for a compatible server that takes none.
         base_url: Its address, ``/v1`` included; None is OpenAI's own.
         organization: OpenAI organisation id, sent as a header.
         project: OpenAI project id, sent as a header.
         api_version: Azure OpenAI's API version; when set, ``base_url`` is an Azure endpoint.
     """
 
-    api_key: SecretStr | None = None
-    base_url: str | None = None
-    organization: str | None = None
-    project: str | None = None
-    api_version: str | None = None
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_http(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
-        return value
-
-    @field_validator("api_key")
-    @classmethod
-    def _empty_is_unset(cls, value: SecretStr | None) -> SecretStr | None:
-        return value if value is not None and value.get_secret_value().strip() else None
+    api_key: Annotated[Secret | None, BLANK_IS_NONE] = None
+    base_url: HttpUrl | None = None
+    organization: Annotated[_Header | None, BLANK_IS_NONE] = None
+    project: Annotated[_Header | None, BLANK_IS_NONE] = None
+    api_version: Annotated[_Header | None, BLANK_IS_NONE] = None
 
     @model_validator(mode="after")
     def _azure_needs_an_address(self) -> Self:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from agentinfra.settings.groups.group import Group
+from agentinfra.settings.url import CollectorUrl
 
 __all__ = ["LoggingSettings", "MetricsSettings", "TracingSettings"]
 
@@ -67,7 +68,8 @@ class TracingSettings(Group):
             ``own`` is ours in any case.
         exporter: Where spans of our own provider go: ``none`` keeps ids for correlation and
             exports nothing.
-        endpoint: The collector's address; None is the exporter's own default.
+        endpoint: The collector's address; None is the exporter's own default. ``host:port`` alone
+            is spoken to without TLS.
         sample_ratio: The share of traces exported, 0.0 to 1.0.
         capture_content: True puts messages and answers into spans. Off by default: they may hold
             personal data.
@@ -78,7 +80,7 @@ class TracingSettings(Group):
     enabled: bool = True
     provider: Literal["auto", "own"] = "auto"
     exporter: Literal["none", "console", "otlp-http", "otlp-grpc"] = "none"
-    endpoint: str | None = None
+    endpoint: CollectorUrl | None = None
     sample_ratio: float = Field(default=1.0, ge=0, le=1)
     capture_content: bool = False
     service_name: str = "agentinfra"
