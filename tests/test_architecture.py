@@ -40,7 +40,7 @@ ADAPTERS = {"llm", "db", "cache", "checkpoint"}
 INSIDE = {
     "settings": "settings groups sources dsn",
     "observability": "probes nodes tracing logging logs traces metrics redaction semconv",
-    "llm": "client kinds structured calls policy wire dialects money",
+    "llm": "client probing kinds structured calls policy wire dialects money",
     "db": (
         "database vectors access route reading guard pool transactions embedded server outage "
         "errors operations"

@@ -13,6 +13,7 @@ from agentinfra._mechanics.timeouts import Timeouts
 from agentinfra.errors import ConfigurationError, LLMTimeoutError
 from agentinfra.llm.dialects.failures import status_error
 from agentinfra.llm.money.prices import PriceBook
+from agentinfra.llm.wire.checkup import Checkup, Finding
 from agentinfra.llm.wire.direct import open_direct
 from agentinfra.llm.wire.open_stream import OpenStream
 from agentinfra.llm.wire.sdk import (
@@ -22,6 +23,7 @@ from agentinfra.llm.wire.sdk import (
     open_client,
     trusted_certificates,
 )
+from agentinfra.observability.redaction import Redactor
 
 if TYPE_CHECKING:
     import ssl
@@ -66,8 +68,10 @@ class Endpoint:
         self._settings = settings
         self._limits = limits
         self._key = key
+        self._clock = clock
         self._timeouts = Timeouts(clock)
         self._transport: Transport | None = None
+        self._checkup: Checkup | None = None
 
     async def open(self) -> None:
         """Make the connection pool and look up prices, off the event loop; nothing is connected.
@@ -88,6 +92,13 @@ class Endpoint:
                 connect_timeout=min(CONNECT_TIMEOUT, self._limits.timeout),
             )
 
+        self._checkup = Checkup(
+            self._transport,
+            address=self.address,
+            setting=self._setting,
+            clock=self._clock,
+        )
+
     def _prepare(self) -> tuple[ssl.SSLContext, openai.AsyncOpenAI]:
         """Do what takes tens of milliseconds: reading certificates and tables of prices."""
         sdk_wire = self._limits.transport == "sdk"
@@ -100,6 +111,23 @@ class Endpoint:
         for model in (self._limits.model, self._limits.embedding_model):
             self.prices.rates(model)
         return tls, client
+
+    @property
+    def address(self) -> str:
+        """Where it is, as people may see it."""
+        return Redactor().text(self._settings.base_url or "https://api.openai.com/v1")
+
+    async def probe(self, *, chat: str | None, embedding: str | None) -> Finding:
+        """Ask the endpoint whether it works, without a token; see ``Checkup``."""
+        if self._checkup is None:
+            raise ConfigurationError(f"the endpoint {self.name!r} is not open")
+        return await self._checkup.look(chat=chat, embedding=embedding)
+
+    @property
+    def _setting(self) -> str:
+        if self.name == "default":
+            return "OPENAI_BASE_URL"
+        return f"base_url of {self.name!r} in AGENTINFRA_LLM__ENDPOINTS"
 
     @property
     def weakness(self) -> str:
