@@ -161,7 +161,7 @@ class InfraRuntime:
     @property
     def serving_port(self) -> int | None:
         """The port of ``Settings.runtime.serve``, None where nothing is served."""
-        return self._probes.port if self._probes is not None else None
+        return (self._probes.port or None) if self._probes is not None else None
 
     def node(
         self, node: str, *, agent: str = "default", **attributes: Any
@@ -321,6 +321,8 @@ class InfraRuntime:
             self.logging,
             self.metrics,
             self.tracing,
+            *([self.caches.redis] if self.caches.redis is not None else []),
+            *([self._probes] if self._probes is not None else []),
         )
 
     async def _ask(self, resource: Resource) -> ResourceHealth:
