@@ -1,9 +1,10 @@
 """Structured logging: loggers that work anywhere, and the pipeline of the running loop.
 
 ``get_logger`` may be called while modules are imported, in any thread and without a runtime. What
-becomes of an event is decided when it is logged: by the :class:`Logging` that is open on the
-running loop, for a thread without a loop by the one that is open, else by a default one (level
-info, JSON unless stderr is a terminal). structlog's global configuration is neither read nor
+becomes of an event is decided when it is logged: by the `Logging` that is open on the running
+loop, for a thread without a loop by the one that is open, else by a default one. That is what a
+client used alone has: it writes warnings and worse, and where `LOG_LEVEL` and the other settings
+of logs say something, it does as they say. structlog's global configuration is neither read nor
 changed.
 """
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
+from agentinfra.errors import ConfigurationError
 from agentinfra.observability.logs import lines
 from agentinfra.observability.logs.pipelines import Pipeline, Pipelines, Sink, Write
 from agentinfra.observability.metrics import Metrics
@@ -201,9 +203,19 @@ class Logging(Resource):
 
 def _default() -> Pipeline:
     # Imported here: settings bring pydantic, which importing a module that logs should not.
-    from agentinfra.settings import LoggingSettings
+    from agentinfra.settings import LoggingSettings, Settings
 
-    return _build(LoggingSettings(), Sink(None))[0]
+    try:
+        settings = Settings().logging
+    except ConfigurationError:
+        # Whoever reads that setting says so; a line of a log is no place to fail at it.
+        settings = LoggingSettings(level="warning")
+    if "level" not in settings.model_fields_set:
+        # Nobody asked a library that is used alone to tell of what went well.
+        settings = settings.model_copy(update={"level": "warning"})
+    if not settings.enabled:
+        return Pipeline(_OFF, _drop)
+    return _build(settings, Sink(None))[0]
 
 
 _PIPELINES: Final = Pipelines(_default)
