@@ -24,6 +24,7 @@ LOGIN = (200, "text/html", "<!doctype html><title>Hotel</title>")
 NOT_FOUND = (404, "text/html", "<h1>Not Found</h1>")
 NO_ROUTE = (404, "application/json", {"detail": "Not Found"})
 NO_MODEL = (404, "application/json", {"error": {"message": "The model '' does not exist"}})
+NO_DEPLOYMENT = (404, "application/json", {"error": {"code": "DeploymentNotFound"}})
 UNEXPECTED = (200, "application/json", {"error": "Unexpected endpoint or method. (GET /models)"})
 MOVED = (308, "text/plain", "")
 TEXT = (200, "text/plain", "Ollama is running")
@@ -95,6 +96,7 @@ def probed(client_of):
         ({"default": TEXT}, "failed", "what no OpenAI-compatible API does"),
         ({"default": NOT_FOUND}, "failed", "answers 404 to everything"),
         ({"default": NO_ROUTE}, "failed", "answers 404 to everything"),
+        ({"models": LIST, "chat": NO_DEPLOYMENT}, "failed", "no deployment of that name"),
         ({"models": LIST}, "failed", "answers 404 to calls, though it lists its models"),
     ],
 )
@@ -139,6 +141,19 @@ async def test_a_server_that_does_not_answer_is_given_up(client_of, clock):
         row = await probing
     assert row.state == "degraded"
     assert "does not answer within 4 s" in row.reason
+
+
+async def test_a_key_that_cannot_be_had_is_told(client_of):
+    """What a provider of keys raises is named, and its text is kept: the key may be in it."""
+
+    async def key():
+        raise RuntimeError("the vault refused sk-open-barley")
+
+    async with OpenAIServer() as server, client_of(server, key=key) as client:
+        row = await client.probe()
+    assert row.state == "failed"
+    assert "cannot be asked: RuntimeError" in row.reason
+    assert "barley" not in row.reason
 
 
 async def test_the_price_of_asking_is_nothing(client_of, clock):

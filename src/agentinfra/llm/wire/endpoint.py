@@ -68,10 +68,9 @@ class Endpoint:
         self._settings = settings
         self._limits = limits
         self._key = key
-        self._clock = clock
         self._timeouts = Timeouts(clock)
         self._transport: Transport | None = None
-        self._checkup: Checkup | None = None
+        self._checkup = Checkup(self._ask, address=self.address, setting=self._setting, clock=clock)
 
     async def open(self) -> None:
         """Make the connection pool and look up prices, off the event loop; nothing is connected.
@@ -91,13 +90,6 @@ class Endpoint:
                 max_connections=self._limits.max_connections,
                 connect_timeout=min(CONNECT_TIMEOUT, self._limits.timeout),
             )
-
-        self._checkup = Checkup(
-            self._transport,
-            address=self.address,
-            setting=self._setting,
-            clock=self._clock,
-        )
 
     def _prepare(self) -> tuple[ssl.SSLContext, openai.AsyncOpenAI]:
         """Do what takes tens of milliseconds: reading certificates and tables of prices."""
@@ -119,9 +111,12 @@ class Endpoint:
 
     async def probe(self, *, chat: str | None, embedding: str | None) -> Finding:
         """Ask the endpoint whether it works, without a token; see ``Checkup``."""
-        if self._checkup is None:
-            raise ConfigurationError(f"the endpoint {self.name!r} is not open")
         return await self._checkup.look(chat=chat, embedding=embedding)
+
+    async def _ask(self, method: str, path: str, model: str) -> Reply:
+        if method == "GET":
+            return await self._wire.get(path)
+        return await self._wire.post(path, b"{}", model=model, headers={})
 
     @property
     def _setting(self) -> str:
