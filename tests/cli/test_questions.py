@@ -6,6 +6,7 @@ import os
 import pytest
 
 from agentinfra.cli.questions import listed, typed
+from agentinfra.errors import ConfigurationError
 
 
 class WithoutReaders(asyncio.SelectorEventLoop):
@@ -49,4 +50,10 @@ def test_questions_of_a_file(tmp_path):
     """Blank lines and a byte order mark are none of them."""
     file = tmp_path / "questions.txt"
     file.write_bytes("\ufeffWhy?\n\n How? \n".encode())
-    assert listed(["Who?", " "], file) == ["Who?", "Why?", "How?"]
+    assert listed([" Who? "], file) == ["Who?", "Why?", "How?"]
+
+
+def test_an_empty_question_is_refused():
+    """Nothing would be answered, and the status would say that all was."""
+    with pytest.raises(ConfigurationError, match="--ask is empty"):
+        listed(["Who?", " "], None)

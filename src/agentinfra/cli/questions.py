@@ -23,9 +23,11 @@ def listed(asked: list[str], file: Path | None) -> list[str]:
 
     Raises:
         OSError: The file cannot be read.
-        ConfigurationError: It holds no question.
+        ConfigurationError: It holds no question, or one of the arguments is none.
     """
-    questions = [question for question in map(str.strip, asked) if question]
+    questions = [question.strip() for question in asked]
+    if not all(questions):
+        raise ConfigurationError("a question of --ask is empty: write one between the quotes")
     if file is not None:
         lines = map(str.strip, file.read_text(encoding="utf-8-sig", errors="replace").splitlines())
         of_file = [line for line in lines if line]
