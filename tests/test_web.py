@@ -86,6 +86,19 @@ async def test_what_is_no_request_is_refused(infra_runtime):
     assert sent[1]["status"] == 404
 
 
+@pytest.mark.parametrize("prefix", ["", "/api"])
+@pytest.mark.parametrize("place", ["/infra", "/a/b", "/"])
+async def test_it_knows_its_place(infra_runtime, prefix, place):
+    """Wherever it is mounted, and whatever a proxy in front has taken off."""
+    app = FastAPI()
+    app.mount(place, create_app())
+    transport = httpx.ASGITransport(app=app, root_path=prefix)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as http:
+        for sent in ("", prefix):  # servers differ in whether the path still has it
+            path = f"{sent}{place.rstrip('/')}/readyz"
+            assert (await http.get(path)).status_code == 200
+
+
 async def test_a_required_resource_decides_on_readiness(openai_server):
     """A degraded database matters only where it is required."""
     groups = {

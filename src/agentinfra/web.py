@@ -146,11 +146,17 @@ class _Source:
 
 
 def _path(scope: _Event) -> str:
-    """Return the path below the one the app is mounted at."""
+    """Return the path below the one the app is mounted at.
+
+    Behind a proxy that takes a prefix off, the root path has it and the path does not: then only
+    what the app around us has added counts.
+    """
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
-    if root and (path == root or path.startswith(f"{root}/")):
-        path = path[len(root) :]
+    mounted = root.removeprefix(scope.get("app_root_path", "").rstrip("/"))
+    for prefix in (root, mounted):
+        if prefix and (path == prefix or path.startswith(f"{prefix}/")):
+            return path[len(prefix) :] or "/"
     return path or "/"
 
 
