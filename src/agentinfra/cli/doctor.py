@@ -49,10 +49,11 @@ async def _examine(settings: Settings, args: argparse.Namespace) -> int:
 
     async with InfraRuntime(settings) as rt:
         rows = list((await rt.health()).resources)
-        llm = next(row for row in rows if row.name == "llm")
-        # Tried wherever there is an endpoint, whatever the free questions said of it.
-        if args.call and rt.llm.state == "ready":
-            rows[rows.index(llm)] = await _call(rt, llm)
+        place = next(place for place, row in enumerate(rows) if row.name == "llm")
+        if rt.llm.state == "ready":
+            rows[place] = await rt.llm.probe(thorough=True)
+            if args.call:
+                rows[place] = await _call(rt, rows[place])
         embedded = settings.database.dsn is None
     healthy = all(row.state in ("ready", "disabled") for row in rows)
     if args.json:

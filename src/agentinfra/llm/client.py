@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -136,13 +135,21 @@ class AsyncLLMClient(Resource):
         for endpoint in (self._endpoint, *self._others.values()):
             await endpoint.aclose()
 
-    async def probe(self) -> ResourceHealth:
-        """Ask the endpoints whether they work, without a token; an answer holds for a while."""
+    async def probe(self, *, thorough: bool = False) -> ResourceHealth:
+        """Ask the endpoints whether they work, without a token; an answer holds for a while.
+
+        Args:
+            thorough: Ask now, and try whether calls would work, too, with one that is empty and
+                has to be refused. Some servers list their models for a key they take no calls of.
+        """
         finding = Finding(state=self._state, reason=self._reason)
         if self._state == "ready" and self._calls is not None:
-            finding = await self._probing.finding()
-            if finding.state == "ready" and self._calls.weakness:
-                finding = replace(finding, state="degraded", reason=self._calls.weakness)
+            if weakness := self._calls.weakness:  # it is left alone, and asked when that is over
+                finding = Finding(state="degraded", reason=weakness)
+            elif thorough:
+                finding = await self._probing.examine(thorough=True)
+            else:
+                finding = await self._probing.finding()
         detail = f"{self._settings.model} at {self._endpoint.address}"
         return ResourceHealth(
             name=self.name,

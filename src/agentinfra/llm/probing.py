@@ -45,14 +45,21 @@ class EndpointsProbe:
         self._settings = settings
         self._endpoints = endpoints
         self._target = target
-        self._remembered = Remembered(self._ask_all, seconds=_held, clock=clock)
+        self._remembered = Remembered(self.examine, seconds=_held, clock=clock)
 
     async def finding(self) -> Finding:
         """Return how they are: what was found a while ago, or what is found now."""
         return await self._remembered.get()
 
-    async def _ask_all(self) -> Finding:
-        first, *others = await asyncio.gather(*map(self._ask, self._endpoints))
+    async def examine(self, *, thorough: bool = False) -> Finding:
+        """Ask them now.
+
+        Args:
+            thorough: Try whether calls would work, too; see ``Checkup``.
+        """
+        first, *others = await asyncio.gather(
+            *(self._ask(endpoint, thorough=thorough) for endpoint in self._endpoints)
+        )
         if first.state != "ready":
             return first
         for other in others:
@@ -60,7 +67,7 @@ class EndpointsProbe:
                 return replace(first, state="degraded", reason=other.reason)
         return first
 
-    async def _ask(self, endpoint: Endpoint) -> Finding:
+    async def _ask(self, endpoint: Endpoint, *, thorough: bool) -> Finding:
         s = self._settings
         embedder = self._target(s.embedding_model)
         embeds = embedder.endpoint is endpoint
@@ -68,7 +75,9 @@ class EndpointsProbe:
         # An endpoint that no setting names is there for calls that name it: for chat.
         asked = endpoint in chats or endpoint is self._endpoints[0] or not embeds
         return await endpoint.probe(
-            chat=s.model if asked else None, embedding=embedder.model if embeds else None
+            chat=s.model if asked else None,
+            embedding=embedder.model if embeds else None,
+            thorough=thorough,
         )
 
 

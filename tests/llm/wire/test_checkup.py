@@ -64,7 +64,7 @@ def probed(client_of):
 
     async def probe(url, **fields):
         async with client_of(Named(url), **fields) as client:
-            return await client.probe()
+            return await client.probe(thorough=True)
 
     return probe
 
@@ -162,14 +162,24 @@ async def test_the_price_of_asking_is_nothing(client_of, clock):
         rows = await asyncio.gather(*(client.probe() for _ in range(10)))
         assert {row.state for row in rows} == {"ready"}
         assert server.ledger.tokens().total_tokens == 0
+        # A test that counts calls, or scripts their answers, does not meet a checkup.
+        assert {record.path for record in server.ledger.requests} == {"/v1/models"}
         first = len(server.ledger.requests)
-        assert first <= 3
         await clock.advance(29)
         await client.probe()
         assert len(server.ledger.requests) == first
         await clock.advance(2)
         await client.probe()
         assert len(server.ledger.requests) == first + 1
+
+
+async def test_a_thorough_look_tries_calls_once(client_of):
+    """A call that is refused for what it lacks would have worked, and is not tried again."""
+    async with OpenAIServer() as server, client_of(server) as client:
+        for _ in range(3):
+            assert (await client.probe(thorough=True)).state == "ready"
+        assert server.ledger.count(path="/chat/completions") == 1
+        assert server.ledger.tokens().total_tokens == 0
 
 
 async def test_what_was_mended_is_seen_soon(client_of, clock):

@@ -1,9 +1,10 @@
 """Whether an endpoint works, found out without a token.
 
-The list of models is asked for, through the transport that calls take. It says little: some
-servers give it to everybody, whatever the key, some have none, and a web page answers 200 as well.
-So calls themselves are tried with an empty body, which every server has to refuse: the kind of
-refusal tells whether they would work. What has worked once is not tried again.
+The list of models is asked for, through the transport that calls take, and looked at: a web page
+answers 200 as well. Where there is none, and where somebody wants to know for certain, calls
+themselves are tried with an empty body, which every server has to refuse: the kind of refusal tells
+whether they would work. For some servers give their list to everybody, whatever the key, or for
+nothing that they do. What has worked once is not tried again.
 """
 
 from __future__ import annotations
@@ -86,17 +87,20 @@ class Checkup:
         self._began = 0.0
         self._latency: float | None = None
 
-    async def look(self, *, chat: str | None, embedding: str | None) -> Finding:
+    async def look(
+        self, *, chat: str | None, embedding: str | None, thorough: bool = False
+    ) -> Finding:
         """Return how the endpoint is; never raises but for a cancellation.
 
         Args:
             chat: The model that chat calls name, None where none go there.
             embedding: The model that embeddings calls name, None where none go there.
+            thorough: Try calls, too, where there is a list of models.
         """
         self._began, self._latency = self._clock.now(), None
         try:
             async with self._clock.timeout_at(self._began + _PATIENCE):
-                finding = await self._look(chat, embedding)
+                finding = await self._look(chat, embedding, thorough)
         except TimeoutError:
             finding = Finding(
                 state="degraded", reason=f"{self._address} does not answer within {_PATIENCE:g} s"
@@ -112,10 +116,10 @@ class Checkup:
             finding = Finding(state="failed", reason=reason)
         return finding
 
-    async def _look(self, chat: str | None, embedding: str | None) -> Finding:
+    async def _look(self, chat: str | None, embedding: str | None, thorough: bool) -> Finding:  # noqa: FBT001
         listed = await self._asked("GET", "/models", chat or embedding or "")
         calls = chat or embedding
-        if listed.models is None or (calls and not self._works):
+        if listed.models is None or (thorough and calls and not self._works):
             path, model = (self._calls, chat) if chat else ("/embeddings", embedding)
             refusal = await self._asked("POST", path, model or "")
             # A gateway that says 200 and means "no such path" has refused nothing yet.

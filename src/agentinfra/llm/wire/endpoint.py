@@ -109,9 +109,11 @@ class Endpoint:
         """Where it is, as people may see it."""
         return Redactor().text(self._settings.base_url or "https://api.openai.com/v1")
 
-    async def probe(self, *, chat: str | None, embedding: str | None) -> Finding:
+    async def probe(
+        self, *, chat: str | None, embedding: str | None, thorough: bool = False
+    ) -> Finding:
         """Ask the endpoint whether it works, without a token; see ``Checkup``."""
-        return await self._checkup.look(chat=chat, embedding=embedding)
+        return await self._checkup.look(chat=chat, embedding=embedding, thorough=thorough)
 
     async def _ask(self, method: str, path: str, model: str) -> Reply:
         if method == "GET":
