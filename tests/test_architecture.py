@@ -42,7 +42,7 @@ INSIDE = {
         "settings sources others lenient ours groups dotenv_file origins refusal url secret dsn"
     ),
     "observability": "probes nodes tracing logging logs traces metrics redaction semconv",
-    "llm": "client kinds structured calls policy wire dialects money",
+    "llm": "client probing kinds structured calls policy wire dialects money",
     "db": (
         "database vectors access route reading guard pool transactions embedded server outage "
         "errors operations"

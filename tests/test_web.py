@@ -1,13 +1,18 @@
 """The runtime behind HTTP: probes, metrics, and a lifespan for web apps."""
 
+import asyncio
+from dataclasses import dataclass
+
 import httpx
+import pytest
 from fastapi import FastAPI, Request
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from agentinfra import InfraRuntime, Settings
+from agentinfra import ConfigurationError, InfraRuntime, Settings
 from agentinfra.web import create_app, lifespan
 
+PATHS = ("/livez", "/readyz", "/metrics")
 HELLO = [{"role": "user", "content": "hello"}]
 
 
@@ -37,12 +42,61 @@ async def test_it_can_be_mounted(infra_runtime):
         assert (await http.get("/infra/livez")).status_code == 200
 
 
-async def test_a_runtime_that_was_left_is_not_ready(infra_settings):
-    """After leaving, /readyz says so instead of failing."""
-    async with InfraRuntime(infra_settings) as rt:
-        app = create_app(rt)
+@pytest.mark.parametrize("given", [None, "entered later"])
+async def test_it_is_mounted_before_a_runtime_runs(infra_settings, given):
+    """It answers for the runtime that runs when it is asked; without one it says so."""
+    rt = InfraRuntime(infra_settings)
+    app = FastAPI()
+    app.mount("/infra", create_app(None if given is None else rt))
     async with _client(app) as http:
-        assert (await http.get("/readyz")).status_code == 503
+        for runs in (False, True, False):
+            if runs:
+                async with rt:
+                    statuses = [(await http.get(f"/infra{path}")).status_code for path in PATHS]
+                    assert statuses == [200, 200, 200]
+                continue
+            assert (await http.get("/infra/livez")).status_code == 200
+            for path in ("/readyz", "/metrics"):
+                answer = await http.get(f"/infra{path}")
+                assert answer.status_code == 503
+                assert "async with" in answer.json()["reason"]
+
+
+async def test_it_answers_for_the_runtime_of_the_loop(infra_settings):
+    """One that was given and is not entered gives way to the one that is."""
+    app = create_app(InfraRuntime(infra_settings))
+    async with InfraRuntime(infra_settings), _client(app) as http:
+        assert [(await http.get(path)).status_code for path in PATHS] == [200, 200, 200]
+
+
+async def test_what_is_no_request_is_refused(infra_runtime):
+    """A WebSocket is closed before it is accepted; a path beside the mount is none of ours."""
+    sent = []
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(event):
+        sent.append(event)
+
+    await create_app()({"type": "websocket", "path": "/metrics", "headers": []}, receive, send)
+    assert [event["type"] for event in sent] == ["websocket.close"]
+    scope = {"type": "http", "method": "GET", "path": "/infralivez", "root_path": "/infra"}
+    await create_app()(scope, receive, send)
+    assert sent[1]["status"] == 404
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+@pytest.mark.parametrize("place", ["/infra", "/a/b", "/"])
+async def test_it_knows_its_place(infra_runtime, prefix, place):
+    """Wherever it is mounted, and whatever a proxy in front has taken off."""
+    app = FastAPI()
+    app.mount(place, create_app())
+    transport = httpx.ASGITransport(app=app, root_path=prefix)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as http:
+        for sent in ("", prefix):  # servers differ in whether the path still has it
+            path = f"{sent}{place.rstrip('/')}/readyz"
+            assert (await http.get(path)).status_code == 200
 
 
 async def test_a_required_resource_decides_on_readiness(openai_server):
@@ -61,9 +115,21 @@ async def test_a_required_resource_decides_on_readiness(openai_server):
         assert (await http.get("/readyz")).status_code == 200
 
 
-async def test_lifespan_enters_a_runtime_around_the_app(infra_settings):
-    """Requests find it in their state."""
-    app = FastAPI(lifespan=lifespan(infra_settings))
+@pytest.fixture(params=["settings", "runtime", "function of settings", "function of a runtime"])
+def source(request, infra_settings):
+    """What a lifespan can be given."""
+    return {
+        "settings": infra_settings,
+        "runtime": InfraRuntime(infra_settings),
+        "function of settings": lambda: infra_settings,
+        "function of a runtime": lambda: InfraRuntime(infra_settings),
+    }[request.param]
+
+
+async def test_lifespan_enters_a_runtime_around_the_app(source):
+    """Requests find it in their state, and the mounted probes find it too."""
+    app = FastAPI(lifespan=lifespan(source))
+    app.mount("/infra", create_app())
 
     @app.get("/ask")
     async def ask(request: Request, question: str) -> str:
@@ -72,10 +138,42 @@ async def test_lifespan_enters_a_runtime_around_the_app(infra_settings):
 
     async with app.router.lifespan_context(app) as state:
         assert InfraRuntime.current() is state["infra"] is app.state.infra
-        ask_request = {"infra": state["infra"]}
-        transport = httpx.ASGITransport(app=_with_state(app, ask_request))
-        async with httpx.AsyncClient(transport=transport, base_url="http://app") as http:
+        async with _client(_with_state(app, state)) as http:
             assert "hello" in (await http.get("/ask", params={"question": "hello"})).text
+            statuses = [(await http.get(f"/infra{path}")).status_code for path in PATHS]
+            assert statuses == [200, 200, 200]
+
+
+async def test_a_function_makes_a_runtime_each_time(infra_settings):
+    """An app that starts twice in one process has two runtimes, one after the other."""
+    app = FastAPI(lifespan=lifespan(lambda: InfraRuntime(infra_settings)))
+    seen = []
+    for _ in range(2):
+        async with app.router.lifespan_context(app) as state:
+            seen.append(state["infra"])
+    assert seen[0] is not seen[1]
+
+
+@dataclass
+class _Mine:
+    """A type that graphs of an app have in their state."""
+
+    value: int
+
+
+async def test_allowed_types_go_to_the_runtime_that_is_made(infra_settings):
+    """Next to a runtime, which has its own, they are a mistake that is told."""
+    async with lifespan(infra_settings, allowed_types=[_Mine])(FastAPI()) as state:
+        serde = state["infra"].checkpointer.serde
+        assert serde.loads_typed(serde.dumps_typed(_Mine(1))) == _Mine(1)
+    async with lifespan(infra_settings)(FastAPI()) as state:
+        serde = state["infra"].checkpointer.serde
+        assert serde.loads_typed(serde.dumps_typed(_Mine(1))) != _Mine(1)
+    with pytest.raises(ConfigurationError, match="allowed_types"):
+        lifespan(InfraRuntime(infra_settings), allowed_types=[_Mine])
+    made = lifespan(lambda: InfraRuntime(infra_settings), allowed_types=[_Mine])
+    with pytest.raises(ConfigurationError, match="allowed_types"):
+        await made(FastAPI()).__aenter__()
 
 
 def _with_state(app, state):
@@ -83,6 +181,24 @@ def _with_state(app, state):
         await app({**scope, "state": state}, receive, send)
 
     return call
+
+
+async def test_a_taken_port_is_seen(infra_settings):
+    """runtime.serve on a port that is taken degrades, has a row, and names no port."""
+    settings = infra_settings.with_changes(runtime={"serve": "127.0.0.1:0"})
+    async with InfraRuntime(settings) as first:
+        taken = f"127.0.0.1:{first.serving_port}"
+        row = (await first.health())["probes"]
+        assert (row.state, row.detail) == ("ready", f"http://{taken}")
+        second = infra_settings.with_changes(runtime={"serve": taken})
+        report, port = await asyncio.to_thread(asyncio.run, _health_of(second))
+        assert (report["probes"].state, report.ok, port) == ("degraded", False, None)
+        assert "is taken" in report["probes"].reason
+
+
+async def _health_of(settings):
+    async with InfraRuntime(settings) as rt:
+        return await rt.health(), rt.serving_port
 
 
 async def test_the_runtime_serves_by_itself(infra_settings):

@@ -71,6 +71,27 @@ class InfraRuntime:
                 reply = await rt.llm.chat_completion([{"role": "user", "content": "Hello"}])
     """
 
+    settings: Settings
+    """What it was made from."""
+
+    llm: AsyncLLMClient
+    """The client for every model call."""
+
+    caches: Caches
+    """The caches: `routing`, `embedding` and `response`."""
+
+    metrics: Metrics
+    """The series, and the page that shows them: `rt.metrics.expose()`."""
+
+    tracing: Tracing
+    """The traces of this loop."""
+
+    logging: Logging
+    """The log of this loop."""
+
+    nodes: Nodes
+    """Records runs of agents' nodes; see `node`."""
+
     def __init__(
         self,
         settings: Settings | None = None,
@@ -164,7 +185,7 @@ class InfraRuntime:
     @property
     def serving_port(self) -> int | None:
         """The port of ``Settings.runtime.serve``, None where nothing is served."""
-        return self._probes.port if self._probes is not None else None
+        return (self._probes.port or None) if self._probes is not None else None
 
     def node(
         self, node: str, *, agent: str = "default", **attributes: Any
@@ -326,6 +347,8 @@ class InfraRuntime:
             self.logging,
             self.metrics,
             self.tracing,
+            *([self.caches.redis] if self.caches.redis is not None else []),
+            *([self._probes] if self._probes is not None else []),
         )
 
     async def _ask(self, resource: Resource) -> ResourceHealth:

@@ -173,3 +173,61 @@ async def test_ctrl_c_at_the_prompt_cancels_the_question_first(home, postgres_ur
             await asyncio.to_thread(process.wait, 60)
     assert process.returncode == 130
     assert "The answer is 1800" in terminal.text
+
+
+def test_a_question_without_an_answer_is_status_1(plain, endpoint, monkeypatch, capsys):
+    """A sentence that says why there is none is no answer, and one of two is not both."""
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint)
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    monkeypatch.setenv("AGENTINFRA_DATABASE__ENABLED", "false")
+    asked = ["--ask", "What is a budget?", "--ask", "What was the revenue in 2025?"]
+    assert main(["demo", "--json", *asked]) == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "budget" in first["answer"]
+    assert "is not available, so I cannot answer" in second["answer"]
+    assert set(second) == KEYS
+
+
+def test_what_is_skipped_is_named_and_the_run_goes_on(plain, endpoint, monkeypatch, capsys):
+    """Files that cannot be used are left out, each in a line with the reason."""
+    (plain / "good.md").write_text("# Refunds\n\nRefunds are paid within 14 days.\n")
+    (plain / "empty.md").write_text("\n")
+    (plain / "picture.txt").write_bytes(b"\x89PNG\0\0\0")
+    (plain / "gone.md").symlink_to(plain / "nowhere.md")
+    (plain / "long.md").write_bytes(b"x" * 2_000_001)
+    os.mkfifo(plain / "pipe.txt")
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint)
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    monkeypatch.setenv("AGENTINFRA_DATABASE__ENABLED", "false")
+    asked = ["--docs", str(plain), "--ask", "When are refunds paid?"]
+    assert main(["demo", "--json", *asked]) == 0
+    shown = capsys.readouterr()
+    assert "14 days" in json.loads(shown.out)["answer"]
+    skipped = {
+        line.partition(": ")[0].rpartition("/")[2]: line
+        for line in shown.err.replace("agentinfra: skipped ", "").splitlines()
+        if str(plain) in line
+    }
+    assert set(skipped) == {"empty.md", "picture.txt", "gone.md", "long.md", "pipe.txt"}
+    assert "no text in it" in skipped["empty.md"]
+    assert "No such file" in skipped["gone.md"]
+    assert "2,000,000 bytes" in skipped["long.md"]
+
+
+def test_the_reader_of_the_demo_may_leave(home, endpoint):
+    """`| head -1` ends it without a traceback, in either form."""
+    for form in ((), ("--json",)):
+        reading, writing = os.pipe()
+        env = {
+            "OPENAI_BASE_URL": endpoint,
+            "OPENAI_API_KEY": "sesame",
+            "AGENTINFRA_DATABASE__ENABLED": "false",
+        }
+        asked = ["--ask", "What is a budget?", "--ask", "How do I start the stack?"]
+        with home.start("demo", *asked, *form, env=env, stdout=writing) as process:
+            os.close(writing)
+            os.close(reading)
+            error = process.stderr.read()
+            assert process.wait(60) == 1
+        assert "Traceback" not in error
+        assert "Exception ignored" not in error

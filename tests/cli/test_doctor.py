@@ -1,6 +1,7 @@
 """The doctor: what works, what does not, and what mends it."""
 
 import json
+import socket
 
 import pytest
 
@@ -71,6 +72,33 @@ def test_a_refused_key_is_told(diagnose, endpoint, call):
     assert "barley" not in text
 
 
+def test_the_endpoint_is_asked_as_calls_are(diagnose, endpoint):
+    """An address that is not quite the API's is no working one, and the row says what to add."""
+    forgotten = endpoint.removesuffix("/v1")
+    env = {**SWITCHED_OFF, "OPENAI_BASE_URL": forgotten, "OPENAI_API_KEY": "sesame"}
+    status, rows, _ = diagnose(**env)
+    assert status == 1
+    assert rows["llm"]["state"] == "failed"
+    assert "/v1" in rows["llm"]["fix"]
+
+
+def test_what_surrounds_the_agent_is_examined_too(diagnose, endpoint):
+    """A collector that is away and a port that is taken are faults of what is configured."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        status, rows, text = diagnose(
+            **SWITCHED_OFF,
+            OPENAI_BASE_URL=endpoint,
+            OPENAI_API_KEY="sesame",
+            OTEL_EXPORTER_OTLP_ENDPOINT="http://agent:open-barley@127.0.0.1:9",
+            AGENTINFRA_RUNTIME__SERVE=f"127.0.0.1:{taken.getsockname()[1]}",
+        )
+    assert status == 1
+    assert rows["llm"]["state"] == "ready"
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in rows["tracing"]["fix"]
+    assert "AGENTINFRA_RUNTIME__SERVE" in rows["probes"]["fix"]
+    assert "barley" not in text
+
+
 def test_what_cannot_be_reached_is_named_with_what_mends_it(diagnose):
     """Each resource that is away says so, and which variable names it."""
     status, rows, text = diagnose(
@@ -81,6 +109,6 @@ def test_what_cannot_be_reached_is_named_with_what_mends_it(diagnose):
     assert status == 1
     assert "OPENAI_BASE_URL" in rows["llm"]["fix"]
     assert "DATABASE_URL" in rows["database"]["fix"]
-    assert "REDIS_URL" in rows["cache"]["fix"]
+    assert "REDIS_URL" in rows["redis"]["fix"]
     assert rows["checkpointer"]["state"] in ("degraded", "failed")
     assert "secret" not in text

@@ -1,7 +1,10 @@
 """The program itself: quick to help, and failures on one line."""
 
+import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,7 @@ from agentinfra.cli import main
 from agentinfra.cli.failing import outcome_of
 from agentinfra.errors import ConfigurationError, QueryError
 
+AGENTINFRA = [sys.executable, "-m", "agentinfra"]
 VENDORS = ("openai", "asyncpg", "psycopg", "langgraph", "aiocache", "pydantic", "aiohttp", "rich")
 
 
@@ -33,13 +37,32 @@ def test_the_version_is_the_packages(capsys):
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["nope"], ["prune", "--older-than", "3x"], ["prices"], ["prices", "m", "--x"]]
+    "argv",
+    [
+        [],
+        ["nope"],
+        ["prices"],
+        ["prices", "m", "--x"],
+        ["prune", "--older-than", "3x"],
+        ["prune", "--older-than", "999999999999d"],
+        ["prune", "--older-than", "9999999w"],
+        ["prune", "--keep-last", "0"],
+        ["prune", "--keep-last", "two"],
+        ["serve-fake", "--port", "70000"],
+        ["serve-fake", "--port", "-1"],
+        ["serve-fake", "--port", "http"],
+        ["prices", "m", "--prompt-tokens", "-5"],
+        ["prices", "m", "--prompt-tokens", "many"],
+        ["prices", "m", "--prompt-tokens", "9" * 5000],
+    ],
 )
 def test_wrong_usage_is_2(argv, capsys):
     """What cannot be understood ends with status 2 and the usage."""
     assert main(argv) == 2
     shown = capsys.readouterr()
     assert "usage: agentinfra" in shown.out + shown.err
+    assert "_value" not in shown.err  # argparse's words for a function of ours
+    assert "Traceback" not in shown.err
 
 
 @pytest.mark.parametrize(
@@ -75,6 +98,62 @@ def test_failures_while_closing_are_one_line(capsys):
 
     assert outcome_of(fail, debug=False) == 1
     assert capsys.readouterr().err == "agentinfra: a; b c\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--help"],
+        ["prices", "--help"],
+        ["prices", "gpt-4o"],
+        ["prices", "gpt-4o", "--json"],
+        ["doctor"],
+        ["doctor", "--json"],
+        ["serve-fake"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("closed", ["nobody reads", "there is none"])
+def test_a_closed_output_is_no_defect(home, argv, closed):
+    """Whatever the command, no traceback; the status says that not everything was written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    quoted = " ".join(shlex.quote(part) for part in [*AGENTINFRA, *argv])
+    env = {"AGENTINFRA_DATABASE__ENABLED": "false", "AGENTINFRA_LLM__ENABLED": "false"}
+    command = f"{quoted} >&-" if closed == "there is none" else quoted
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {command}"],
+        env={**home.env, **env, "AGENTINFRA_CHECKPOINTER__BACKEND": "memory"},
+        cwd=home.folder,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.close(writing)
+        if argv == ["serve-fake"] and closed == "there is none":
+            process.kill()  # it serves without saying where
+            return
+        error = process.stderr.read()
+        status = process.wait(60)
+    assert "Traceback" not in error
+    assert "Exception ignored" not in error
+    assert status == (1 if closed == "nobody reads" else 0)
+
+
+def test_a_full_disk_is_told(home):
+    """What cannot be written is one line, and status 1."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with full.open("w") as file:
+        done = subprocess.run(
+            [*AGENTINFRA, "prices", "gpt-4o"],
+            env=home.env,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (done.returncode, done.stderr) == (1, "agentinfra: No space left on device\n")
 
 
 def test_ctrl_c_is_130(capsys):

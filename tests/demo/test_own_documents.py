@@ -15,7 +15,7 @@ PAGES = {
     "How does a lifespan enter the runtime around a FastAPI app?": "how-to/serve.md",
     "How do I script replies of the test server?": "how-to/test-with-the-server.md",
     "How are cache keys made?": "reference/caches.md",
-    "What does prune do with conversations that have aged?": "reference/checkpointer.md",
+    "What does prune do with conversations that have aged?": "reference/commands.md",
     "Which fields does a search filter take?": "how-to/retrieve.md",
     "How does a logger bind context?": "reference/logging-and-tracing.md",
     "What does the doctor command show?": "tutorial/first-run.md",

@@ -61,6 +61,7 @@ def answer(**changes) -> Answer:
         "question": "q",
         "agent": "analytics",
         "answer": "Forty-two.",
+        "answered": True,
         "sources": (),
         "sql": "SELECT 42 AS n",
         "columns": ("n", "day"),

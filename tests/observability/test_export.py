@@ -497,3 +497,26 @@ async def test_grpc():
     await server.stop(0)
     assert [span.name for request in received for span in _all(request)] == ["a"]
     assert tracing.dropped == 0
+
+
+async def test_a_collector_is_asked_with_an_empty_batch(collector):
+    """A health report asks it once in a while; no span is needed to see that it takes them."""
+    async with Tracing(otlp(collector.url)) as tracing:
+        rows = [await tracing.probe() for _ in range(3)]
+        assert {row.state for row in rows} == {"ready"}
+        assert rows[0].detail == f"otlp-http at {collector.url}"
+    assert len(collector.requests) == 1
+    assert not collector.spans
+
+
+@pytest.mark.parametrize("exporter", ["otlp-http", "otlp-grpc"])
+async def test_a_collector_that_is_away_is_seen_by_asking(exporter, caplog):
+    """Without any span, in bounded time, and without a log line of the exporter's."""
+    caplog.set_level(logging.WARNING)
+    endpoint = "http://agent:open-barley@127.0.0.1:9"
+    async with Tracing(TracingSettings(exporter=exporter, endpoint=endpoint)) as tracing:
+        row = await tracing.probe()
+    assert row.state == "degraded"
+    assert "does not take spans" in row.reason
+    assert "barley" not in row.reason + row.detail
+    assert [record.name for record in caplog.records if record.name[:5] == "opent"] == []

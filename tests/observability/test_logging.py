@@ -328,30 +328,42 @@ async def test_a_pipeline_belongs_to_its_loop(stream):
 
 
 def test_without_a_runtime(capsys):
-    """Outside of any runtime events go to stderr as JSON at level info, from any thread."""
-    log.debug("unseen")
-    log.info("main")
-    thread = threading.Thread(target=log.info, args=("thread",))
+    """Outside of any runtime warnings go to stderr as JSON, from any thread; nothing else does."""
+    log.info("unseen")
+    log.warning("main")
+    thread = threading.Thread(target=log.warning, args=("thread",))
     thread.start()
     thread.join()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["main", "thread"]
 
 
-def test_without_a_runtime_the_environment_decides():
-    """Outside of any runtime LOG_LEVEL holds, and settings that cannot be used change nothing."""
-    code = "from agentinfra import get_logger as g; g('a').info('one'); g('a').error('two')"
-    seen = {}
-    for name, value in (("LOG_LEVEL", "ERROR"), ("AGENTINFRA_LLM__TIMEOUT", "soon")):
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, name: value},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        seen[name] = [json.loads(line)["event"] for line in run.stderr.splitlines()]
-    assert seen == {"LOG_LEVEL": ["two"], "AGENTINFRA_LLM__TIMEOUT": ["one", "two"]}
+ALONE = """
+from agentinfra import get_logger
+
+log = get_logger("shop")
+log.info("well")
+log.warning("less well")
+log.error("not at all")
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "events"),
+    [
+        ({}, ["less well", "not at all"]),
+        ({"LOG_LEVEL": "info"}, ["well", "less well", "not at all"]),
+        ({"AGENTINFRA_LOGGING__LEVEL": "error"}, ["not at all"]),
+        ({"AGENTINFRA_LOGGING__ENABLED": "false"}, []),
+        # Settings of others that cannot be used are told by whoever reads them.
+        ({"AGENTINFRA_LLM__TIMEOUT": "-1"}, ["less well", "not at all"]),
+    ],
+)
+def test_settings_hold_outside_of_a_runtime(env, events):
+    """What is used alone is quiet, and does as the variables say."""
+    command = [sys.executable, "-c", ALONE]
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == events
 
 
 async def test_threads_of_the_runtime(stream):
@@ -383,7 +395,7 @@ async def test_after_leaving_the_default_is_back(stream, capsys):
     """Leaving takes the loop's pipeline away again."""
     async with Logging(JSON, stream=stream):
         log.info("inside")
-    log.info("outside")
+    log.warning("outside")
     assert [e["event"] for e in stream.events] == ["inside"]
     assert json.loads(capsys.readouterr().err)["event"] == "outside"
 

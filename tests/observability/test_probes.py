@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentinfra.errors import ConfigurationError
+from agentinfra.errors import ConfigurationError, NotStartedError
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.metrics.lag import LoopLag
 from agentinfra.observability.probes import Probes, ProbeServer
@@ -93,6 +93,7 @@ async def test_head(path):
     """HEAD has the status and headers of GET, and no body."""
     got, head = [await probes(page="x 1\n").respond(m, path) for m in ("GET", "HEAD")]
     assert (head.status, head.headers, head.body) == (got.status, got.headers, b"")
+    assert ("content-length", str(len(got.body))) in head.headers
 
 
 async def test_a_health_check_that_fails_or_hangs():
@@ -156,6 +157,33 @@ async def test_a_port_that_is_taken():
         second = ProbeServer(f"127.0.0.1:{first.port}", probes())
         with pytest.raises(ConfigurationError, match=f"port {first.port} on 127.0.0.1 is taken"):
             await second.__aenter__()
+        assert second.port == 0
+
+
+async def test_the_port_is_one_that_it_listens_on():
+    """0 before and after; meanwhile the row of the server names its address."""
+    server = ProbeServer("127.0.0.1:0", probes())
+    assert server.port == 0
+    async with server:
+        row = await server.probe()
+        assert (row.name, row.state) == ("probes", "ready")
+        assert row.detail == f"http://127.0.0.1:{server.port}"
+    assert server.port == 0
+
+
+async def test_without_a_runtime():
+    """What has no runtime to ask says so in its own sentence, and is no failure of the probes."""
+
+    async def health() -> HealthReport:
+        raise NotStartedError("no runtime is entered")
+
+    def page() -> str:
+        raise NotStartedError("no runtime is entered")
+
+    for path in ("/readyz", "/metrics"):
+        answer = await Probes(health, page).respond("GET", path)
+        assert answer.status == 503
+        assert json.loads(answer.body)["reason"] == "no runtime is entered"
 
 
 @pytest.mark.parametrize("address", ["", "9464", "host:", "host:port", ":9464", "host:70000"])

@@ -64,6 +64,11 @@ class Caches(Resource):
             settings.response_ttl, settings.response_size if on else 0, **options
         )
 
+    @property
+    def redis(self) -> RedisTier | None:
+        """The Redis behind the caches, with a health row of its own; None where there is none."""
+        return self._tier
+
     async def probe(self) -> ResourceHealth:
         """Return the state now; Redis is asked where one is configured."""
         if self._tier is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from agentinfra import __version__
 from agentinfra.cli import demo, doctor, prices, prune, serve_fake
@@ -30,6 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments; None takes those of the process.
     """
+    given = sys.argv[1:] if argv is None else argv
+    return outcome_of(lambda: _run(given), debug="--debug" in given)
+
+
+def _run(argv: Sequence[str]) -> int:
     parser = _parser()
     try:
         args = parser.parse_args(argv)
@@ -38,11 +44,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 2
-    return outcome_of(lambda: _COMMANDS[args.command].run(args), debug=args.debug)
+    status: int = _COMMANDS[args.command].run(args)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that does not keep to itself that its help could not be written."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse's own passes over errors of writing, and ends with status 0.
+        stream = sys.stderr if file is None else file
+        if message and stream is not None:
+            stream.write(message)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="agentinfra",
         description="The infrastructure layer of async LLM agents: one runtime, every resource.",
         epilog="Settings come from the environment and from .env: see .env.example.",

@@ -71,7 +71,7 @@ async def ask_all(
     interrupts: Interrupts | None,
     echo: bool,
 ) -> int:
-    """Ask each question, and return how many could not be answered.
+    """Ask each question, and return how many were not answered, for whatever reason.
 
     Args:
         team: Who answers.
@@ -105,4 +105,4 @@ async def _ask(team: Team, question: str, shown: Shown, thread: str) -> bool:
         complain(f"no answer to {question!r}: {said(error)}")
         return False
     shown.end(answer)
-    return True
+    return answer.answered

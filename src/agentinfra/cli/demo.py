@@ -40,6 +40,9 @@ With OPENAI_API_KEY or OPENAI_BASE_URL that model answers; without, a local stan
 Typed questions end with an empty line or Ctrl-D; Ctrl-C cancels the one that is running."""
 
 _STAND_IN = "stand-in"
+_NAMED = 20
+"""Files that are left out are named up to this many."""
+
 _TRACED = {"tracing": {"enabled": True}}
 
 
@@ -82,7 +85,7 @@ async def _show(args: argparse.Namespace, interrupts: Interrupts) -> int:
             shown,
             thread=thread,
             interrupts=None if given else interrupts,
-            echo=given or not sys.stdin.isatty(),
+            echo=given or not _is_typed(),
         )
     return 1 if failed else 0
 
@@ -99,7 +102,12 @@ async def _team(args: argparse.Namespace) -> AsyncIterator[Team]:
     # should be is said by the team's notices.
     settings = settings_for(args, level="error", **_TRACED)
     folder = (args.docs or default_folder()).absolute()
-    documents = await asyncio.to_thread(read_folder, folder)
+    skipped: list[str] = []
+    documents = await asyncio.to_thread(read_folder, folder, skipped.append)
+    for file in skipped[:_NAMED]:
+        complain(f"skipped {file}")
+    if len(skipped) > _NAMED:
+        complain(f"skipped {len(skipped) - _NAMED} more files")
     async with AsyncExitStack() as stack:
         with Progress() as progress:
             origin = f"{settings.llm.model} at {settings.llm.base_url or 'OpenAI'}"
@@ -141,13 +149,17 @@ def _screen(team: Team, thread: str, *, quiet: bool) -> Shown:
 
 
 def _prompt(args: argparse.Namespace) -> Callable[[], None]:
-    shows = sys.stdin.isatty() and not args.json
+    shows = _is_typed() and not args.json
 
     def prompt() -> None:
         if shows:
             print("> ", end="", file=sys.stderr, flush=True)
 
     return prompt
+
+
+def _is_typed() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 async def _each(questions: list[str]) -> AsyncIterator[str]:

@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.cli.configuring import settings_for
-from agentinfra.cli.endpoint import ask_endpoint
 from agentinfra.cli.mending import what_mends
 from agentinfra.cli.running import run_async
 from agentinfra.errors import LLMError
@@ -26,7 +25,8 @@ __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
 HELP = "check every resource, and say what mends it"
 EPILOG = """\
 The exit status is 0 when everything that is switched on works. The model endpoint is asked for
-its list of models, which costs nothing; with --call it is also sent one tiny chat request."""
+its list of models and sent an empty call that it has to refuse, which costs nothing; with --call
+it is also sent one tiny chat request, and its cost is shown."""
 
 _STATES = {"ready": "green", "degraded": "yellow", "failed": "red", "disabled": "dim"}
 _QUESTION = "Reply with the one word: ready"
@@ -49,10 +49,11 @@ async def _examine(settings: Settings, args: argparse.Namespace) -> int:
 
     async with InfraRuntime(settings) as rt:
         rows = list((await rt.health()).resources)
-        llm = next(row for row in rows if row.name == "llm")
-        if llm.state == "ready":
-            checked = await (_call(rt, llm) if args.call else ask_endpoint(settings.llm, llm))
-            rows[rows.index(llm)] = checked
+        place = next(place for place, row in enumerate(rows) if row.name == "llm")
+        if rt.llm.state == "ready":
+            rows[place] = await rt.llm.probe(thorough=True)
+            if args.call:
+                rows[place] = await _call(rt, rows[place])
         embedded = settings.database.dsn is None
     healthy = all(row.state in ("ready", "disabled") for row in rows)
     if args.json:
@@ -70,8 +71,16 @@ async def _call(rt: InfraRuntime, row: ResourceHealth) -> ResourceHealth:
         reason = f"{type(error).__name__}: {error}"
         return replace(row, state="failed", reason=" ".join(reason.split()))
     cost = "price unknown" if reply.cost_usd is None else f"${reply.cost_usd.normalize():f}"
-    detail = f"{row.detail}; answered, {reply.usage.total_tokens} tokens, {cost}"
-    return replace(row, latency=reply.latency, detail=detail)
+    answered = f"answered, {reply.usage.total_tokens} tokens, {cost}"
+    if row.state == "degraded":  # by something that calls do not need
+        return replace(row, reason=f"{row.reason}; one call was {answered}")
+    return replace(
+        row,
+        state="ready",
+        reason="",
+        latency=reply.latency,
+        detail=f"{row.detail}; {answered}",
+    )
 
 
 def _plain(row: ResourceHealth, embedded: bool) -> dict[str, Any]:  # noqa: FBT001

@@ -14,13 +14,38 @@ _INSTALL = re.compile(r"pip install '[^']+'")
 
 _VARIABLES: Final = {
     "cache": "start the Redis that REDIS_URL names, or unset REDIS_URL to cache in memory",
+    "redis": "start the Redis that REDIS_URL names, or unset REDIS_URL to cache in memory",
     "tracing": (
         "start the collector that OTEL_EXPORTER_OTLP_ENDPOINT names, or set "
         "OTEL_TRACES_EXPORTER=none"
     ),
     "logging": "see LOG_LEVEL and STRUCTLOG_JSON",
     "metrics": "set AGENTINFRA_METRICS__ENABLED=true",
+    "probes": "set AGENTINFRA_RUNTIME__SERVE to a host:port that is free",
 }
+
+_MODEL: Final = (
+    ("refuses the key", "export OPENAI_API_KEY=... with a key that is valid there"),
+    ("AuthenticationError", "export OPENAI_API_KEY=... with a key that is valid there"),
+    ("add /v1", "export OPENAI_BASE_URL=... with /v1 at its end"),
+    ("cannot be reached", "correct OPENAI_BASE_URL, or start the server it names"),
+    ("quota", "pay for more at the account that OPENAI_API_KEY belongs to, or use another one"),
+    ("has no embeddings", "name a model of an endpoint with embeddings: {embedding}"),
+    ("web page", "correct OPENAI_BASE_URL; log in where the network asks for it"),
+    (
+        "no model endpoint",
+        (
+            "export OPENAI_API_KEY=... ; to try without a model: agentinfra serve-fake, "
+            "and the two exports it prints"
+        ),
+    ),
+)
+"""What a reason of the model's says, and what mends that."""
+
+_EMBEDDING: Final = (
+    'AGENTINFRA_LLM__ENDPOINTS=\'{"other": {"base_url": ...}}\' and '
+    "AGENTINFRA_LLM__EMBEDDING_MODEL=other/model"
+)
 
 
 def what_mends(row: ResourceHealth, *, embedded: bool) -> str:
@@ -42,15 +67,9 @@ def what_mends(row: ResourceHealth, *, embedded: bool) -> str:
 
 
 def _model(reason: str) -> str:
-    if "refuses the key" in reason or "AuthenticationError" in reason:
-        return "export OPENAI_API_KEY=... with a key that is valid there"
-    if "cannot be reached" in reason:
-        return "correct OPENAI_BASE_URL, or start the server it names"
-    if "no model endpoint" in reason:
-        return (
-            "export OPENAI_API_KEY=... ; to try without a model: agentinfra serve-fake, "
-            "and the two exports it prints"
-        )
+    for words, remedy in _MODEL:
+        if words in reason:
+            return remedy.replace("{embedding}", _EMBEDDING)
     return "see the reason; OPENAI_API_KEY, OPENAI_BASE_URL and AGENTINFRA_LLM__MODEL decide"
 
 

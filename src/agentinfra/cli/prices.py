@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.cli.configuring import settings_for
+from agentinfra.cli.numbers import whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(
             f"--{kind}-tokens",
-            type=_count,
+            type=whole("a number of tokens", least=0, most=10**12),
             default=0,
             metavar="N",
             help=f"compute a call's cost: tokens {what}",
@@ -163,10 +164,3 @@ def _shown(amount: Decimal | None, *, prefix: str = "") -> str:
 def _plain(price: Price) -> Mapping[str, Any]:
     values = asdict(price)
     return {k: float(v) if isinstance(v, Decimal) else v for k, v in values.items()}
-
-
-def _count(text: str) -> int:
-    number = int(text.replace(",", "").replace("_", ""))
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative: give a number of tokens")
-    return number

@@ -1,14 +1,15 @@
-"""Drop aged conversations, and what lies behind the newest checkpoints of the others."""
+"""Drop aged conversations, and where told to, what lies behind the newest checkpoints of others."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from agentinfra.cli.configuring import settings_for
+from agentinfra.cli.failing import complain
+from agentinfra.cli.numbers import duration, whole
 from agentinfra.cli.running import run_async
 from agentinfra.errors import CheckpointError
 
@@ -16,19 +17,26 @@ if TYPE_CHECKING:
     from agentinfra.checkpoint.checkpointer import PruneResult
     from agentinfra.settings import Settings
 
-__all__ = ["EPILOG", "HELP", "add_arguments", "duration", "run"]
+__all__ = ["EPILOG", "HELP", "add_arguments", "run"]
 
-HELP = "drop aged checkpoints"
+HELP = "drop aged conversations, or shorten long ones"
 EPILOG = """\
 examples:
-  agentinfra prune --dry-run
+  agentinfra prune --older-than 30d --dry-run
   agentinfra prune --older-than 30d --keep-last 3
 
-Without arguments the settings decide: AGENTINFRA_CHECKPOINTER__RETENTION_DAYS and
-AGENTINFRA_CHECKPOINTER__KEEP_LAST. Graphs may run meanwhile."""
+What is not given is taken from AGENTINFRA_CHECKPOINTER__RETENTION_DAYS and
+AGENTINFRA_CHECKPOINTER__KEEP_LAST where they are set. Where neither says so, nothing is dropped
+and no conversation is shortened. Graphs may run meanwhile."""
 
-_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_ALL: Final = 1_000_000_000
+"""More checkpoints than a conversation has: none is shortened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Policy:
+    older_than: float | None
+    keep_last: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,28 +48,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="drop conversations without a checkpoint for so long: 30d, 12h, 2w",
     )
     parser.add_argument(
-        "--keep-last", type=int, metavar="N", help="checkpoints that the others keep"
+        "--keep-last",
+        type=whole("a number of checkpoints", least=1, most=_ALL),
+        metavar="N",
+        help="shorten the other conversations to their newest N checkpoints",
     )
     parser.add_argument("--dry-run", action="store_true", help="count, and drop nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def duration(text: str) -> float:
-    """Return the seconds of a duration such as ``30d``."""
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 30d, 12h or 2w")
-    return float(match[1]) * _UNITS[match[2]]
-
-
 def run(args: argparse.Namespace) -> int:
-    """Run the command."""
+    """Run the command; 2 where nobody has said what is to be dropped."""
     # Models and caches have no part in it.
     settings = settings_for(args, llm={"enabled": False}, cache={"enabled": False})
-    return run_async(lambda _: _prune(settings, args))
+    policy = _policy(settings, args)
+    if policy is None:
+        complain(
+            "nothing was pruned, since nothing says what may go: give --older-than 30d or "
+            "--keep-last 3, or set AGENTINFRA_CHECKPOINTER__RETENTION_DAYS or "
+            "AGENTINFRA_CHECKPOINTER__KEEP_LAST"
+        )
+        return 2
+    return run_async(lambda _: _prune(settings, policy, args))
 
 
-async def _prune(settings: Settings, args: argparse.Namespace) -> int:
+def _policy(settings: Settings, args: argparse.Namespace) -> _Policy | None:
+    """Return what is to be dropped, as far as somebody has said so; None where nobody has.
+
+    A default is nobody's word: what a conversation loses cannot be brought back.
+    """
+    group = settings.checkpointer
+    said = group.model_fields_set
+    keep = group.keep_last if args.keep_last is None and "keep_last" in said else args.keep_last
+    if args.older_than is None and group.retention_days is None and keep is None:
+        return None
+    return _Policy(older_than=args.older_than, keep_last=_ALL if keep is None else keep)
+
+
+async def _prune(settings: Settings, policy: _Policy, args: argparse.Namespace) -> int:
     from agentinfra.runtime import InfraRuntime
 
     async with InfraRuntime(settings) as rt:
@@ -69,7 +93,7 @@ async def _prune(settings: Settings, args: argparse.Namespace) -> int:
         if checkpoints.state != "ready" or settings.checkpointer.backend != "postgres":
             reason = checkpoints.reason or "checkpoints are kept in memory"
             raise CheckpointError(f"there is nothing to prune: {reason}")
-        result = await checkpoints.prune(args.older_than, args.keep_last, dry_run=args.dry_run)
+        result = await checkpoints.prune(policy.older_than, policy.keep_last, dry_run=args.dry_run)
     if args.json:
         print(json.dumps({**asdict(result), "dry_run": args.dry_run}))
     else:

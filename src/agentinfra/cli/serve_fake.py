@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from agentinfra.cli.numbers import whole
 from agentinfra.cli.running import run_async
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
@@ -18,7 +19,12 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument("--port", type=int, default=0, help="the port; 0, the default: a free one")
+    parser.add_argument(
+        "--port",
+        type=whole("a port", least=0, most=65_535),
+        default=0,
+        help="the port; 0, the default: a free one",
+    )
     parser.add_argument("--api-key", help="the only key let in; none lets everybody in")
 
 

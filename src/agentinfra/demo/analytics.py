@@ -134,6 +134,7 @@ def _called(sql: str, result: str) -> list[dict[str, Any]]:
 def _given_up(state: State) -> Update:
     return {
         "answer": f"The question could not be put to the database: {state['problem']}",
+        "answered": False,
         "degraded": [*state["degraded"], f"no statement was accepted: {state['problem']}"],
         "next": "remember",
     }
@@ -142,6 +143,7 @@ def _given_up(state: State) -> Update:
 def _out_of_service(state: State, reason: str) -> Update:
     return {
         "answer": "The sales database is not available, so I cannot answer this.",
+        "answered": False,
         "degraded": [*state["degraded"], f"the sales database is not available: {reason}"],
         "sql": "",
         "next": "remember",

@@ -22,7 +22,8 @@ class Answer:
     Attributes:
         question: As it was asked.
         agent: Who answered.
-        answer: The answer.
+        answer: The answer, or why there is none.
+        answered: Whether it is one.
         sources: The passages it quotes, as ``path#heading``.
         sql: The statement it comes from, None where there is none.
         columns: The result's columns.
@@ -41,6 +42,7 @@ class Answer:
     question: str
     agent: str
     answer: str
+    answered: bool
     sources: tuple[str, ...]
     sql: str | None
     columns: tuple[str, ...]
@@ -73,6 +75,7 @@ class Answer:
             question=state["question"],
             agent=state["agent"],
             answer=state["answer"],
+            answered=state["answered"] and bool(state["answer"]),
             sources=tuple(state["sources"]),
             sql=state["sql"] or None,
             columns=tuple(state["columns"]),

@@ -54,7 +54,7 @@ class Desk:
         with self._rt.node("hand_over", agent=before):
             others = [agent for agent in AGENTS if agent not in state["tried"]]
             if not others:
-                return {"answer": NOBODY, "next": "remember"}
+                return {"answer": NOBODY, "answered": False, "next": "remember"}
             self._rt.nodes.routing_fallback(before, others[0])
             return {"agent": others[0], "tried": [*state["tried"], others[0]], "next": "recall"}
 
@@ -63,7 +63,7 @@ class Desk:
         agent = state["agent"]
         with self._rt.node("remember", agent=agent):
             fresh = state["cache"].get("response") == "miss"
-            if fresh and not state["degraded"] and state["answer"] != NOBODY:
+            if fresh and state["answered"] and not state["degraded"]:
                 kept = {name: value for name, value in state.items() if name in _KEPT}
                 await self._answers.set(
                     state["standalone"], agent, kept, context=self._editions[agent]

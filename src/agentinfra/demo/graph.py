@@ -22,7 +22,7 @@ def build_graph(
 ) -> CompiledStateGraph[State]:
     """Return the compiled graph.
 
-    A question is routed, looked up, and answered by one of the agents::
+    A question is routed, looked up, and answered by one of the agents:
 
         route -> recall -> plan -> query -> explain -> remember
                         -> retrieve -> quote ------->

@@ -45,7 +45,8 @@ class State(TypedDict):
         rows: The result's rows, of JSON values.
         truncated: Whether there are more rows.
         passages: What was found in the documents: source and text.
-        answer: The answer.
+        answer: The answer, or why there is none.
+        answered: Whether it is one.
         sources: The passages it quotes, as ``path#heading``.
         cache: What each cache said: ``hit`` or ``miss``.
         degraded: In what the answer is less than it should be.
@@ -65,6 +66,7 @@ class State(TypedDict):
     truncated: bool
     passages: list[dict[str, str]]
     answer: str
+    answered: bool
     sources: list[str]
     cache: dict[str, str]
     degraded: list[str]
@@ -89,6 +91,7 @@ def asked(question: str) -> Update:
         "truncated": False,
         "passages": [],
         "answer": "",
+        "answered": True,
         "sources": [],
         "cache": {},
         "degraded": [],

@@ -1,6 +1,6 @@
 """JSON out of what a model wrote: fences, prose, thinking, slips and all.
 
-:func:`extract_json` gives the value, :func:`extract` the value with a report of how it was got.
+`extract_json` gives the value, `extract` the value with a report of how it was got.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def extract_json(text: str, schema: Any = None, *, repair: bool = True) -> Any:
 
 
 def extract(text: str, schema: Any = None, *, repair: bool = True) -> Extraction:
-    """Return the JSON value in a model's output with a report; see :func:`extract_json`.
+    """Return the JSON value in a model's output with a report; see `extract_json`.
 
     Raises:
         JSONExtractionError: There is no such value; ``errors`` say why.

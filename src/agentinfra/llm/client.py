@@ -19,6 +19,8 @@ from agentinfra.llm.dialects.request import chat_request
 from agentinfra.llm.kinds import Calls
 from agentinfra.llm.money.budget import Budget
 from agentinfra.llm.policy.dispatch import Call
+from agentinfra.llm.probing import EndpointsProbe
+from agentinfra.llm.wire.checkup import Finding
 from agentinfra.llm.wire.endpoint import Endpoint, Target
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
@@ -103,6 +105,9 @@ class AsyncLLMClient(Resource):
             name: Endpoint(name, other, s, clock=clock) for name, other in s.endpoints.items()
         }
         self._calls: Calls | None = None
+        self._probing = EndpointsProbe(
+            s, (self._endpoint, *self._others.values()), self._target, clock=clock
+        )
         # A program names few models, again and again.
         self._targets = lru_cache(maxsize=256)(self._targets_of)
 
@@ -130,15 +135,28 @@ class AsyncLLMClient(Resource):
         for endpoint in (self._endpoint, *self._others.values()):
             await endpoint.aclose()
 
-    async def probe(self) -> ResourceHealth:
-        """Return the state as last known; nothing is sent, since every request costs."""
-        reason = self._reason or (self._calls.weakness if self._calls else "")
-        state = "degraded" if reason and self._state == "ready" else self._state
+    async def probe(self, *, thorough: bool = False) -> ResourceHealth:
+        """Ask the endpoints whether they work, without a token; an answer holds for a while.
+
+        Args:
+            thorough: Ask now, and try whether calls would work, too, with one that is empty and
+                has to be refused. Some servers list their models for a key they take no calls of.
+        """
+        finding = Finding(state=self._state, reason=self._reason)
+        if self._state == "ready" and self._calls is not None:
+            if weakness := self._calls.weakness:  # it is left alone, and asked when that is over
+                finding = Finding(state="degraded", reason=weakness)
+            elif thorough:
+                finding = await self._probing.examine(thorough=True)
+            else:
+                finding = await self._probing.finding()
+        detail = f"{self._settings.model} at {self._endpoint.address}"
         return ResourceHealth(
             name=self.name,
-            state=state,
-            reason=reason,
-            detail=f"{self._settings.model} at {self._settings.base_url or 'api.openai.com'}",
+            state=finding.state,
+            reason=finding.reason,
+            latency=finding.latency,
+            detail=f"{detail}; {finding.detail}" if finding.detail else detail,
         )
 
     @overload

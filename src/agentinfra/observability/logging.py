@@ -1,10 +1,11 @@
 """Structured logging: loggers that work anywhere, and the pipeline of the running loop.
 
 ``get_logger`` may be called while modules are imported, in any thread and without a runtime. What
-becomes of an event is decided when it is logged: by the :class:`Logging` that is open on the
-running loop, for a thread without a loop by the one that is open, else by a default one, which the
-environment's settings make (``LOG_LEVEL``, else level info; JSON unless stderr is a terminal).
-structlog's global configuration is neither read nor changed.
+becomes of an event is decided when it is logged: by the `Logging` that is open on the running
+loop, for a thread without a loop by the one that is open, else by a default one. That is what a
+client used alone has: it writes warnings and worse, and where `LOG_LEVEL` and the other settings
+of logs say something, it does as they say. structlog's global configuration is neither read nor
+changed.
 """
 
 from __future__ import annotations
@@ -127,9 +128,15 @@ def _default() -> Pipeline:
 
     try:
         settings = Settings().logging
-    except ConfigurationError:  # whoever makes a runtime is told; an event has nobody to tell
-        settings = LoggingSettings()
-    return _build(settings, Sink(None))[0] if settings.enabled else Pipeline(_OFF, _drop)
+    except ConfigurationError:
+        # Whoever reads that setting says so; a line of a log is no place to fail at it.
+        settings = LoggingSettings(level="warning")
+    if "level" not in settings.model_fields_set:
+        # Nobody asked a library that is used alone to tell of what went well.
+        settings = settings.model_copy(update={"level": "warning"})
+    if not settings.enabled:
+        return Pipeline(_OFF, _drop)
+    return _build(settings, Sink(None))[0]
 
 
 _PIPELINES: Final = Pipelines(_default)

@@ -1,6 +1,6 @@
 """What the outside asks: is it alive, is it ready, what are its figures.
 
-:class:`Probes` answers, whatever server carries the question; :class:`ProbeServer` is one.
+`Probes` answers, whatever server carries the question; `ProbeServer` is one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from agentinfra._mechanics.closing import settle
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.errors import ConfigurationError
+from agentinfra.errors import ConfigurationError, LifecycleError
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics.exposition import CONTENT_TYPE
+from agentinfra.results import ResourceHealth
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,15 +47,16 @@ class ProbeResponse:
 
 
 class Probes:
-    """Answers ``/livez``, ``/readyz`` and ``/metrics``.
+    """Answers `/livez`, `/readyz` and `/metrics`.
 
-    ``/livez`` is 200 as long as the event loop turns. ``/readyz`` is 200 while no resource has
+    `/livez` is 200 as long as the event loop turns. `/readyz` is 200 while no resource has
     failed and the required ones are ready; degraded and disabled ones do not count against it.
+    Without a runtime `/readyz` and `/metrics` are 503 with the sentence that says so.
 
     Args:
         health: Asks the resources.
         page: Gives the metrics page.
-        required: Names of resources that have to be ``ready``.
+        required: Names of resources that have to be `ready`.
         timeout: Seconds the resources may take to answer.
     """
 
@@ -76,7 +78,7 @@ class Probes:
 
         Args:
             method: The HTTP method.
-            path: The path; what follows a ``?`` is passed over.
+            path: The path; what follows a `?` is passed over.
         """
         answers = {"/livez": self._live, "/readyz": self._ready, "/metrics": self._metrics}
         answer = answers.get(path.partition("?")[0])
@@ -97,6 +99,10 @@ class Probes:
                 return await answer()
         except TimeoutError:
             return _json(503, {"status": "no answer", "reason": f"within {self._timeout:g} s"})
+        except LifecycleError as error:
+            # Before the runtime was entered, while it leaves, and after: no defect, and its
+            # sentence is ours, without anybody's data.
+            return _json(503, {"status": "not ready", "reason": str(error)})
         except Exception as error:
             log.exception("probes.failed")
             return _json(503, {"status": "error", "reason": type(error).__name__})
@@ -124,9 +130,15 @@ class Probes:
 class ProbeServer(Resource):
     """Serves probes over HTTP on an address of its own, so that the agent needs no web framework.
 
+    Whoever enters it owns its lifetime. An address that cannot be had is an error here and a
+    degraded resource in a runtime, with a row of its own in `health()`.
+
     Args:
-        address: ``host:port``; port 0 takes a free one.
+        address: `host:port`; port 0 takes a free one.
         probes: What answers.
+
+    Raises:
+        ConfigurationError: The address cannot be used, or on entering, cannot be had.
     """
 
     name = "probes"
@@ -146,8 +158,18 @@ class ProbeServer(Resource):
 
     @property
     def port(self) -> int:
-        """The port it listens on, 0 before it does where a free one is to be taken."""
-        return self._port
+        """The port it listens on, 0 while it listens on none."""
+        return 0 if self._runner is None else self._runner.addresses[0][1]
+
+    async def probe(self) -> ResourceHealth:
+        """Return the state now, and the address it listens on."""
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        return ResourceHealth(
+            name=self.name,
+            state=self.state,
+            reason=self.reason,
+            detail=f"http://{shown}:{self.port}" if self.port else "",
+        )
 
     async def _open(self) -> None:
         try:
@@ -176,11 +198,11 @@ class ProbeServer(Resource):
         if failure is not None:
             raise self._complaint(failure) from failure
         self._runner = runner
-        self._port = runner.addresses[0][1]
 
     async def _close(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     def _complaint(self, error: BaseException) -> BaseException:
         if not isinstance(error, OSError):
@@ -204,5 +226,10 @@ def _json(status: int, content: dict[str, Any], *headers: tuple[str, str]) -> Pr
 def _response(
     status: int, content_type: str, body: bytes, *headers: tuple[str, str]
 ) -> ProbeResponse:
-    fixed = (("content-type", content_type), ("cache-control", "no-store"))
+    # The length is of the body that GET has: HEAD tells it without sending it.
+    fixed = (
+        ("content-type", content_type),
+        ("content-length", str(len(body))),
+        ("cache-control", "no-store"),
+    )
     return ProbeResponse(status=status, headers=(*fixed, *headers), body=body)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from agentinfra._mechanics.in_thread import in_thread
+from agentinfra._mechanics.remembered import Remembered
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import SPANS_DROPPED
+from agentinfra.observability.traces.collector import takes_spans
 from agentinfra.observability.traces.export import Export, open_export
 from agentinfra.observability.traces.spans import (
     SINKS,
@@ -21,6 +25,7 @@ from agentinfra.observability.traces.spans import (
     traceparent,
 )
 from agentinfra.observability.traces.told import ExportedSpan, FinishedSpan, SpanKind
+from agentinfra.results import ResourceHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +78,9 @@ class Tracing(Resource):
         self._metrics = metrics or Metrics.off()
         self._export_timeout = export_timeout
         self._sink = _Sink(redactor or Redactor())
-        self._outcome = _Outcome(self, _where(settings))
+        self._where = _where(settings)
+        self._outcome = _Outcome(self, self._where)
+        self._asked = Remembered(self._ask_collector, seconds=_held)
 
     @property
     def dropped(self) -> int:
@@ -89,6 +96,19 @@ class Tracing(Resource):
             A function that ends the subscription.
         """
         return self._sink.subscribe(callback)
+
+    async def probe(self) -> ResourceHealth:
+        """Return the state now; a collector is asked with an empty batch, now and then."""
+        if self._sink.exporting is not None and self._settings.exporter.startswith("otlp"):
+            await self._asked.get()
+        detail = self._where if self._settings.enabled else ""
+        return ResourceHealth(name=self.name, state=self.state, reason=self.reason, detail=detail)
+
+    async def _ask_collector(self) -> bool:
+        well = await in_thread(partial(takes_spans, self._settings))
+        # Told as a batch is told: the next real one says better, and corrects it.
+        self._outcome.answered(well=well)
+        return well
 
     async def _open(self) -> None:
         if not self._settings.enabled:
@@ -179,6 +199,13 @@ class _Outcome:
             self._tracing.restore()
 
 
+def _held(well: bool) -> float:  # noqa: FBT001 - it is an answer, not a switch
+    """Return the seconds an answer holds: health reports come often, collectors change seldom."""
+    return 30.0 if well else 5.0
+
+
 def _where(settings: TracingSettings) -> str:
+    if settings.exporter in ("none", "console"):
+        return settings.exporter
     endpoint = settings.endpoint or "its default address"
     return f"{settings.exporter} at {Redactor().text(endpoint)}"

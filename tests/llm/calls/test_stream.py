@@ -12,6 +12,8 @@ from agentinfra.errors import (
     LLMStreamInterruptedError,
     ServerError,
 )
+from agentinfra.observability.logging import Logging
+from agentinfra.settings import LoggingSettings
 from agentinfra.testing import faults
 from agentinfra.testing.replies import FunctionCall, Reply
 
@@ -39,8 +41,9 @@ async def test_the_pieces_make_the_whole(client, server):
 
 async def test_the_log_line_of_a_stream_carries_its_trace(client, capsys):
     """What is logged at a stream's end belongs to the stream's span."""
-    _, stream = await _read(client)
-    reply = await stream.response()
+    async with Logging(LoggingSettings(json_output=True)):
+        _, stream = await _read(client)
+        reply = await stream.response()
     assert f'"trace_id":"{reply.trace_id}"' in capsys.readouterr().err
 
 

@@ -46,7 +46,7 @@ class RedisTier(Resource):
         changed: Called when the server is lost and when it is back.
     """
 
-    name = "cache.redis"
+    name = "redis"
     vendors = RedisStore.vendors
 
     def __init__(

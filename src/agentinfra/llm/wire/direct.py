@@ -122,14 +122,22 @@ class DirectTransport:
         if login is not None:
             self._headers["Authorization"] = login
 
+    async def get(self, path: str) -> Reply:
+        """Ask for what is there; see ``Transport``."""
+        return await self._whole("GET", self._url(path, ""), None, {})
+
     async def post(
         self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
     ) -> Reply:
         """Send a body and return the response; see ``Transport``."""
-        url = self._url(path, model)
+        return await self._whole("POST", self._url(path, model), body, headers)
+
+    async def _whole(
+        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str]
+    ) -> Reply:
         sent = await self._all(headers)
         try:
-            async with self._session.post(url, data=body, headers=sent) as response:
+            async with self._session.request(method, url, data=body, headers=sent) as response:
                 content = await response.read()
         except self._failures as error:
             raise _mapped(error) from error

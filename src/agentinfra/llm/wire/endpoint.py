@@ -13,6 +13,7 @@ from agentinfra._mechanics.timeouts import Timeouts
 from agentinfra.errors import ConfigurationError, LLMTimeoutError
 from agentinfra.llm.dialects.failures import status_error
 from agentinfra.llm.money.prices import PriceBook
+from agentinfra.llm.wire.checkup import Checkup, Finding
 from agentinfra.llm.wire.direct import open_direct
 from agentinfra.llm.wire.open_stream import OpenStream
 from agentinfra.llm.wire.sdk import (
@@ -23,6 +24,7 @@ from agentinfra.llm.wire.sdk import (
     open_client,
     trusted_certificates,
 )
+from agentinfra.observability.redaction import Redactor
 
 if TYPE_CHECKING:
     import ssl
@@ -69,6 +71,7 @@ class Endpoint:
         self._key = key or key_provider(settings)
         self._timeouts = Timeouts(clock)
         self._transport: Transport | None = None
+        self._checkup = Checkup(self._ask, address=self.address, setting=self._setting, clock=clock)
 
     async def open(self) -> None:
         """Make the connection pool and look up prices, off the event loop; nothing is connected.
@@ -102,6 +105,28 @@ class Endpoint:
         for model in (self._limits.model, self._limits.embedding_model):
             self.prices.rates(model)
         return tls, client
+
+    @property
+    def address(self) -> str:
+        """Where it is, as people may see it."""
+        return Redactor().text(self._settings.base_url or "https://api.openai.com/v1")
+
+    async def probe(
+        self, *, chat: str | None, embedding: str | None, thorough: bool = False
+    ) -> Finding:
+        """Ask the endpoint whether it works, without a token; see ``Checkup``."""
+        return await self._checkup.look(chat=chat, embedding=embedding, thorough=thorough)
+
+    async def _ask(self, method: str, path: str, model: str) -> Reply:
+        if method == "GET":
+            return await self._wire.get(path)
+        return await self._wire.post(path, b"{}", model=model, headers={})
+
+    @property
+    def _setting(self) -> str:
+        if self.name == "default":
+            return "OPENAI_BASE_URL"
+        return f"base_url of {self.name!r} in AGENTINFRA_LLM__ENDPOINTS"
 
     @property
     def weakness(self) -> str:

@@ -186,6 +186,18 @@ class SdkTransport:
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         self._client = client
 
+    async def get(self, path: str) -> Reply:
+        """Ask for what is there; see ``Transport``."""
+        import httpx2
+        import openai
+
+        with _mapped():
+            try:
+                answer = await self._client.get(path, cast_to=httpx2.Response)
+            except openai.APIStatusError as error:
+                answer = error.response
+        return Reply(answer.status_code, answer.headers, answer.content)
+
     async def post(
         self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
     ) -> Reply:

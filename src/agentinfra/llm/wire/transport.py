@@ -54,6 +54,15 @@ class Transport(Protocol):
     come is raised. A cancellation closes the connection of the request.
     """
 
+    async def get(self, path: str) -> Reply:
+        """Ask for what is there and return the response.
+
+        Raises:
+            LLMConnectionError: The endpoint could not be reached, or the connection broke.
+            LLMTimeoutError: Connecting took too long.
+        """
+        ...
+
     async def post(
         self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
     ) -> Reply:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from agentinfra.settings import TracingSettings
 
-__all__ = ["Export", "open_export"]
+__all__ = ["Export", "exporter_of", "open_export"]
 
 _SDK: Final = "opentelemetry.sdk.trace"
 _OTLP: Final = {
@@ -253,7 +253,7 @@ async def _own(
     otlp = [_OTLP[settings.exporter], "requests"] if settings.exporter in _OTLP else []
     await preload([*_VENDORS, *otlp])
     context, trace, resources, sdk, export, sampling = (load(name) for name in _VENDORS)
-    exporter = _exporter(settings, export, timeout)
+    exporter = exporter_of(settings, export, timeout)
     queue = ExportQueue(exporter, export.SpanExportResult.SUCCESS, settings.max_queue, outcome)
     ratio = sampling.ParentBased(sampling.TraceIdRatioBased(settings.sample_ratio))
     # What is not said in our settings the SDK reads itself: samplers, limits, resource.
@@ -290,7 +290,13 @@ def _resource(settings: TracingSettings, resources: Any) -> Any:
     return resource
 
 
-def _exporter(settings: TracingSettings, export: Any, timeout: float) -> Any:
+def exporter_of(settings: TracingSettings, export: Any, timeout: float) -> Any:
+    """Return an exporter of OpenTelemetry's that gives a batch so many seconds.
+
+    Raises:
+        MissingPackageError: It is not installed.
+        ConfigurationError: The endpoint cannot be used.
+    """
     if settings.exporter == "console":
         return export.ConsoleSpanExporter(
             out=_Stderr(), formatter=lambda span: span.to_json(indent=None) + "\n"
