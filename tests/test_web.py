@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from agentinfra import ConfigurationError, InfraRuntime, Settings
-from agentinfra.web import create_app, lifespan
+from agentinfra.observability.tracing import Tracing, start_span
+from agentinfra.settings import TracingSettings
+from agentinfra.web import create_app, lifespan, trace_requests
 
 PATHS = ("/livez", "/readyz", "/metrics")
 HELLO = [{"role": "user", "content": "hello"}]
@@ -214,3 +216,32 @@ async def test_the_runtime_serves_by_itself(infra_settings):
         except httpx.ConnectError:
             return
     raise AssertionError("it still serves")
+
+
+async def test_requests_continue_their_callers_trace():
+    """Inside of a request the trace is the caller's; a server's error fails the span."""
+    app = FastAPI()
+    app.add_middleware(trace_requests)
+    seen = {}
+
+    @app.get("/work")
+    async def work():
+        with start_span("inside") as span:
+            seen["trace"] = span.trace_id
+        return {}
+
+    @app.get("/broken")
+    async def broken():
+        return Response(status_code=503)
+
+    ended = []
+    async with Tracing(TracingSettings()) as tracing, _client(app) as http:
+        tracing.subscribe(ended.append)
+        headers = {"traceparent": "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"}
+        await http.get("/work", headers=headers)
+        await http.get("/broken")
+    assert seen["trace"] == "ab" * 16
+    _, request, failed = ended
+    assert (request.parent_id, request.kind, request.error) == ("cd" * 8, "server", None)
+    assert request.attributes["http.response.status_code"] == 200
+    assert failed.error == "503"

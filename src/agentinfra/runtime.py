@@ -101,7 +101,7 @@ class InfraRuntime:
     ) -> None:
         self.settings = settings if settings is not None else Settings()
         s = self.settings
-        self.metrics = Metrics(s.metrics)
+        self.metrics = Metrics(s.metrics, address=s.runtime.serve)
         self.logging = Logging(s.logging, metrics=self.metrics)
         redactor = Redactor(s.logging.redact)
         self.tracing = Tracing(s.tracing, metrics=self.metrics, redactor=redactor)

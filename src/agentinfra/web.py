@@ -7,14 +7,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentinfra.errors import ConfigurationError, LifecycleError
+from agentinfra.observability import semconv
 from agentinfra.observability.probes import ProbeResponse, Probes
+from agentinfra.observability.tracing import start_span
 from agentinfra.runtime import InfraRuntime
 
 if TYPE_CHECKING:
     from agentinfra.results import HealthReport
     from agentinfra.settings import Settings
 
-__all__ = ["create_app", "lifespan"]
+__all__ = ["create_app", "lifespan", "trace_requests"]
 
 _Event: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Event]]
@@ -51,7 +53,9 @@ def create_app(rt: InfraRuntime | None = None) -> ASGIApp:
             await receive()
             await send({"type": "websocket.close", "code": _REFUSED, "reason": "HTTP only"})
         elif scope["type"] == "http":
-            await _send(await source.probes().respond(scope["method"], _path(scope)), send)
+            await _send(
+                await source.probes().respond(scope["method"], _path(scope), _headers(scope)), send
+            )
 
     return app
 
@@ -145,6 +149,13 @@ class _Source:
             return None
 
 
+def _headers(scope: _Event) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in scope.get("headers", ())
+    }
+
+
 def _path(scope: _Event) -> str:
     """Return the path below the one the app is mounted at.
 
@@ -164,6 +175,36 @@ async def _send(answer: ProbeResponse, send: _Send) -> None:
     headers = [(name.encode(), value.encode()) for name, value in answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def trace_requests(app: ASGIApp) -> ASGIApp:
+    """Return an app whose requests are spans that continue the traces they came from.
+
+    ASGI middleware, as in `app.add_middleware(trace_requests)`: what runs inside of a request,
+    calls of models and lines of the log too, belongs to the caller's trace (W3C Trace Context).
+
+    Args:
+        app: The app around which to put it.
+    """
+
+    async def traced(scope: _Event, receive: _Receive, send: _Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        attributes = {semconv.HTTP_METHOD: scope["method"], semconv.URL_PATH: scope["path"]}
+        parent = _headers(scope)
+        with start_span(scope["method"], attributes, kind="server", parent=parent) as span:
+
+            async def noted(message: _Event) -> None:
+                if message["type"] == "http.response.start":
+                    span.set(semconv.HTTP_STATUS, message["status"])
+                    if message["status"] >= 500:
+                        span.fail(str(message["status"]))
+                await send(message)
+
+            await app(scope, receive, noted)
+
+    return traced
 
 
 async def _acknowledge(receive: _Receive, send: _Send) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import sys
@@ -262,3 +263,41 @@ async def test_the_lag_leaves_no_task(clock):
     async with Metrics() as metrics, LoopLag(metrics, clock=clock):
         assert len(asyncio.all_tasks() - before) == 1
     assert asyncio.all_tasks() == before
+
+
+async def test_openmetrics_and_gzip_on_request():
+    """What a scraper accepts decides the form of the page, and whether it is compressed."""
+    async with Metrics() as metrics:
+        answers = Probes(_healthy, metrics.expose)
+        plain = await answers.respond("GET", "/metrics")
+        small = await answers.respond("GET", "/metrics", {"accept-encoding": "gzip, deflate"})
+        wanted = {"accept": "application/openmetrics-text; version=1.0.0, text/plain"}
+        open_ = await answers.respond("GET", "/metrics", wanted)
+    assert b"# EOF" not in plain.body
+    assert dict(small.headers)["content-encoding"] == "gzip"
+    assert len(small.body) < len(plain.body) / 3
+    assert gzip.decompress(small.body).startswith(b"# HELP")
+    assert open_.body.endswith(b"# EOF\n")
+    assert dict(open_.headers)["content-type"].startswith("application/openmetrics-text")
+
+
+async def _healthy():
+    return HealthReport(resources=())
+
+
+async def test_workers_share_an_address():
+    """Two servers of one user on one address are both there; a stranger's address is refused."""
+    async with ProbeServer("127.0.0.1:0", Probes(_healthy, str)) as first:
+        taken = first.port
+    address = f"127.0.0.1:{taken}"
+    async with (
+        ProbeServer(address, Probes(_healthy, str)) as one,
+        ProbeServer(address, Probes(_healthy, str)) as other,
+    ):
+        assert one.port == other.port == taken
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", taken))
+        stranger.listen()
+        with pytest.raises(ConfigurationError, match="taken"):
+            async with ProbeServer(address, Probes(_healthy, str)):
+                pass

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gzip
 import json
+import socket
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.closing import settle
@@ -16,11 +20,11 @@ from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.errors import ConfigurationError, LifecycleError
 from agentinfra.observability.logging import get_logger
-from agentinfra.observability.metrics.exposition import CONTENT_TYPE
+from agentinfra.observability.metrics.exposition import CONTENT_TYPE, OPENMETRICS_TYPE
 from agentinfra.results import ResourceHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from agentinfra.results import HealthReport
 
@@ -28,6 +32,7 @@ __all__ = ["ProbeResponse", "ProbeServer", "Probes"]
 
 log = get_logger("agentinfra.probes")
 
+_SMALL = 1_400  # bytes that fit into one packet: not worth compressing
 _CLOSING = 0.5  # seconds an answer under way gets when the server closes
 
 
@@ -55,7 +60,7 @@ class Probes:
 
     Args:
         health: Asks the resources.
-        page: Gives the metrics page.
+        page: Gives the metrics page; with `openmetrics=True` the one in OpenMetrics.
         required: Names of resources that have to be `ready`.
         timeout: Seconds the resources may take to answer.
     """
@@ -63,7 +68,7 @@ class Probes:
     def __init__(
         self,
         health: Callable[[], Awaitable[HealthReport]],
-        page: Callable[[], str],
+        page: Callable[..., str],
         *,
         required: frozenset[str] = frozenset(),
         timeout: float = 10.0,
@@ -73,14 +78,22 @@ class Probes:
         self._required = required
         self._timeout = timeout
 
-    async def respond(self, method: str, path: str) -> ProbeResponse:
+    async def respond(
+        self, method: str, path: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> ProbeResponse:
         """Answer a request; never raises.
 
         Args:
             method: The HTTP method.
             path: The path; what follows a `?` is passed over.
+            headers: Of the request, names in lower case: `accept` may ask for OpenMetrics,
+                `accept-encoding` for gzip.
         """
-        answers = {"/livez": self._live, "/readyz": self._ready, "/metrics": self._metrics}
+        answers: dict[str, Callable[[], Awaitable[ProbeResponse]]] = {
+            "/livez": self._live,
+            "/readyz": self._ready,
+            "/metrics": partial(self._metrics, headers),
+        }
         answer = answers.get(path.partition("?")[0])
         if answer is None:
             known = ", ".join(answers)
@@ -123,15 +136,23 @@ class Probes:
             200 if ready else 503, {"status": status, "lacking": lacking, "resources": rows}
         )
 
-    async def _metrics(self) -> ProbeResponse:
-        return _response(200, CONTENT_TYPE, self._page().encode())
+    async def _metrics(self, headers: Mapping[str, str]) -> ProbeResponse:
+        if "application/openmetrics-text" in headers.get("accept", ""):
+            kind, page = OPENMETRICS_TYPE, self._page(openmetrics=True)
+        else:
+            kind, page = CONTENT_TYPE, self._page()
+        body = page.encode()
+        if "gzip" not in headers.get("accept-encoding", "") or len(body) < _SMALL:
+            return _response(200, kind, body)
+        return _response(200, kind, gzip.compress(body, 1, mtime=0), ("content-encoding", "gzip"))
 
 
 class ProbeServer(Resource):
     """Serves probes over HTTP on an address of its own, so that the agent needs no web framework.
 
-    Whoever enters it owns its lifetime. An address that cannot be had is an error here and a
-    degraded resource in a runtime, with a row of its own in `health()`.
+    Whoever enters it owns its lifetime. Workers of one user may share an address: the system gives
+    requests to one or another, whose page of metrics is that of all. An address that cannot be had
+    is an error here and a degraded resource in a runtime, with a row of its own in `health()`.
 
     Args:
         address: `host:port`; port 0 takes a free one.
@@ -180,12 +201,14 @@ class ProbeServer(Resource):
         probes = self._probes
 
         async def handle(request: Any) -> Any:
-            answer = await probes.respond(request.method, request.path)
+            asked = {name.lower(): value for name, value in request.headers.items()}
+            answer = await probes.respond(request.method, request.path, asked)
             return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
         runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=_CLOSING)
         await runner.setup()
-        site = web.TCPSite(runner, self._host, self._port)
+        shared = bool(self._port) and hasattr(socket, "SO_REUSEPORT")
+        site = web.TCPSite(runner, self._host, self._port, reuse_port=shared or None)
         # In a task that is waited for in any case: asyncio forgets a server that already listens
         # when starting it is cancelled.
         start = asyncio.create_task(site.start(), name="agentinfra-probes")

@@ -10,6 +10,9 @@ and ``inf``, which no reader takes; and it knows one process only.
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,16 +49,22 @@ class Metrics(Resource):
     Args:
         settings: Whether to count, how many series a metric keeps, and which folder workers
             share; None is the defaults.
+        address: Where workers of one service serve the page; they share a folder of its own, where
+            the settings name none. None shares nothing.
     """
 
     name = "metrics"
     vendors = ("aioprometheus",)
 
-    def __init__(self, settings: MetricsSettings | None = None) -> None:
+    def __init__(
+        self, settings: MetricsSettings | None = None, *, address: str | None = None
+    ) -> None:
         super().__init__()
         self._enabled = settings is None or settings.enabled
         self._max_series = _MAX_SERIES if settings is None else settings.max_series
         self._shared = None if settings is None else settings.shared_dir
+        if self._shared is None and address is not None:
+            self._shared = _folder_of(address)
         self._registry: Any = None
         self._families: dict[str, Family] = {}
         self._cells: Cells = PrivateCells()
@@ -99,11 +108,6 @@ class Metrics(Resource):
     def histogram(self, spec: MetricSpec, *label_values: str) -> Histogram:
         """Return the histogram with these labels; see :meth:`counter`."""
         return cast("Histogram", self._series("histogram", spec, label_values))
-
-    def share(self, folder: Path) -> None:
-        """Keep the numbers where other workers on the page find them; before it is entered."""
-        if self._shared is None:
-            self._shared = folder
 
     def expose(self, *, openmetrics: bool = False) -> str:
         """Return the page.
@@ -222,3 +226,13 @@ class Metrics(Resource):
             count = self.counter(SERIES_DROPPED, family.spec.name)
             family.folded = folded(shared, count.inc)
         return family.folded
+
+
+def _folder_of(address: str) -> Path | None:
+    """Return the folder that workers of an address share; None for a port that is any free one."""
+    host, _, port = address.rpartition(":")
+    if not port.strip("0"):
+        return None
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    place = re.sub(r"[^A-Za-z0-9.]+", "_", host)
+    return Path(tempfile.gettempdir()) / f"agentinfra-metrics-{user}" / f"{place}-{port}"
