@@ -118,6 +118,11 @@ CHECKPOINTS_PRUNED = _counter("checkpoints_pruned_total", "Checkpoints dropped f
 RESOURCE_STATE = _gauge(
     "resource_degraded", "1 while a resource is degraded or failed, else 0.", "resource"
 )
+CLOSE_FAILURES = _counter(
+    "resource_close_failures_total",
+    "Resources that could not be closed in order, or in time.",
+    "resource",
+)
 LOOP_LAG = _gauge("event_loop_lag_seconds", "How late the event loop ran its last tick.")
 SPANS_DROPPED = _counter("spans_dropped_total", "Spans that were never exported.")
 LOG_EVENTS_DROPPED = _counter("log_events_dropped_total", "Log events that could not be written.")
