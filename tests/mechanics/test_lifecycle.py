@@ -56,12 +56,16 @@ def _lifecycle(opened=None, required=(), not_closed=None, **more):
     )
 
 
+async def _close(lifecycle):
+    await lifecycle.close(began=asyncio.get_running_loop().time(), leaving=None)
+
+
 async def test_closing_is_in_reverse_order(log):
     """What was opened first is closed last."""
     lifecycle = _lifecycle()
     await lifecycle.open(_Part("a", log))
     await lifecycle.open(_Part("b", log))
-    await lifecycle.close(leaving=None)
+    await _close(lifecycle)
     assert log == ["+a", "+b", "-b", "-a"]
 
 
@@ -74,7 +78,7 @@ async def test_an_optional_resource_that_fails_is_degraded(log):
     assert (part.state, part.reason) == ("degraded", "port closed")
     assert (other.state, other.is_open, part.is_open) == ("ready", True, False)
     assert opened == [part, other]
-    await lifecycle.close(leaving=None)
+    await _close(lifecycle)
 
 
 async def test_a_required_resource_that_fails_is_raised(log):
@@ -83,7 +87,7 @@ async def test_a_required_resource_that_fails_is_raised(log):
     await lifecycle.open(_Part("a", log))
     with pytest.raises(DatabaseError, match="port closed"):
         await lifecycle.open(_Part("db", log, fails=DatabaseError("port closed")))
-    await lifecycle.close(leaving=None)
+    await _close(lifecycle)
     assert log == ["+a", "-db", "-a"]
 
 
@@ -93,7 +97,7 @@ async def test_a_resource_that_hangs_is_degraded_after_the_start_deadline(log):
     lifecycle = _lifecycle(start_timeout=0.005)
     await lifecycle.open(part)
     assert part.reason == "not started within 0.005 s"
-    await lifecycle.close(leaving=None)
+    await _close(lifecycle)
 
 
 async def test_no_error_keeps_the_others_from_being_closed(log):
@@ -102,7 +106,7 @@ async def test_no_error_keeps_the_others_from_being_closed(log):
     lifecycle = _lifecycle(not_closed=failures)
     await lifecycle.open(_Part("a", log, close_fails=ValueError("a")))
     await lifecycle.open(_Part("b", log, close_fails=ValueError("b")))
-    await lifecycle.close(leaving=None)
+    await _close(lifecycle)
     assert [(name, str(error)) for name, error in failures] == [("b", "b"), ("a", "a")]
     assert log[-2:] == ["-b", "-a"]
 
@@ -114,7 +118,7 @@ async def test_running_work_is_waited_for_and_new_work_is_refused(log):
     await lifecycle.open(part)
     running = asyncio.create_task(part.work(gate))
     await asyncio.sleep(0)
-    closing = asyncio.create_task(lifecycle.close(leaving=None))
+    closing = asyncio.create_task(_close(lifecycle))
     for _ in range(5):
         await asyncio.sleep(0)
     with pytest.raises(ClosedError):
@@ -132,7 +136,7 @@ async def test_work_that_does_not_end_is_cancelled(log):
     await lifecycle.open(part)
     running = asyncio.create_task(part.work(asyncio.Event()))
     await asyncio.sleep(0)
-    await lifecycle.close(leaving=None)
+    await _close(lifecycle)
     with pytest.raises(ClosedError, match="did not end in time"):
         await running
     assert log == ["+a", "-a"]

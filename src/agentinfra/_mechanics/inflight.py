@@ -15,7 +15,7 @@ __all__ = ["InFlight", "Work"]
 class InFlight:
     """Counts pieces of work under way, and knows the tasks that do them.
 
-    Synchronous but for :meth:`end_held` and :meth:`drain`; one event loop.
+    Synchronous but for :meth:`give_up_held` and :meth:`drain`; one event loop.
     """
 
     __slots__ = ("_changed", "_work")
@@ -39,21 +39,30 @@ class InFlight:
         if self._changed is not None:
             self._changed.set()
 
-    async def end_held(self, leaving: asyncio.Task[object] | None) -> None:
-        """End what nobody is going to end in time: what the leaving task holds, and ended tasks.
+    def held(self, leaving: asyncio.Task[object] | None) -> list[Work]:
+        """Return the work nobody is going to end in time: the leaving task's, and ended tasks'.
 
-        Such work is suspended in a generator that was not exhausted, or in a block that is left
-        only after this one. Waiting for it would be waiting for oneself.
+        It is suspended in a generator that was not exhausted, or in a block that is left only
+        after this one. Waiting for it would be waiting for oneself. The newest comes first.
+        """
+        return [
+            work
+            for work in reversed(self._work)
+            if work.task is not None and (work.task is leaving or work.task.done())
+        ]
+
+    async def give_up_held(self, leaving: asyncio.Task[object] | None) -> None:
+        """Give back what such work holds.
 
         Raises:
-            Exception: What ending the first one that failed raised; all were tried.
+            Exception: What giving back the first one that failed raised; all were tried.
         """
         failure: Exception | None = None
-        for work in reversed(self._held(leaving)):  # the innermost first, as blocks are left
+        for work in self.held(leaving):
             self.end(work)
             try:
                 await work.give_up()
-            except Exception as error:  # noqa: BLE001 - the others are ended all the same
+            except Exception as error:  # noqa: BLE001 - the others are given back all the same
                 failure = failure or error
         if failure is not None:
             raise failure
@@ -91,13 +100,6 @@ class InFlight:
         await settle(*late, timeout=max(0.0, wind_down - asyncio.get_running_loop().time()))
         return len(late)
 
-    def _held(self, leaving: asyncio.Task[object] | None) -> list[Work]:
-        return [
-            work
-            for work in self._work
-            if work.task is not None and (work.task is leaving or work.task.done())
-        ]
-
     def _others(self, leaving: asyncio.Task[object] | None) -> set[asyncio.Task[object]]:
         return {
             work.task
@@ -109,12 +111,13 @@ class InFlight:
 class Work:
     """One piece of work under way; a context manager, or ended by hand."""
 
-    __slots__ = ("_before", "_give_up", "_owner", "task")
+    __slots__ = ("_before", "_cut_off", "_give_up", "_owner", "task")
 
     def __init__(self, owner: InFlight, task: asyncio.Task[object] | None) -> None:
         self._owner = owner
         self._give_up: Callable[[], Awaitable[object]] | None = None
         self._before: int | None = None
+        self._cut_off = False
         self.task = task
 
     def held(self, give_up: Callable[[], Awaitable[object]]) -> None:
@@ -135,7 +138,22 @@ class Work:
         """Say that it is over."""
         self._owner.end(self)
         if self._before is not None and self.task is not None:
-            self.task.uncancel()
+            # As asyncio.Timeout does it: a cancellation that somebody else asked for goes first.
+            self._cut_off = self.task.uncancel() <= self._before
+            self._before = None
+
+    def told(self, error: BaseException) -> BaseException:
+        """Return what the caller is told of an error that ended the work: our own word for ours.
+
+        Called after :meth:`end`.
+        """
+        if not (self._cut_off and isinstance(error, asyncio.CancelledError)):
+            return error
+        closed = ClosedError(
+            "this was under way when its runtime was left, and did not end in time"
+        )
+        closed.__cause__ = error
+        return closed
 
     def __enter__(self) -> Work:
         return self
@@ -146,11 +164,6 @@ class Work:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._owner.end(self)
-        if self._before is None or self.task is None:
-            return
-        # As asyncio.Timeout does it: a cancellation that somebody else asked for goes first.
-        if self.task.uncancel() <= self._before and exc_type is asyncio.CancelledError:
-            raise ClosedError(
-                "this was under way when its runtime was left, and did not end in time"
-            ) from exc
+        self.end()
+        if exc is not None and (told := self.told(exc)) is not exc:
+            raise told

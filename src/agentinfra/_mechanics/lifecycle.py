@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from agentinfra._mechanics.closing import Window, bounded, settle
+from agentinfra._mechanics.generators import close_holders
 from agentinfra._mechanics.hosting import Host
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import preload
@@ -15,9 +16,14 @@ from agentinfra.errors import LifecycleError
 
 __all__ = ["Lifecycle"]
 
+_UNWINDING = 0.2
 _DRAINING = 0.6
 _WINDING_DOWN = 0.7
-"""The shares of ``stop_timeout`` by which work is cancelled, and is waited for no longer."""
+"""The shares of ``stop_timeout``: one for generators and leases of the leaving task, and those
+by which work is cancelled, and is waited for no longer."""
+
+_AT_LEAST = 0.02
+"""The share each level gets for closing, whatever is left."""
 
 
 class Lifecycle:
@@ -69,7 +75,22 @@ class Lifecycle:
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
 
-    async def close(self, *, leaving: asyncio.Task[Any] | None) -> None:
+    async def unwind(self, leaving: asyncio.Task[Any] | None) -> None:
+        """Refuse new work, and close the generators that the leaving task did not exhaust.
+
+        Called in that task: what they are in the middle of may belong to it, and to its context.
+
+        Raises:
+            Exception: What one of them raised.
+        """
+        everything = self._everything()
+        for resource in everything:
+            resource.refuse()
+        held = [work for resource in everything for work in resource.held(leaving)]
+        async with asyncio.timeout(self._stop_timeout * _UNWINDING):
+            await close_holders(held)
+
+    async def close(self, *, began: float, leaving: asyncio.Task[Any] | None) -> None:
         """Refuse, drain, and close level by level in reverse, all within ``stop_timeout``.
 
         Nothing is skipped, by whatever one of them raises: that is told. A step that does not
@@ -77,16 +98,18 @@ class Lifecycle:
         share of the time that is left, so that one that hangs leaves the others theirs.
 
         Args:
-            leaving: The task that leaves; what it still holds is ended first.
+            began: When leaving began, by the loop's time.
+            leaving: The task that leaves; what it still holds is given back first.
         """
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        everything = self._everything()
         levels, self._levels = [level for level in self._levels if level], []
-        everything = [resource for level in reversed(levels) for resource in level]
         for resource in everything:
             resource.refuse()
-        share = Window(self._stop_timeout * (_WINDING_DOWN - _DRAINING))
-        await self._all(share, "ending what is held by", everything, lambda r: r.end_held(leaving))
+        share = Window(self._stop_timeout * _UNWINDING)
+        await self._all(
+            share, "giving back the leases of", everything, lambda r: r.give_up_held(leaving)
+        )
         until, wind_down = (began + self._stop_timeout * s for s in (_DRAINING, _WINDING_DOWN))
         await settle(
             *(
@@ -100,8 +123,12 @@ class Lifecycle:
         )
         while levels:
             left = began + self._stop_timeout - loop.time()
-            window = Window(left / len(levels))
+            # A loop that stood still has eaten the time; what closes at once closes all the same.
+            window = Window(max(left / len(levels), self._stop_timeout * _AT_LEAST))
             await self._all(window, "closing", levels.pop(), self._leave)
+
+    def _everything(self) -> list[Resource]:
+        return [resource for level in reversed(self._levels) for resource in level]
 
     async def _enter(self, resource: Resource, level: list[Resource]) -> None:
         began = time.perf_counter()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from agentinfra._mechanics.generators import close_holders
 from agentinfra._mechanics.inflight import InFlight, Work
 from agentinfra._mechanics.vendors import preload
 from agentinfra._types import ResourceState
@@ -16,8 +17,9 @@ from agentinfra.results import ResourceHealth
 
 __all__ = ["Resource", "running_loop", "wrong_loop"]
 
+_UNWINDING = 0.2
 _DRAINING = 0.6
-"""The share of the time for leaving in which work may still end by itself."""
+"""The shares of the time for leaving in which generators are closed, and work may still end."""
 
 
 class Resource:
@@ -109,9 +111,13 @@ class Resource:
         """Refuse new work from now on; what is under way goes on."""
         self._refusing = True
 
-    async def end_held(self, leaving: asyncio.Task[Any] | None) -> None:
-        """End what the leaving task itself holds, and tasks that have ended; see ``drain``."""
-        await self._inflight.end_held(leaving)
+    def held(self, leaving: asyncio.Task[Any] | None) -> list[Work]:
+        """Return the work that the leaving task itself holds, or tasks that have ended."""
+        return self._inflight.held(leaving)
+
+    async def give_up_held(self, leaving: asyncio.Task[Any] | None) -> None:
+        """Give back what such work holds: a lease, a stream."""
+        await self._inflight.give_up_held(leaving)
 
     async def drain(
         self, *, until: float, wind_down: float, leaving: asyncio.Task[Any] | None = None
@@ -258,12 +264,15 @@ class Resource:
         leaving = asyncio.current_task()
         began = asyncio.get_running_loop().time()
         end = began + self.stop_timeout
-        await self.end_held(leaving)
         try:
+            async with asyncio.timeout(self.stop_timeout * _UNWINDING):
+                await close_holders(self.held(leaving))
+            await self.give_up_held(leaving)
             await self.drain(
                 until=began + self.stop_timeout * _DRAINING, wind_down=end, leaving=leaving
             )
         except asyncio.CancelledError:
+            await self.give_up_held(leaving)
             await self.drain(until=began, wind_down=end, leaving=leaving)
             return True
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
@@ -139,10 +140,11 @@ class Database(Resource):
             PoolTimeoutError: None became free in time.
             ConnectionLostError: The database is away.
         """
-        with self._working():
+        with self._working() as work:
             access = await self._ready()
             pool = access.read if readonly else access.write
             async with pool.lease(reset=reset) as connection:
+                work.held(partial(pool.give_back, connection))
                 with access.errors.running(connection=connection):
                     if readonly and access.pgbouncer:  # its sessions cannot be made read-only
                         async with transaction(connection, readonly=True):
@@ -167,9 +169,10 @@ class Database(Resource):
             QueryError: The server refused; ``sqlstate`` 40001 and 40P01 are worth another try.
             ConnectionLostError: The database is away, or went away.
         """
-        with self._observed("TRANSACTION"):
+        with self._working() as work, self._observed("TRANSACTION"):
             access = await self._ready()
             async with access.write.lease(reset=reset) as connection:
+                work.held(partial(access.write.give_back, connection))
                 with access.errors.running(connection=connection):
                     async with transaction(connection, isolation=isolation):
                         yield connection

@@ -13,6 +13,7 @@ from agentinfra._mechanics.loop_local import LoopLocal
 from agentinfra._mechanics.resource import Resource, running_loop, wrong_loop
 from agentinfra._mechanics.signals import Interruption
 from agentinfra.errors import ClosedError, LifecycleError, NotStartedError
+from agentinfra.observability.logging import get_logger
 from agentinfra.runtime.leaving import Leaving
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from agentinfra.settings.groups import RuntimeSettings
 
 __all__ = ["Life"]
+
+log = get_logger("agentinfra.runtime")
 
 _LIVING: LoopLocal[Life] = LoopLocal()
 _TOLD_TO_END: LoopLocal[int] = LoopLocal()
@@ -175,10 +178,14 @@ class Life:
             await asyncio.wait({self._closing})
             return
         self._left = True
-        # In a task of its own: the one that leaves may be cancelled, more than once.
-        work = self._shut(asyncio.current_task())
-        self._closing = asyncio.create_task(work, name="agentinfra-close")
-        cancelled = await settle(self._closing, timeout=None)
+        leaving = asyncio.current_task()
+        unwound = asyncio.Event()
+        # In a task of its own: the one that leaves may be cancelled, more than once. It is there
+        # from the first moment, for others who leave to wait for.
+        self._closing = asyncio.create_task(self._shut(leaving, unwound), name="agentinfra-close")
+        cancelled = await self._unwind(leaving)
+        unwound.set()
+        cancelled = await settle(self._closing, timeout=None) or cancelled
         if exc is not None:
             self._leaving.note(exc)
         elif cancelled:
@@ -222,10 +229,22 @@ class Life:
         if not opening.cancelled():
             opening.exception()  # a required one's; the resource and health say so
 
-    async def _shut(self, leaving: asyncio.Task[Any] | None) -> None:
+    async def _unwind(self, leaving: asyncio.Task[Any] | None) -> bool:
+        """Close what the leaving task left suspended; return whether it was cancelled meanwhile."""
         try:
+            await self._lifecycle.unwind(leaving)
+        except asyncio.CancelledError:
+            return True
+        except Exception as error:  # noqa: BLE001 - a user's generator; leaving goes on
+            log.warning("runtime.generator_failed", error=f"{type(error).__name__}: {error}")
+        return False
+
+    async def _shut(self, leaving: asyncio.Task[Any] | None, unwound: asyncio.Event) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
+            await unwound.wait()
             await cancel_and_wait(*self._late)
-            await self._lifecycle.close(leaving=leaving)
+            await self._lifecycle.close(began=began, leaving=leaving)
         finally:
             _LIVING.discard(self)
             if self._interruption is not None:
