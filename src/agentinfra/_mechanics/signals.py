@@ -6,13 +6,12 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any
+from weakref import ref
 
 __all__ = ["Interruption"]
-
-_Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 
 class Interruption:
@@ -35,7 +34,7 @@ class Interruption:
         self._cancelling = task.cancelling()
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
-        self._before: dict[int, _Handler] = {}
+        self._ours: dict[int, _Handler] = {}
         self._sent = False
         self._over = False
 
@@ -53,16 +52,32 @@ class Interruption:
             # None is a handler that was not set from Python, and could not be put back.
             if before is None or (only_unhandled and before != signal.SIG_DFL):
                 continue
-            self._before[number] = before
-            signal.signal(number, self._receive)
+            # Held weakly: the process keeps its handlers, and would keep a loop that is long gone.
+            ours = self._ours[number] = _Handler(ref(self), before)
+            signal.signal(number, ours)
 
     def give_back(self) -> None:
         """Put back what handled the signals before, where nobody has set anything else since."""
-        for number, before in self._before.items():
-            if signal.getsignal(number) == self._receive:
-                signal.signal(number, before)
-        self._before.clear()
+        for number, ours in self._ours.items():
+            now: object = signal.getsignal(number)
+            if now is ours:
+                signal.signal(number, ours.before)
+        self._ours.clear()
         self._over = True
+
+    def take(self, number: int) -> bool:
+        """Take a signal in, as its handler; return whether it is ours to take.
+
+        A forked child has our handler, not our loop; and a task that only entered cannot be
+        cancelled any more.
+        """
+        if os.getpid() != self._process or self._task.done():
+            return False
+        if self.received is None:
+            self.received = number
+            # Between two steps of the loop, which is woken up; here any line may be running.
+            self._loop.call_soon_threadsafe(self._cancel)
+        return True
 
     def ended(self, error: BaseException | None) -> bool:
         """Return whether an error is the cancellation that the signal brought; take it back.
@@ -74,22 +89,26 @@ class Interruption:
         others = self._task.uncancel() > self._cancelling
         return isinstance(error, asyncio.CancelledError) and not others
 
-    def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if os.getpid() != self._process or self._task.done():
-            # A forked child has our handler, not our loop; and a task that only entered cannot be
-            # cancelled any more. Both end as they would have without us.
-            before = self._before.get(number)
-            signal.signal(number, signal.SIG_DFL if before is None else before)
-            signal.raise_signal(number)
-        elif self.received is None:
-            self.received = number
-            # Between two steps of the loop, which is woken up; here any line may be running.
-            self._loop.call_soon_threadsafe(self._cancel)
-
     def _cancel(self) -> None:
         if not self._over:  # else it would reach what comes after the block
             self._sent = True
             self._task.cancel()
+
+
+class _Handler:
+    """What the process calls at a signal; without anybody to take it, all is as it was before."""
+
+    __slots__ = ("_interruption", "before")
+
+    def __init__(self, interruption: ref[Interruption], before: Any) -> None:
+        self._interruption = interruption
+        self.before = before
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        interruption = self._interruption()
+        if interruption is None or not interruption.take(number):
+            signal.signal(number, self.before)
+            signal.raise_signal(number)
 
 
 def _is_main(task: asyncio.Task[Any]) -> bool:
