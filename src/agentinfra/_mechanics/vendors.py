@@ -20,6 +20,9 @@ _ONE_AT_A_TIME = threading.Lock()
 
 _LONGEST_COMPLAINT = 200
 
+_NOBODY = {"", "__main__", "agentinfra", "importlib", *sys.stdlib_module_names}
+"""What runs while packages are imported, and is not the one that is broken."""
+
 
 class MissingPackageError(AgentInfraError):
     """A package behind a resource cannot be used; the message says what to install."""
@@ -56,14 +59,12 @@ def load(module: str, *, extra: str | None = None) -> ModuleType:
 
 
 def _package_of(module: str, error: Exception) -> str:
-    """Return the package to name: one of ours imports others, of which the innermost failed."""
-    package = module.partition(".")[0]
-    if package != "agentinfra":
-        return package
-    trace, found = error.__traceback__, package
+    """Return the package to name: the innermost that ran, for one imports others."""
+    found = module.partition(".")[0]
+    trace = error.__traceback__
     while trace is not None:
         name = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        if name and name not in ("importlib", "_frozen_importlib", "_frozen_importlib_external"):
+        if name not in _NOBODY:
             found = name
         trace = trace.tb_next
     return found

@@ -68,6 +68,33 @@ class InfraRuntime:
                 reply = await rt.llm.chat_completion([{"role": "user", "content": "Hello"}])
     """
 
+    settings: Settings
+    """What it was made from."""
+
+    llm: AsyncLLMClient
+    """The client for every model call."""
+
+    db: Database
+    """The database, with its vectors."""
+
+    caches: Caches
+    """The caches: `routing`, `embedding` and `response`."""
+
+    checkpoints: Checkpointer
+    """The resource behind `checkpointer`, for pruning."""
+
+    metrics: Metrics
+    """The series, and the page that shows them: `rt.metrics.expose()`."""
+
+    tracing: Tracing
+    """The traces of this loop."""
+
+    logging: Logging
+    """The log of this loop."""
+
+    nodes: Nodes
+    """Records runs of agents' nodes; see `node`."""
+
     def __init__(
         self,
         settings: Settings | None = None,
