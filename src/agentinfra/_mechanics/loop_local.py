@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 from weakref import WeakSet
 
 __all__ = ["LoopLocal"]
@@ -31,7 +31,9 @@ class LoopLocal(Generic[T]):
     def get(self) -> T | None:
         """Return the running loop's value."""
         # Documented, and raises nothing where no loop runs.
-        return cast("T | None", getattr(asyncio._get_running_loop(), self._name, None))  # noqa: SLF001
+        loop = asyncio._get_running_loop()  # noqa: SLF001
+        value: T | None = getattr(loop, self._name, None)
+        return value
 
     def set(self, value: T) -> None:
         """Give the running loop its value.
