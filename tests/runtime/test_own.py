@@ -165,6 +165,33 @@ async def test_attempts_to_restart_pause_longer_and_longer(quiet):
     assert attempts == [0.0, 0.0, 0.5, 1.5, 3.5, 7.5]
 
 
+async def test_a_check_that_hangs_says_broken(quiet):
+    """Health waits for it no longer than for any resource, and the block is made anew."""
+    clock, entered = ManualClock(), 0
+
+    @asynccontextmanager
+    async def service():
+        nonlocal entered
+        entered += 1
+        yield entered
+
+    async def check(number):
+        if number == 1:
+            await asyncio.Event().wait()
+
+    rt = InfraRuntime(quiet(metrics={"enabled": False}), clock=clock)
+    mine = rt.own(service, check=check)
+    async with rt:
+        asking = asyncio.create_task(rt.health())
+        while not mine._checking.locked():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await clock.advance(3.0)
+        row = (await asking)["service"]
+        assert (row.state, row.reason) == ("failed", "its check did not end within 3 s")
+        async with mine.use() as number:
+            assert number == 2
+
+
 async def _until(holds):
     while not holds():  # noqa: ASYNC110 - the other side is a task of the runtime's own
         await asyncio.sleep(0)

@@ -24,8 +24,9 @@ log = get_logger("agentinfra.runtime")
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
-_CHECKING = 5.0
-"""Seconds a check may take; what does not answer in them is broken."""
+_CHECKING = 3.0
+"""Seconds a check may take; what does not answer in them is broken. Less than health() gives a
+resource to answer, which would otherwise cancel the check before it has said so."""
 _LEAVING = 5.0
 """Seconds the leaving of a broken block may take before the next one is entered."""
 
@@ -140,8 +141,11 @@ class Owned(Resource, Generic[T]):
             if self._held is not held:  # another task's doubt was justified
                 return
             try:
-                async with asyncio.timeout(_CHECKING):
+                async with self._clock.timeout_at(self._clock.now() + _CHECKING):
                     await self._check(held.value)
+            except TimeoutError:
+                if self._held is held:
+                    self._broken(held, f"its check did not end within {_CHECKING:g} s")
             except Exception as error:  # noqa: BLE001 - whatever it raises, that says broken
                 if self._held is held:
                     self._broken(held, f"its check failed: {_said(error)}")
