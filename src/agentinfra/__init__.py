@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentinfra._mechanics.resource import Resource
     from agentinfra.cache.caches import (
         EmbeddingCache,
         ResponseCache,
@@ -119,6 +120,7 @@ __all__ = [
     "QuotaExceededError",
     "RateLimitedError",
     "ReadOnlyViolationError",
+    "Resource",
     "ResponseCache",
     "RoutingCache",
     "ServerError",
@@ -148,6 +150,7 @@ _HOME = {
     "InfraRuntime": "runtime",
     "LLMResponse": "results",
     "LLMStream": "llm.calls.stream",
+    "Resource": "_mechanics.resource",
     "ResponseCache": "cache.caches",
     "RoutingCache": "cache.caches",
     "Settings": "settings",

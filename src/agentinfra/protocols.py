@@ -5,8 +5,8 @@ Adapters never import one another; the runtime hands each what these describe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from agentinfra.results import EmbeddingBatch
 
-__all__ = ["Embedder", "VectorCache"]
+__all__ = ["Address", "Embedder", "VectorCache"]
+
+Address: TypeAlias = Callable[[], Awaitable[str]]
+"""Says where a database is, when that is needed; raises a DatabaseError that says why nowhere."""
 
 
 class Embedder(Protocol):

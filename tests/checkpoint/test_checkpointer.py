@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from agentinfra.checkpoint import Checkpointer, PruneResult
-from agentinfra.errors import CheckpointError, ClosedError, NotStartedError
+from agentinfra.errors import CheckpointError, ClosedError, DatabaseError, NotStartedError
 from agentinfra.observability.metrics import Metrics
 from agentinfra.settings import CheckpointerSettings
 
@@ -104,24 +104,26 @@ def test_disabled_graphs_run_without_a_loop(graphs):
     saver.delete_thread("alice")
 
 
+async def _no_server():
+    raise DatabaseError("no embedded server")
+
+
 @pytest.mark.parametrize(
-    ("url", "unavailable", "reason"),
+    ("url", "reason"),
     [
-        (None, "", "there is no database: set DATABASE_URL"),
-        (None, "no embedded server", "no embedded server"),
-        ("host=127.0.0.1 port=1 user=u password=hunter2 dbname=d", "", "Connection refused"),
-        ("postgresql://u:hunter2@127.0.0.1:1/d?nonsense=hunter2", "", "cannot be read"),
+        (None, "there is no database: set DATABASE_URL"),
+        (_no_server, "no embedded server"),
+        ("host=127.0.0.1 port=1 user=u password=hunter2 dbname=d", "Connection refused"),
+        ("postgresql://u:hunter2@127.0.0.1:1/d?nonsense=hunter2", "cannot be read"),
     ],
 )
 async def test_without_a_database_state_is_kept_in_memory_and_said_not_to_last(
-    url, unavailable, reason, graphs, capfd
+    url, reason, graphs, capfd
 ):
     """No database is a degradation with its reason, in the state, the log and the metrics."""
     async with (
         Metrics() as metrics,
-        Checkpointer(
-            CheckpointerSettings(), url=url, unavailable=unavailable, metrics=metrics
-        ) as checkpointer,
+        Checkpointer(CheckpointerSettings(), url=url, metrics=metrics) as checkpointer,
     ):
         assert checkpointer.state == "degraded"
         assert checkpointer.reason.startswith("state is not durable: ")

@@ -134,7 +134,8 @@ async def test_work_under_way_is_waited_for(database_url, graphs):
             run = asyncio.create_task(graph.ainvoke({"log": []}, ALICE))
             while len(checkpointer._inflight) == 0:  # noqa: ASYNC110 - it waits for our connection
                 await asyncio.sleep(0)
-            leaving = asyncio.create_task(checkpointer.drain(timeout=5.0))
+            end = asyncio.get_running_loop().time() + 5.0
+            leaving = asyncio.create_task(checkpointer.drain(until=end, wind_down=end))
             await asyncio.sleep(0)
             assert not leaving.done()
         assert (await run)["turns"] == 1

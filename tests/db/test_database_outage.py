@@ -335,12 +335,23 @@ async def test_the_embedded_server_is_started_again(data_dir, clock):
     assert not (data_dir / "postmaster.pid").exists()
 
 
-async def test_what_its_owner_knows():
-    """A database whose server did not start says why."""
-    db = Database(FEW, unavailable="the disk is full")
+async def test_an_address_that_is_asked_for(clock):
+    """A database whose server did not start says why, and asks again at the next attempt."""
+    asked = []
+
+    async def address():
+        asked.append(clock.time)
+        raise DatabaseError("the disk is full")
+
+    db = Database(FEW, url=address, clock=clock)
     with pytest.raises(DatabaseError, match="the disk is full"):
         await db.__aenter__()
     db.degrade("the disk is full")
     with pytest.raises(DatabaseError, match="the disk is full"):
         await db.query("SELECT 1")
+    assert len(asked) == 1
+    clock.time += 0.6
+    with pytest.raises(DatabaseError, match="the disk is full"):
+        await db.query("SELECT 1")
+    assert len(asked) == 2
     await db.aclose()

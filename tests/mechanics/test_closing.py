@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agentinfra._mechanics.closing import cancel_and_wait, finish, settle
+from agentinfra._mechanics.closing import Window, bounded, cancel_and_wait, finish, settle
 
 
 async def test_a_step_runs_to_its_end_and_the_caller_is_cancelled_after():
@@ -62,3 +62,38 @@ async def test_settle_gives_up_waiting_and_leaves_the_task_alone():
     assert not task.done()
     await cancel_and_wait(task)
     assert task.cancelled()
+
+
+async def test_a_bounded_step_that_obeys_no_cancellation_is_left_behind():
+    """The caller goes on when the window is over, and the error says so."""
+    end, cancelled = asyncio.Event(), []
+
+    async def stubborn():
+        while not end.is_set():
+            try:
+                await end.wait()
+            except asyncio.CancelledError:
+                cancelled.append(True)
+
+    with pytest.raises(TimeoutError, match="step took longer than .* s and goes on though"):
+        await bounded(stubborn(), Window(0.02), name="step")
+    assert cancelled == [True]
+    end.set()
+
+
+async def test_a_bounded_step_has_its_share_before_it_is_cancelled():
+    """One that ends within its window is not cancelled; what it raises is raised."""
+
+    async def fail():
+        await asyncio.sleep(0)
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await bounded(fail(), Window(5), name="step")
+    with pytest.raises(TimeoutError, match="was cancelled from inside"):
+        await bounded(_cancels_itself(), Window(5), name="step")
+
+
+async def _cancels_itself():
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)

@@ -48,6 +48,22 @@ def test_a_loop_that_is_gone_takes_its_value_along():
     assert seen() is None
 
 
+def test_a_value_that_leads_back_to_its_loop_does_not_keep_it():
+    """A cycle through the loop is collected when nobody else has it."""
+    local = LoopLocal()
+
+    async def keep(value):
+        value.loop = asyncio.get_running_loop()
+        local.set(value)
+
+    value = _Value()
+    asyncio.run(keep(value))
+    seen = weakref.ref(value), weakref.ref(value.loop)
+    del value
+    gc.collect()
+    assert [each() for each in seen] == [None, None]
+
+
 async def test_a_value_taken_away_is_gone():
     """After discard there is none, and another one can be set."""
     local = LoopLocal()

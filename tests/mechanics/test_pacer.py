@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentinfra._mechanics.pacer import Pacer, QueueFullError
+from agentinfra.errors import ClosedError
 from agentinfra.testing.clock import ManualClock
 
 
@@ -177,3 +178,17 @@ def test_counters_come_back_to_rest(calls):
         await pacer.aclose()
 
     asyncio.run(main())
+
+
+async def test_whoever_waits_is_told_when_it_is_closed(clock):
+    """Nobody cancelled the waiting tasks, so they get ClosedError, and leave nothing behind."""
+    pacer = _pacer(clock, max_running=1)
+    permit = await pacer.acquire(1)
+    waiting = [asyncio.create_task(pacer.acquire(1)) for _ in range(3)]
+    await _turn()
+    waiting[0].cancel()
+    await pacer.aclose()
+    done = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in done] == [asyncio.CancelledError, ClosedError, ClosedError]
+    pacer.release(permit)
+    assert (pacer.running, pacer.queued) == (0, 0)

@@ -10,7 +10,56 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["cancel_and_wait", "finish", "settle"]
+__all__ = ["Window", "bounded", "cancel_and_wait", "finish", "settle"]
+
+
+class Window:
+    """The time a closing step has: until ``soft`` to end, until ``hard`` to obey a cancellation.
+
+    Args:
+        seconds: The whole window, from now on.
+        share: What part of it passes before the step is cancelled.
+    """
+
+    __slots__ = ("hard", "seconds", "soft")
+
+    def __init__(self, seconds: float, share: float = 0.7) -> None:
+        now = asyncio.get_running_loop().time()
+        self.seconds = max(0.0, seconds)
+        self.soft = now + self.seconds * share
+        self.hard = now + self.seconds
+
+
+async def bounded(work: Coroutine[Any, Any, None], window: Window, *, name: str) -> bool:
+    """Run a closing step within its window, and go on without it when it does not end.
+
+    The step runs as a task of its own; one that obeys no cancellation is left to its loop.
+
+    Returns:
+        Whether the caller was cancelled meanwhile; it has to raise that when it is done.
+
+    Raises:
+        TimeoutError: It had to be cancelled, or did not end even then.
+        Exception: What the step itself raised.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(work, name=name)
+    cancelled = await settle(task, timeout=window.soft - loop.time())
+    if not task.done():
+        task.cancel()
+        cancelled = await settle(task, timeout=window.hard - loop.time()) or cancelled
+        how = "was cancelled" if task.done() else "goes on though it was cancelled"
+        task.add_done_callback(_look_at)
+        raise TimeoutError(f"{name} took longer than {window.seconds:.2g} s and {how}")
+    if task.cancelled():
+        raise TimeoutError(f"{name} was cancelled from inside")
+    task.result()
+    return cancelled
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # else the loop complains that nobody did
 
 
 async def finish(work: Coroutine[Any, Any, None], *, grace: float, name: str) -> None:

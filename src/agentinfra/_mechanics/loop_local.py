@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from itertools import count
 from typing import Generic, TypeVar
-from weakref import ref
+from weakref import WeakSet
 
 __all__ = ["LoopLocal"]
 
 T = TypeVar("T")
+
+_NUMBERS = count()
 
 
 class LoopLocal(Generic[T]):
@@ -18,18 +20,20 @@ class LoopLocal(Generic[T]):
     Reading from a loop without a value, or outside of any loop, gives None.
     """
 
-    __slots__ = ("_loops", "_values")
+    __slots__ = ("_loops", "_name")
 
     def __init__(self) -> None:
-        # By the loop's id: a lookup by weak reference costs ten times as much. A loop that is gone
-        # is forgotten before another one can have its id.
-        self._values: dict[int, T] = {}
-        self._loops: dict[int, ref[asyncio.AbstractEventLoop]] = {}
+        # The loop itself holds its value. A table here would keep every loop for ever whose value
+        # leads back to it, as a runtime's does: one that was never left, on a loop long closed.
+        self._name = f"_agentinfra_local_{next(_NUMBERS)}"
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def get(self) -> T | None:
         """Return the running loop's value."""
-        loop = asyncio._get_running_loop()  # noqa: SLF001 - documented, and raises nothing
-        return self._values.get(id(loop))
+        # Documented, and raises nothing where no loop runs.
+        loop = asyncio._get_running_loop()  # noqa: SLF001
+        value: T | None = getattr(loop, self._name, None)
+        return value
 
     def set(self, value: T) -> None:
         """Give the running loop its value.
@@ -38,15 +42,12 @@ class LoopLocal(Generic[T]):
             RuntimeError: No loop is running in this thread.
         """
         loop = asyncio.get_running_loop()
-        self._values[id(loop)] = value
-        self._loops[id(loop)] = ref(loop, partial(self._drop, id(loop)))
+        setattr(loop, self._name, value)
+        self._loops.add(loop)
 
     def discard(self, value: T) -> None:
         """Take the value away from whichever loop has it."""
-        for key, held in list(self._values.items()):
-            if held is value:
-                self._drop(key)
-
-    def _drop(self, key: int, _: object = None) -> None:
-        self._values.pop(key, None)
-        self._loops.pop(key, None)
+        for loop in tuple(self._loops):
+            if getattr(loop, self._name, None) is value:
+                delattr(loop, self._name)
+                self._loops.discard(loop)

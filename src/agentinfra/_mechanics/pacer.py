@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra._mechanics.rate import ServerBucket
+from agentinfra.errors import ClosedError
 
 __all__ = ["Pacer", "Permit", "QueueFullError"]
 
@@ -95,6 +96,7 @@ class Pacer:
 
         Raises:
             QueueFullError: ``max_queued`` are waiting already.
+            ClosedError: The pacer was closed meanwhile.
         """
         permit = self.try_acquire(tokens)
         if permit is not None:
@@ -165,12 +167,15 @@ class Pacer:
         self._wake()
 
     async def aclose(self) -> None:
-        """Send everybody away who waits."""
+        """Send everybody away who waits, with a ClosedError."""
         if self._pump is not None:
             await cancel_and_wait(self._pump)
         for queue in self._queues.values():
             for waiter in queue:
-                waiter.future.cancel()
+                if not waiter.future.done():  # done: cancelled, and its task has yet to run
+                    waiter.future.set_exception(
+                        ClosedError("this waited for its turn when the client was closed")
+                    )
 
     def _wake(self) -> None:
         """Have the task that serves those who wait look again."""
@@ -205,9 +210,10 @@ class Pacer:
             self._pump = asyncio.create_task(self._serve(), name="agentinfra-pacer")
 
     def _leave(self, tenant: str, waiter: _Waiter) -> None:
-        if waiter.future.done() and not waiter.future.cancelled():
+        future = waiter.future
+        if future.done() and not future.cancelled() and future.exception() is None:
             # Handed over and cancelled before it could be taken.
-            self.release(waiter.future.result())
+            self.release(future.result())
         elif tenant in self._queues and waiter in self._queues[tenant]:
             self._queues[tenant].remove(waiter)
             self._queued -= 1

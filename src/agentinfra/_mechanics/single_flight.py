@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from agentinfra.errors import ClosedError
+
 __all__ = ["SingleFlight"]
 
 T = TypeVar("T")
@@ -18,12 +20,13 @@ class SingleFlight(Generic[T]):
     cancelled. A failure reaches every waiter and is not remembered.
     """
 
-    __slots__ = ("_flights", "_tasks", "_waiting")
+    __slots__ = ("_closed", "_flights", "_tasks", "_waiting")
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, asyncio.Task[T]] = {}
         self._tasks: set[asyncio.Task[T]] = set()  # flights, and abandoned loads winding down
         self._waiting: dict[Hashable, int] = {}
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -35,6 +38,10 @@ class SingleFlight(Generic[T]):
         """Return what ``load`` gives, run once for all callers that are waiting for ``key``.
 
         The load runs in a copy of the first caller's context.
+
+        Raises:
+            ClosedError: The load was cancelled, by :meth:`aclose` or from inside, and the caller
+                was not.
         """
         task = self._flights.get(key)
         if task is None or task.done():  # ended, and its callback has yet to run
@@ -48,10 +55,17 @@ class SingleFlight(Generic[T]):
             await asyncio.wait({task})
         finally:
             self._leave(key, task)
+        if task.cancelled():
+            # Of the load, not of the caller: a CancelledError would end a task nobody cancelled.
+            why = (
+                "it was closed meanwhile" if self._closed else "the load was cancelled from inside"
+            )
+            raise ClosedError(f"the shared load of {key!r:.40} did not end: {why}")
         return task.result()
 
     async def aclose(self) -> None:
-        """Cancel the loads under way and wait for them; their callers are cancelled too."""
+        """Cancel the loads under way and wait for them; their callers are told ClosedError."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -9,7 +9,13 @@ from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.checkpoint.retention.policies import PruneResult
-from agentinfra.errors import CheckpointError, ClosedError, ConfigurationError, NotStartedError
+from agentinfra.errors import (
+    CheckpointError,
+    ClosedError,
+    ConfigurationError,
+    DatabaseError,
+    NotStartedError,
+)
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.semconv import CHECKPOINTS_PRUNED, RESOURCE_STATE
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from psycopg import OperationalError
 
     from agentinfra.checkpoint.pool import CheckpointPool
+    from agentinfra.protocols import Address
     from agentinfra.settings import CheckpointerSettings
 
 __all__ = ["Checkpointer", "PruneResult"]
@@ -41,8 +48,7 @@ class Checkpointer(Resource):
 
     Args:
         settings: The settings' checkpointer group.
-        url: The database, as psycopg takes it; None where there is none.
-        unavailable: Why there is none, for the state's reason.
+        url: The database, as psycopg takes it, or what says where it is; None where there is none.
         pgbouncer: Whether a pgbouncer in transaction mode is in between.
         connect_timeout: Seconds a new connection may take.
         allowed_types: Your own types that state may contain; other unknown ones come back as the
@@ -58,8 +64,7 @@ class Checkpointer(Resource):
         self,
         settings: CheckpointerSettings,
         *,
-        url: str | None,
-        unavailable: str = "",
+        url: str | Address | None,
         pgbouncer: bool = False,
         connect_timeout: float = 5.0,
         allowed_types: Iterable[type] = (),
@@ -73,7 +78,6 @@ class Checkpointer(Resource):
             self.vendors = ("langgraph.checkpoint.memory",)
         self._settings = settings
         self._url = url
-        self._unavailable = unavailable
         self._pgbouncer = pgbouncer
         self._connect_timeout = connect_timeout
         self._allowed_types = tuple(allowed_types)
@@ -174,7 +178,7 @@ class Checkpointer(Resource):
         if self._settings.backend == "memory":
             self._detail = "in memory by choice: nothing outlives the process"
         elif self._url is None:
-            self._not_durable(self._unavailable or "there is no database: set DATABASE_URL")
+            self._not_durable("there is no database: set DATABASE_URL")
         else:
             await self._use_postgres(self._url)
 
@@ -186,12 +190,12 @@ class Checkpointer(Resource):
         self._saver = InMemorySaver(serde=StrictSerializer(self._allowed_types))
         self._detail = "in memory"
 
-    async def _use_postgres(self, url: str) -> None:
+    async def _use_postgres(self, url: str | Address) -> None:
         try:
             load("psycopg_pool")
             load("agentinfra.checkpoint.saver")
-            await self._connect(url)
-        except (MissingPackageError, CheckpointError) as error:
+            await self._connect(url if isinstance(url, str) else await url())
+        except (MissingPackageError, CheckpointError, DatabaseError) as error:
             self._not_durable(str(error))
 
     async def _connect(self, url: str) -> None:

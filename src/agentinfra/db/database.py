@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
@@ -17,7 +18,7 @@ from agentinfra.db.outage import Outage
 from agentinfra.db.reading import Bounds
 from agentinfra.db.route import Route, missing_packages
 from agentinfra.db.transactions import milliseconds, transaction
-from agentinfra.errors import AgentInfraError, ConfigurationError, DatabaseError, PoolTimeoutError
+from agentinfra.errors import AgentInfraError, DatabaseError, PoolTimeoutError
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from agentinfra.db.vectors.store import VectorStore
     from agentinfra.observability.tracing import Span
-    from agentinfra.protocols import Embedder
+    from agentinfra.protocols import Address, Embedder
     from agentinfra.results import QueryResult
     from agentinfra.settings import DatabaseSettings
 
@@ -54,8 +55,7 @@ class Database(Resource):
 
     Args:
         settings: The address, the sizes and the limits.
-        url: An address that goes before the settings'.
-        unavailable: Why there is no server to begin with, where its owner knows.
+        url: An address that goes before the settings', or what says it at each attempt.
         metrics: Where operations are counted; None counts nothing.
         embedder: What turns texts into vectors, for vector stores.
         clock: Where time comes from.
@@ -71,8 +71,7 @@ class Database(Resource):
         self,
         settings: DatabaseSettings,
         *,
-        url: str | None = None,
-        unavailable: str = "",
+        url: str | Address | None = None,
         metrics: Metrics | None = None,
         embedder: Embedder | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -81,8 +80,7 @@ class Database(Resource):
         self.settings = settings
         self.metrics = metrics or Metrics.off()
         self.embedder = embedder
-        self._unavailable = unavailable
-        self._route = Route(settings, _parsed(url) if url else settings.dsn)
+        self._route = Route(settings, url)
         self._access: Access | None = None
         self._lacking = ""
         self._opening = asyncio.Lock()
@@ -142,10 +140,11 @@ class Database(Resource):
             PoolTimeoutError: None became free in time.
             ConnectionLostError: The database is away.
         """
-        with self._working():
+        with self._working() as work:
             access = await self._ready()
             pool = access.read if readonly else access.write
             async with pool.lease(reset=reset) as connection:
+                work.held(partial(pool.give_back, connection))
                 with access.errors.running(connection=connection):
                     if readonly and access.pgbouncer:  # its sessions cannot be made read-only
                         async with transaction(connection, readonly=True):
@@ -170,9 +169,10 @@ class Database(Resource):
             QueryError: The server refused; ``sqlstate`` 40001 and 40P01 are worth another try.
             ConnectionLostError: The database is away, or went away.
         """
-        with self._observed("TRANSACTION"):
+        with self._working() as work, self._observed("TRANSACTION"):
             access = await self._ready()
             async with access.write.lease(reset=reset) as connection:
+                work.held(partial(access.write.give_back, connection))
                 with access.errors.running(connection=connection):
                     async with transaction(connection, isolation=isolation):
                         yield connection
@@ -276,8 +276,6 @@ class Database(Resource):
             self.degrade("switched off: set AGENTINFRA_DATABASE__ENABLED=true", state="disabled")
             return
         try:
-            if self._unavailable:
-                raise DatabaseError(self._unavailable)
             await self._reach()
         except AgentInfraError as error:
             self._outage.failed(str(error))
@@ -381,10 +379,3 @@ class Database(Resource):
         finally:
             seconds = self.metrics.histogram(semconv.DB_QUERIES, operation, outcome)
             seconds.observe(time.perf_counter() - began)
-
-
-def _parsed(url: str) -> DSN:
-    try:
-        return DSN.parse(url)
-    except ValueError as error:
-        raise ConfigurationError(f"the database's URL cannot be used: it {error}") from None

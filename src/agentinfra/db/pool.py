@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionPool", "PoolOptions"]
 
-_LONGEST_GRACE = 5.0
+_LONGEST_GRACE = 1.0
+"""Seconds connections get to close: whoever has one lent was waited for, or cancelled, before."""
 
 _GIVING_BACK = 2.0
 """Seconds a connection may take to be reset, or to give up a cancelled statement."""
@@ -67,7 +68,7 @@ class ConnectionPool:
         self._idle = metrics.gauge(DB_POOL_SIZE, options.name, "idle")
         self._in_use = metrics.gauge(DB_POOL_SIZE, options.name, "in_use")
         self._pool: Any = None
-        self._leased = 0
+        self._out: dict[Any, int] = {}  # what is lent, and the server's pid of each
         self._untouched: set[int] = set()
 
     @property
@@ -103,14 +104,14 @@ class ConnectionPool:
             await self._pool
 
     async def close(self) -> None:
-        """Close all connections; those in use get as long to come back as a caller would wait."""
+        """Close all connections; what is still lent after a moment is cut off."""
         if self._pool is None:
             return
         grace = min(self._options.acquire_timeout, _LONGEST_GRACE)
         with suppress(TimeoutError):
             await finish(self._pool.close(), grace=grace, name=f"close pool {self._options.name}")
         self._pool.terminate()
-        self._count(0)
+        self._count()
 
     @asynccontextmanager
     async def lease(self, *, reset: bool = True) -> AsyncIterator[Any]:
@@ -125,15 +126,32 @@ class ConnectionPool:
             ConnectionLostError: The server is away.
         """
         connection = await self._acquire()
-        self._count(1)
         pid = connection.get_server_pid()
+        self._out[connection] = pid
+        self._count()
         if not reset:
             self._untouched.add(pid)
         try:
             yield connection
         finally:
-            await self._release(connection)
+            await self.give_back(connection)
+
+    async def give_back(self, connection: Any) -> None:
+        """Take back what was lent, whatever goes on on it; a second time does nothing.
+
+        For whoever holds a lease in a block that is left only after the pool is closed.
+        """
+        pid = self._out.pop(connection, None)
+        if pid is None:
+            return
+        try:
+            # The driver shields this: the connection comes back even if we are cancelled here.
+            # Whatever fails, it was thrown away then, which is no concern of the block's.
+            with suppress(Exception):
+                await self._pool.release(connection, timeout=_GIVING_BACK)
+        finally:
             self._untouched.discard(pid)
+            self._count()
 
     async def _acquire(self) -> Any:
         options = self._options
@@ -148,24 +166,14 @@ class ConnectionPool:
         self._outage.over()
         return connection
 
-    async def _release(self, connection: Any) -> None:
-        try:
-            # The driver shields this: the connection comes back even if we are cancelled here.
-            # Whatever fails, it was thrown away then, which is no concern of the block's.
-            with suppress(Exception):
-                await self._pool.release(connection, timeout=_GIVING_BACK)
-        finally:
-            self._count(-1)
-
     async def _connect(self, *args: Any, **kwargs: Any) -> Any:
         import asyncpg
 
         with self._errors.connecting():
             return await asyncpg.connect(*args, **kwargs)
 
-    def _count(self, leased: int) -> None:
-        self._leased += leased
-        self._in_use.set(self._leased)
+    def _count(self) -> None:
+        self._in_use.set(len(self._out))
         self._idle.set(self._pool.get_idle_size())
 
     async def _reset(self, connection: Any) -> None:

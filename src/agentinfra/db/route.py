@@ -12,10 +12,11 @@ from agentinfra.db.embedded import EmbeddedPostgres
 from agentinfra.db.guard import load_parser
 from agentinfra.errors import ConfigurationError
 from agentinfra.observability.logging import get_logger
+from agentinfra.settings.dsn import DSN
 
 if TYPE_CHECKING:
+    from agentinfra.protocols import Address
     from agentinfra.settings import DatabaseSettings
-    from agentinfra.settings.dsn import DSN
 
 __all__ = ["Route", "missing_packages"]
 
@@ -27,12 +28,17 @@ class Route:
 
     Args:
         settings: Whether there may be an embedded server, and where.
-        given: The address; None is the embedded server.
+        url: The address that goes before the settings', or what says it; without either it is
+            an embedded server of our own.
+
+    Raises:
+        ConfigurationError: The address cannot be understood.
     """
 
-    def __init__(self, settings: DatabaseSettings, given: DSN | None) -> None:
+    def __init__(self, settings: DatabaseSettings, url: str | Address | None) -> None:
         self._settings = settings
-        self._given = given
+        self._ask = None if isinstance(url, str) else url
+        self._known = _parsed(url) if isinstance(url, str) else settings.dsn
         self._server: EmbeddedPostgres | None = None
 
     async def find(self) -> DSN:
@@ -43,10 +49,11 @@ class Route:
             MissingPackageError: The embedded server is not installed.
             DatabaseError: It does not start.
         """
-        if self._given is not None:
-            if self._given.dropped:
-                _log.info("database.url_keys_ignored", keys=self._given.dropped)
-            return await _meant_here(self._given)
+        given = await self._given()
+        if given is not None:
+            if given.dropped:
+                _log.info("database.url_keys_ignored", keys=given.dropped)
+            return await _meant_here(given)
         if not self._settings.embedded:
             raise ConfigurationError(
                 "there is no database: set DATABASE_URL, or AGENTINFRA_DATABASE__EMBEDDED=true"
@@ -73,6 +80,9 @@ class Route:
         if server is not None:
             await server.aclose()
 
+    async def _given(self) -> DSN | None:
+        return self._known if self._ask is None else _parsed(await self._ask())
+
     async def _embedded(self, data_dir: Path | None) -> EmbeddedPostgres:
         server = EmbeddedPostgres(data_dir)
         await server.__aenter__()
@@ -98,6 +108,13 @@ async def _resolves(name: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _parsed(url: str) -> DSN:
+    try:
+        return DSN.parse(url)
+    except ValueError as error:
+        raise ConfigurationError(f"the database's URL cannot be used: it {error}") from None
 
 
 def missing_packages() -> str:

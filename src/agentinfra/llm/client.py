@@ -228,7 +228,9 @@ class AsyncLLMClient(Resource):
         targets = self._targets(request.model)
         work = self._inflight.begin()
         if stream:
-            return await chat.stream(request, call, targets, work)
+            opened = await chat.stream(request, call, targets, work)
+            work.held(opened.aclose)
+            return opened
         with work:
             return await chat.complete(request, call, targets)
 

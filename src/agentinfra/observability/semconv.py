@@ -132,6 +132,11 @@ RESOURCE_STATE = MetricSpec(
     labels=("resource",),
     across="max",
 )
+CLOSE_FAILURES = _counter(
+    "resource_close_failures_total",
+    "Resources that could not be closed in order, or in time.",
+    "resource",
+)
 LOOP_LAG = _histogram("event_loop_lag_seconds", "How late the event loop ran a tick.")
 SPANS_DROPPED = _counter("spans_dropped_total", "Spans that were never exported.")
 LOG_EVENTS_DROPPED = _counter("log_events_dropped_total", "Log events that could not be written.")

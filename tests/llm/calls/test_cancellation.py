@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from llm_support import HELLO
 
+from agentinfra.errors import ClosedError
 from agentinfra.testing import assert_no_leaks, faults
 from agentinfra.testing.replies import Reply
 
@@ -100,11 +101,33 @@ async def test_a_call_that_waits_for_its_turn_goes_when_the_one_before_is_cancel
         assert (await second).text
 
 
-async def test_leaving_the_client_cancels_what_hangs(client_of, server):
-    """Draining is bounded; then the call's task is cancelled."""
+async def test_leaving_the_client_ends_what_hangs(client_of, server):
+    """Draining is bounded; then the call is cancelled, and its caller told that it was left."""
     server.fail_always(faults.hang())
-    async with client_of(server) as llm:
+    client = client_of(server)
+    client.stop_timeout = 0.05
+    async with client as llm:
         task = asyncio.create_task(llm.chat_completion(HELLO))
         await server.wait_for_requests(1)
-        assert await llm.drain(timeout=0.005) == 1
-        assert task.cancelled()
+    with pytest.raises(ClosedError, match="did not end in time"):
+        await task
+
+
+async def test_a_stream_that_hangs_is_told_too(client_of, server):
+    """Whoever waits for the next piece in another task gets ClosedError, no cancellation."""
+    server.fail_always(faults.hang())
+    client = client_of(server)
+    client.stop_timeout = 0.05
+    async with client as llm:
+        task = asyncio.create_task(llm.chat_completion(HELLO, stream=True))
+        await server.wait_for_requests(1)
+    with pytest.raises(ClosedError, match="did not end in time"):
+        await task
+
+
+async def test_a_stream_that_was_not_read_to_its_end_is_closed_first(client_of, server):
+    """The leaving task's own stream is ended at once; nobody waits for it."""
+    async with client_of(server) as llm:
+        stream = await llm.chat_completion(HELLO, stream=True)
+        await anext(stream)
+    assert (await stream.response()).degraded

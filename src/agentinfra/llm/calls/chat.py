@@ -76,18 +76,18 @@ class ChatCalls:
             source = await self._dispatcher.run(
                 call, targets, partial(self._open_stream, request, call), _as_it_is
             )
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is raised again below
             with span:
                 self._telemetry.failed(span, "chat", model=request.model, error=error)
             reservation.settle(None)
             work.end()
-            raise
+            raise work.told(error)  # noqa: B904 - the error itself, or one that names it
         self._telemetry.first_token(request.model, self._clock.now() - call.started)
         return LLMStream(
             source,
             model=request.model,
             finish=partial(self._end_stream, request, call, span, source, reservation),
-            end=work.end,
+            work=work,
         )
 
     def _reserve(self, request: ChatRequest, targets: Sequence[Target]) -> Reservation:

@@ -15,6 +15,7 @@ from agentinfra.llm.dialects.assembly import Assembly, StreamChunk
 from agentinfra.llm.wire.open_stream import OpenStream
 
 if TYPE_CHECKING:
+    from agentinfra._mechanics.inflight import Work
     from agentinfra.results import LLMResponse, ToolCall, Usage
 
 __all__ = ["LLMStream"]
@@ -44,12 +45,12 @@ class LLMStream:
         *,
         model: str,
         finish: Callable[[Assembly, BaseException | None], LLMResponse],
-        end: Callable[[], None],
+        work: Work,
     ) -> None:
         self.model = model
         self._source = source
         self._finish = finish
-        self._end = end
+        self._work = work
         self._response: LLMResponse | None = None
         self._over = False
 
@@ -83,9 +84,9 @@ class LLMStream:
             chunk = await self._source.next()
         except LLMError as error:
             raise await self._interrupted(error) from error
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is raised again below
             await self._stop(error)
-            raise
+            raise self._work.told(error)  # noqa: B904 - the error itself, or one that names it
         if chunk is not None:
             return chunk
         if self._source.assembly.finish_reason is None:
@@ -146,5 +147,5 @@ class LLMStream:
             # Booked before the connection is closed: closing may be cancelled, booking may not.
             self._response = self._finish(self._source.assembly, error)
         finally:
-            self._end()
+            self._work.end()
             await self._source.aclose()

@@ -16,7 +16,8 @@ class RuntimeSettings(Group):
 
     Attributes:
         start_timeout: Seconds each resource may take to start.
-        stop_timeout: Seconds running work gets to end, and then each resource to close.
+        stop_timeout: Seconds leaving may take in all: running work gets three fifths, closing the
+            rest.
         serve: ``host:port`` where /livez, /readyz and /metrics are served; None serves nothing.
         required: Resources without which entering fails, instead of going on degraded.
     """

@@ -66,7 +66,9 @@ async def test_use_before_and_after_is_an_error(openai_server):
     with pytest.raises(NotStartedError):
         await rt.health()
     with pytest.raises(NotStartedError):
-        rt.db  # noqa: B018
+        await rt.db.query("SELECT 1")
+    with pytest.raises(NotStartedError):
+        rt.checkpointer  # noqa: B018
     async with rt:
         pass
     for use in (rt.health(), rt.llm.chat_completion(HELLO), rt.db.query("SELECT 1")):
@@ -184,14 +186,15 @@ async def test_leaving_lets_running_calls_end(openai_server):
     assert (await call).text
 
 
-async def test_leaving_cancels_what_hangs(openai_server):
-    """After stop_timeout a hanging call is cancelled."""
+async def test_leaving_ends_what_hangs(openai_server):
+    """A call that does not end in time is ended, and its caller told why."""
     openai_server.fail(faults.hang())
     settings = _settings(openai_server.base_url, runtime={"stop_timeout": 0.05})
     async with InfraRuntime(settings) as rt:
         call = asyncio.create_task(rt.llm.chat_completion(HELLO))
         await openai_server.wait_for_requests(1)
-    assert call.cancelled()
+    with pytest.raises(ClosedError, match="did not end in time"):
+        await call
 
 
 async def test_a_node_is_counted_timed_and_traced(openai_server):
