@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,16 +11,25 @@ import orjson
 from agentinfra.testing.answers.conversation import Conversation
 from agentinfra.testing.answers.evidence import Evidence
 from agentinfra.testing.answers.passages import best_passages
+from agentinfra.testing.answers.routing import choose_option, describe_options
 from agentinfra.testing.answers.schema import Filler, Spot
 from agentinfra.testing.answers.sql import plan_sql
-from agentinfra.testing.answers.strings import TextSource
+from agentinfra.testing.answers.strings import Wording
 from agentinfra.testing.answers.text import answer_in_text
+from agentinfra.testing.answers.words import name_stems, root_set, tokens
 
 __all__ = ["fill_schema", "json_answer", "schema_in_prompt"]
 
 _KEY = re.compile(r"[\"'`](\w+)[\"'`]\s*:")
 _KEYS = re.compile(
     r"\b(?:keys?|fields?|properties)\b[:\s]+((?:(?:and|,|\s|the)*[\"'`]?\w+[\"'`]?)+)"
+)
+_CITATIONS = root_set("sources source citations citation references")
+_QUESTIONS = root_set(
+    """
+    query question text prompt input message content search q request task sentence keyword
+    keywords phrase instruction
+    """
 )
 _QUOTED_WORD = re.compile(r"[\"'`](\w+)[\"'`]")
 
@@ -41,13 +50,29 @@ def fill_schema(
         evidence: What is left of the question's evidence; None: all of it.
     """
     evidence = evidence or Evidence(talk.full_question)
-    source = TextSource(
-        answer=lambda: answer_in_text(talk),
-        sql=lambda: plan_sql(f"{talk.everything}\n{described}", talk.chain),
-        citations=lambda: _citations(talk),
-    )
-    filler = Filler(schema, evidence, source, hints=(described, talk.instructions))
+    filler = Filler(schema, evidence, _wording(talk, described))
     return filler.fill(schema, Spot(description=described))
+
+
+def _wording(talk: Conversation, described: str) -> Wording:
+    """Return what a conversation says where a schema asks for more than the question holds."""
+
+    def written(name: str, description: str) -> str | None:
+        roots = frozenset(name_stems(name))
+        if "sql" in roots or (roots & _QUESTIONS and "sql" in tokens(description)):
+            return plan_sql(f"{talk.everything}\n{described}", talk.chain) or "SELECT 1"
+        return None
+
+    def listed(name: str) -> list[str] | None:
+        return _citations(talk) if _CITATIONS & set(name_stems(name)) else None
+
+    def chosen(names: Sequence[str], description: str, default: str | None) -> str:
+        options = describe_options(names, description, described, talk.instructions)
+        return choose_option(talk.full_question, options, default)
+
+    return Wording(
+        answer=lambda: answer_in_text(talk), written=written, listed=listed, chosen=chosen
+    )
 
 
 def json_answer(talk: Conversation) -> Any:
