@@ -11,8 +11,8 @@ from typing import Any, Self
 from aiohttp import web
 
 from agentinfra._mechanics.closing import cancel_and_wait, finish
+from agentinfra.demo.standin import default_answer
 from agentinfra.errors import ConfigurationError, NotStartedError
-from agentinfra.testing.answers import default_answer
 from agentinfra.testing.delivery import Sleep
 from agentinfra.testing.endpoints import Endpoints
 from agentinfra.testing.faults import Fault

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agentinfra.testing.answers.sql.catalog import Catalog, Column, Table
-from agentinfra.testing.answers.sql.intent import Comparison, Presence, ValueFilter
-from agentinfra.testing.answers.sql.lexicon import Mention, Words
+from agentinfra.demo.standin.sql.catalog import Catalog, Column, Table
+from agentinfra.demo.standin.sql.intent import Comparison, Presence, ValueFilter
+from agentinfra.demo.standin.sql.lexicon import Mention, Words
 from agentinfra.testing.answers.words import name_stems, root_set, word_set
 
 __all__ = ["price_of", "read_comparisons", "read_presences", "read_unsold", "read_values"]

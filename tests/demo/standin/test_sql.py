@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentinfra.testing.answers import default_answer
-from agentinfra.testing.answers.sql import plan_sql, speaks_of_schema
-from agentinfra.testing.answers.sql.ddl import read_catalog
+from agentinfra.demo.standin import default_answer
+from agentinfra.demo.standin.sql import plan_sql, speaks_of_schema
+from agentinfra.demo.standin.sql.ddl import read_catalog
 from agentinfra.testing.answers.words import word_set
 
 SALES = """

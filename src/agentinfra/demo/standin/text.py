@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from agentinfra.testing.answers.conversation import Conversation
-from agentinfra.testing.answers.passages import Passage, best_passages, quote
-from agentinfra.testing.answers.results import state_results
+from agentinfra.demo.standin.conversation import Conversation
+from agentinfra.demo.standin.passages import Passage, best_passages, quote
+from agentinfra.demo.standin.results import state_results
 from agentinfra.testing.answers.words import content_stems, sentences
 
 __all__ = ["answer_in_text"]

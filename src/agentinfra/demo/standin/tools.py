@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentinfra.testing.answers.conversation import Conversation
+from agentinfra.demo.standin.conversation import Conversation
+from agentinfra.demo.standin.filling import fill_schema
+from agentinfra.demo.standin.routing import fallback_option, overlap
+from agentinfra.demo.standin.sql import speaks_of_schema
 from agentinfra.testing.answers.evidence import Evidence
-from agentinfra.testing.answers.filling import fill_schema
-from agentinfra.testing.answers.routing import fallback_option, overlap
-from agentinfra.testing.answers.sql import speaks_of_schema
 from agentinfra.testing.answers.words import content_stems, name_stems, root_set
 from agentinfra.testing.replies import FunctionCall
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, TypeAlias
 
-from agentinfra.testing.answers.sql.catalog import Column, Measure
-from agentinfra.testing.answers.sql.periods import Period
+from agentinfra.demo.standin.sql.catalog import Column, Measure
+from agentinfra.demo.standin.sql.periods import Period
 
 __all__ = ["Comparison", "Direction", "Group", "Intent", "Presence", "ValueFilter", "overlay"]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentinfra.testing.answers.conversation import read_conversation
-from agentinfra.testing.answers.filling import fill_schema
+from agentinfra.demo.standin.conversation import read_conversation
+from agentinfra.demo.standin.filling import fill_schema
 from agentinfra.testing.answers.patterns import fits, text_for
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from agentinfra.testing.answers.conversation import Conversation
+from agentinfra.demo.standin.conversation import Conversation
+from agentinfra.demo.standin.passages import best_passages
+from agentinfra.demo.standin.routing import choose_option, describe_options
+from agentinfra.demo.standin.sql import plan_sql
+from agentinfra.demo.standin.text import answer_in_text
 from agentinfra.testing.answers.evidence import Evidence
-from agentinfra.testing.answers.passages import best_passages
-from agentinfra.testing.answers.routing import choose_option, describe_options
 from agentinfra.testing.answers.schema import Filler, Spot
-from agentinfra.testing.answers.sql import plan_sql
 from agentinfra.testing.answers.strings import Wording
-from agentinfra.testing.answers.text import answer_in_text
 from agentinfra.testing.answers.words import name_stems, root_set, tokens
 
 __all__ = ["fill_schema", "json_answer", "schema_in_prompt"]

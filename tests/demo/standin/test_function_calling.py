@@ -8,9 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from agentinfra.testing.answers import default_answer
+from agentinfra.demo.standin import default_answer
 
-CASES = Path(__file__).parents[3] / "shared" / "data" / "bfcl"
+CASES = Path(__file__).parents[4] / "shared" / "data" / "bfcl"
 TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentinfra.testing.answers.sql.builder import identifier
-from agentinfra.testing.answers.sql.catalog import Catalog
-from agentinfra.testing.answers.sql.ddl import read_catalog
-from agentinfra.testing.answers.sql.intent import overlay
-from agentinfra.testing.answers.sql.lexicon import read_words
-from agentinfra.testing.answers.sql.question import read_intent
-from agentinfra.testing.answers.sql.select import write_select
+from agentinfra.demo.standin.sql.builder import identifier
+from agentinfra.demo.standin.sql.catalog import Catalog
+from agentinfra.demo.standin.sql.ddl import read_catalog
+from agentinfra.demo.standin.sql.intent import overlay
+from agentinfra.demo.standin.sql.lexicon import read_words
+from agentinfra.demo.standin.sql.question import read_intent
+from agentinfra.demo.standin.sql.select import write_select
 
 __all__ = ["plan_sql", "speaks_of_schema"]
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agentinfra.testing.answers.sql.catalog import Catalog, Column, Link, Measure, Table
+from agentinfra.demo.standin.sql.catalog import Catalog, Column, Link, Measure, Table
 from agentinfra.testing.answers.words import stems, word_set
 
 __all__ = ["Builder", "identifier", "literal"]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentinfra.testing.answers.passages import Passage, split_context
+from agentinfra.demo.standin.passages import Passage, split_context
 from agentinfra.testing.answers.words import sentences, tokens, word_set
 from agentinfra.testing.replies import text_of
 

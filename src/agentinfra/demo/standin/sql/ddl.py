@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from agentinfra.testing.answers.sql.catalog import Catalog, Column, Kind, Link, Measure, Table
+from agentinfra.demo.standin.sql.catalog import Catalog, Column, Kind, Link, Measure, Table
 from agentinfra.testing.answers.words import word_set
 
 __all__ = ["read_catalog"]

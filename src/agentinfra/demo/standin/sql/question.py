@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agentinfra.testing.answers.sql.catalog import Catalog, Column
-from agentinfra.testing.answers.sql.figures import read_figure
-from agentinfra.testing.answers.sql.filters import (
+from agentinfra.demo.standin.sql.catalog import Catalog, Column
+from agentinfra.demo.standin.sql.figures import read_figure
+from agentinfra.demo.standin.sql.filters import (
     price_of,
     read_comparisons,
     read_presences,
     read_unsold,
     read_values,
 )
-from agentinfra.testing.answers.sql.intent import Direction, Group, Intent
-from agentinfra.testing.answers.sql.lexicon import Mention, Words, read_words
-from agentinfra.testing.answers.sql.periods import GRAINS, read_period
+from agentinfra.demo.standin.sql.intent import Direction, Group, Intent
+from agentinfra.demo.standin.sql.lexicon import Mention, Words, read_words
+from agentinfra.demo.standin.sql.periods import GRAINS, read_period
 from agentinfra.testing.answers.words import word_set
 
 __all__ = ["read_intent"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agentinfra.testing.answers.sql.catalog import Catalog, Column, Measure
-from agentinfra.testing.answers.sql.intent import Intent
-from agentinfra.testing.answers.sql.lexicon import Mention, Words
+from agentinfra.demo.standin.sql.catalog import Catalog, Column, Measure
+from agentinfra.demo.standin.sql.intent import Intent
+from agentinfra.demo.standin.sql.lexicon import Mention, Words
 from agentinfra.testing.answers.words import word_set
 
 __all__ = ["read_figure"]

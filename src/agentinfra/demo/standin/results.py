@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from agentinfra.testing.answers.conversation import ToolResult
-from agentinfra.testing.answers.passages import Passage, best_passages, quote, split_context
+from agentinfra.demo.standin.conversation import ToolResult
+from agentinfra.demo.standin.passages import Passage, best_passages, quote, split_context
 
 __all__ = ["state_results"]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentinfra.testing.answers import default_answer
-from agentinfra.testing.answers.passages import NOTHING_FOUND
+from agentinfra.demo.standin import default_answer
+from agentinfra.demo.standin.passages import NOTHING_FOUND
 
 HANDBOOK = """Answer from the passages only. Cite them as [n].
 

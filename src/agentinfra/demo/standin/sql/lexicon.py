@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agentinfra.testing.answers.sql.catalog import Catalog, Column, Measure
+from agentinfra.demo.standin.sql.catalog import Catalog, Column, Measure
 from agentinfra.testing.answers.words import STOPWORDS, name_stems, stem, stems, tokens
 
 __all__ = ["Mention", "Words", "read_words"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agentinfra.testing.answers.sql.builder import Builder, date_column, identifier, literal
-from agentinfra.testing.answers.sql.catalog import Catalog, Column, Table
-from agentinfra.testing.answers.sql.intent import Comparison, Group, Intent, ValueFilter
+from agentinfra.demo.standin.sql.builder import Builder, date_column, identifier, literal
+from agentinfra.demo.standin.sql.catalog import Catalog, Column, Table
+from agentinfra.demo.standin.sql.intent import Comparison, Group, Intent, ValueFilter
 from agentinfra.testing.answers.words import singular
 
 __all__ = ["write_select"]
