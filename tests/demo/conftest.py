@@ -12,6 +12,7 @@ from agentinfra import InfraRuntime, Settings
 from agentinfra.demo.documents import read_folder
 from agentinfra.demo.progress import Progress
 from agentinfra.demo.sales.data import Sales, make_sales
+from agentinfra.demo.standin import stand_in
 from agentinfra.demo.team import Team
 from agentinfra.testing import OpenAIServer
 
@@ -61,7 +62,7 @@ def gather() -> Gather:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[OpenAIServer]:
     """Serve; afterwards every body the demo sent is one that OpenAI's description allows."""
-    async with OpenAIServer() as running:
+    async with OpenAIServer(default=stand_in) as running:
         yield running
         if DESCRIPTION.is_file():
             check_requests(running)

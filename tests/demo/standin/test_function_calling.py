@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from agentinfra.demo.standin import default_answer
+from agentinfra.demo.standin import stand_in
 
 CASES = Path(__file__).parents[4] / "shared" / "data" / "bfcl"
 TYPES = {"dict": "object", "float": "number", "tuple": "array"}
@@ -36,12 +36,12 @@ def as_schema(value):
 @pytest.mark.skipif(not CASES.exists(), reason="the leaderboard's cases are not here")
 @pytest.mark.parametrize("name", ["simple_python", "parallel"])
 def test_arguments_are_always_valid(name):
-    """Forced to call, the default answer gives arguments that are valid for every function."""
+    """Forced to call, the stand-in gives arguments that are valid for every function."""
     lines = (CASES / f"BFCL_v4_{name}.json").read_text().splitlines()
     for case in map(json.loads, lines):
         for function in case["function"]:
             offered = {**function, "parameters": as_schema(function["parameters"])}
-            reply = default_answer(
+            reply = stand_in(
                 {
                     "model": "m",
                     "messages": case["question"][0],

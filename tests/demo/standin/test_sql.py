@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentinfra.demo.standin import default_answer
+from agentinfra.demo.standin import stand_in
 from agentinfra.demo.standin.sql import plan_sql, speaks_of_schema
 from agentinfra.demo.standin.sql.ddl import read_catalog
 from agentinfra.testing.answers.words import word_set
@@ -422,7 +422,7 @@ def test_tool_gets_the_sql():
         {"role": "system", "content": f"You write SQL for this schema:\n{SALES}"},
         {"role": "user", "content": "How many clients are there?"},
     ]
-    reply = default_answer({"model": "m", "messages": messages, "tools": [RUN_SQL]})
+    reply = stand_in({"model": "m", "messages": messages, "tools": [RUN_SQL]})
     assert reply.tool_calls[0].arguments == {"sql": plan_sql(SALES, ["How many customers?"])}
 
 
@@ -431,7 +431,7 @@ def test_schema_may_stand_in_the_tool():
     function = {**RUN_SQL["function"], "description": f"Run SQL on\n{SALES}"}
     messages = [{"role": "user", "content": "How many orders?"}]
     tools = [{"type": "function", "function": function}]
-    reply = default_answer({"model": "m", "messages": messages, "tools": tools})
+    reply = stand_in({"model": "m", "messages": messages, "tools": tools})
     assert reply.tool_calls[0].arguments["sql"] == "SELECT count(*) AS order_count FROM orders"
 
 
@@ -445,5 +445,20 @@ def test_response_format_gets_the_sql():
         {"role": "assistant", "content": "Many."},
         {"role": "user", "content": "and in 2024?"},
     ]
-    reply = default_answer({"model": "m", "messages": messages, "response_format": form})
+    reply = stand_in({"model": "m", "messages": messages, "response_format": form})
     assert json.loads(reply.text)["sql"].endswith(within("2024-01-01", "2025-01-01"))
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("What was revenue in Atlantis?", "Atlantis"),
+        ("Atlantis revenue in 2025", "Atlantis"),
+        ("How many orders came from atlantis in March 2025?", "atlantis"),
+        ("How many enterprise customers are in Germany and Narnia?", "Narnia"),
+    ],
+)
+def test_what_the_schema_does_not_know_is_refused(question, name):
+    """A place or name that is nowhere in the schema is never left out of a statement."""
+    assert plan_sql(SALES, [question]) == f'SELECT NULL AS "nothing is known of {name}" LIMIT 0'
+    assert not speaks_of_schema(SALES, question)

@@ -1,4 +1,4 @@
-"""What the default answer says, calls and chooses."""
+"""What the stand-in says, calls and chooses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentinfra.demo.standin import default_answer
+from agentinfra.demo.standin import stand_in
 from agentinfra.demo.standin.passages import NOTHING_FOUND
 
 HANDBOOK = """Answer from the passages only. Cite them as [n].
@@ -53,8 +53,8 @@ def called(name, result):
 
 
 def say(*messages, **more):
-    """Return the text of the default answer."""
-    return default_answer({"model": "m", "messages": list(messages), **more}).text
+    """Return the text of the stand-in."""
+    return stand_in({"model": "m", "messages": list(messages), **more}).text
 
 
 def tool(name, description="", **properties):
@@ -65,9 +65,9 @@ def tool(name, description="", **properties):
 
 
 def calls(question, *tools, **more):
-    """Return the names and arguments of the calls the default answer makes."""
+    """Return the names and arguments of the calls the stand-in makes."""
     body = {"model": "m", "messages": [user(question)], "tools": list(tools), **more}
-    return [(call.name, call.arguments) for call in default_answer(body).tool_calls]
+    return [(call.name, call.arguments) for call in stand_in(body).tool_calls]
 
 
 PIECES = [
@@ -94,7 +94,7 @@ def test_anything_is_answered(messages, described, kind):
         body["tool_choice"] = "required"
     if kind == "json":
         body["response_format"] = {"type": "json_object"}
-    reply = default_answer(body)
+    reply = stand_in(body)
     assert bool(reply.tool_calls) is (kind == "tool")
     assert reply.tool_calls or reply.text
 
@@ -325,6 +325,11 @@ class TestTools:
         made = calls("What is the weather in Rome, Oslo and Bern?", WEATHER)
         assert [arguments["city"] for _, arguments in made] == ["Rome", "Oslo", "Bern"]
 
+    def test_parallel_calls_can_be_forbidden(self):
+        """Several names make one call where parallel_tool_calls is false."""
+        made = calls("What is the weather in Rome and Oslo?", WEATHER, parallel_tool_calls=False)
+        assert [arguments["city"] for _, arguments in made] == ["Rome"]
+
     def test_required_without_match(self):
         """A required call goes to the tool that is not about quantities, unless the question is."""
         counting = tool("count_rows", "Count rows: how many, totals", query={"type": "string"})
@@ -335,8 +340,8 @@ class TestTools:
         """With a result there are no more calls, unless they are required."""
         messages = [user("What is the weather in Rome?"), *called("get_weather", "sunny")]
         body = {"model": "m", "messages": messages, "tools": [WEATHER]}
-        assert default_answer(body).text == "The result is sunny."
-        assert default_answer({**body, "tool_choice": "required"}).tool_calls
+        assert stand_in(body).text == "The result is sunny."
+        assert stand_in({**body, "tool_choice": "required"}).tool_calls
 
     def test_function_without_parameters(self):
         """A function without parameters is called with an empty object."""

@@ -1,14 +1,13 @@
-"""The default answers: made from what a request holds, the same every time.
+"""The demo's stand-in for a model: it matches English words, and answers the same every time.
 
-This is no model. It matches words: it calls the tools whose names and descriptions share words
-with the question, fills schemas with what the question holds, states results, quotes documents,
-plans SELECT statements from keywords, and echoes what it cannot do anything with. Programs can be
-developed, tested and shown with it; what they would say with a model is another matter.
+It calls the tools whose names and descriptions share words with the question, fills schemas with
+what the question holds, states results, quotes documents, plans SELECT statements from keywords,
+and echoes what it cannot do anything with. What a model would say is another matter.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -18,11 +17,16 @@ from agentinfra.demo.standin.text import answer_in_text
 from agentinfra.demo.standin.tools import choose_calls
 from agentinfra.testing.replies import Reply
 
-__all__ = ["default_answer"]
+__all__ = ["CAVEAT", "stand_in"]
+
+CAVEAT: Final = (
+    "a local stand-in answers, which is no model: it matches words, and reads English only"
+)
+"""What is said of each of its answers."""
 
 
-def default_answer(body: dict[str, Any]) -> Reply:
-    """Return the answer to a chat request nobody scripted.
+def stand_in(body: dict[str, Any]) -> Reply:
+    """Return the answer to a chat request; ``OpenAIServer(default=stand_in)`` serves it.
 
     1. Tools are called where they are offered and fit (see ``choose_calls``).
     2. A response format of JSON gets an object, valid against its schema where it has one.

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentinfra.demo.standin.passages import Passage, split_context
-from agentinfra.testing.answers.words import sentences, tokens, word_set
+from agentinfra.demo.standin.words import sentences
+from agentinfra.testing.answers.words import tokens, word_set
 from agentinfra.testing.replies import text_of
 
 __all__ = ["Conversation", "ToolResult", "read_conversation"]

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agentinfra.testing.answers.words import content_stems, sentences
+from agentinfra.demo.standin.words import sentences
+from agentinfra.testing.answers.words import content_stems
 
 __all__ = ["NOTHING_FOUND", "Passage", "best_passages", "quote", "split_context"]
 
@@ -39,6 +40,7 @@ _LABEL = re.compile(
     r"|^[ \t]*(?:context|information|text|facts)[ \t]*:[ \t]*(?=\S)",
     re.MULTILINE | re.IGNORECASE,
 )
+_CODE = re.compile(r"^\s*[\w.]+\(|\w = \S")  # a call or an assignment: it explains nothing
 _ATTRIBUTE = re.compile(
     r"(?:source|path|file|title|name|href|id)=[\"']([^\"']+)[\"']", re.IGNORECASE
 )
@@ -169,7 +171,9 @@ def _score(asked: frozenset[str], spread: list[tuple[str, str, str]]) -> list[_S
         score = sum(weight[word] for word in bag & asked)
         if line == heading:
             score *= 0.3
-        elif heading:
+        elif _CODE.search(line):
+            score *= 0.6
+        if heading and line != heading:
             under = frozenset(content_stems(heading)) & asked - bag
             score += 0.4 * sum(weight.get(word, 0.0) for word in under)
         score /= 1 + 0.02 * len(bag)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from agentinfra.testing.answers.words import concepts, content_stems, name_stems
+from agentinfra.demo.standin.words import concepts
+from agentinfra.testing.answers.words import content_stems, name_stems
 
 __all__ = ["choose_option", "describe_options", "fallback_option", "overlap"]
 

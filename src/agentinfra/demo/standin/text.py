@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from agentinfra.demo.standin.conversation import Conversation
+from agentinfra.demo.standin.language import ENGLISH_ONLY, is_foreign
 from agentinfra.demo.standin.passages import Passage, best_passages, quote
 from agentinfra.demo.standin.results import state_results
-from agentinfra.testing.answers.words import content_stems, sentences
+from agentinfra.demo.standin.words import sentences
+from agentinfra.testing.answers.words import content_stems
 
 __all__ = ["answer_in_text"]
 
@@ -24,6 +26,8 @@ _INTERROGATIVE = re.compile(r"(?:what|who|where|when|which|how|do|did|is|are|can
 def answer_in_text(talk: Conversation) -> str:
     """Return the answer to a conversation, in this order of preference.
 
+    A question in another language than English is told so. Else:
+
     1. "What did I ask before?" is answered from the history.
     2. Results of tools, or results quoted in the question, are stated.
     3. Of documents in the prompt the sentences nearest to the question are quoted, with their
@@ -31,6 +35,8 @@ def answer_in_text(talk: Conversation) -> str:
     4. A question about something the user said earlier gets that sentence back.
     5. Anything else is echoed: ``You said: ...``.
     """
+    if is_foreign(talk.question):
+        return ENGLISH_ONLY
     if _ABOUT_HISTORY.search(talk.question):
         return _from_history(talk)
     if talk.results:

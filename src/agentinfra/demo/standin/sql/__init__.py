@@ -19,6 +19,7 @@ from agentinfra.demo.standin.sql.intent import overlay
 from agentinfra.demo.standin.sql.lexicon import read_words
 from agentinfra.demo.standin.sql.question import read_intent
 from agentinfra.demo.standin.sql.select import write_select
+from agentinfra.demo.standin.sql.unknown import unknown_name
 
 __all__ = ["plan_sql", "speaks_of_schema"]
 
@@ -34,19 +35,27 @@ def plan_sql(ddl: str, questions: Sequence[str]) -> str | None:
 
     Returns:
         A statement in PostgreSQL's SQL. A question that names nothing of the schema gets the
-        first rows of its first table.
+        first rows of its first table; one that names what the schema does not know gets no rows,
+        and a column that says so.
     """
     catalog = read_catalog(ddl)
     if catalog is None:
         return None
+    if (name := unknown_name(questions[-1], catalog)) is not None:
+        return f"SELECT NULL AS {identifier(f'nothing is known of {name}')} LIMIT 0"
     intent = overlay([read_intent(question, catalog) for question in questions])
     return write_select(intent, catalog) or _first_rows(catalog)
 
 
 def speaks_of_schema(ddl: str, question: str) -> bool:
-    """Return whether a question mentions anything of the schema in a text."""
+    """Return whether a question can be put to the schema in a text.
+
+    It mentions something of it, and names nothing that is not in it.
+    """
     catalog = read_catalog(ddl)
-    return catalog is not None and bool(read_words(question, catalog).mentions)
+    if catalog is None or unknown_name(question, catalog) is not None:
+        return False
+    return bool(read_words(question, catalog).mentions)
 
 
 def _first_rows(catalog: Catalog) -> str:

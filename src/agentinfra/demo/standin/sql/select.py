@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from agentinfra.demo.standin.sql.builder import Builder, date_column, identifier, literal
 from agentinfra.demo.standin.sql.catalog import Catalog, Column, Table
 from agentinfra.demo.standin.sql.intent import Comparison, Group, Intent, ValueFilter
-from agentinfra.testing.answers.words import singular
+from agentinfra.demo.standin.words import singular
 
 __all__ = ["write_select"]
 
