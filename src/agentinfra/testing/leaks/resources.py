@@ -18,7 +18,7 @@ import signal
 import socket
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType
 from typing import Any, TypeAlias
@@ -63,7 +63,7 @@ class Snapshot:
                 continue  # it may be started yet
             with contextlib.suppress(TypeError):
                 self.seen[id(thing)] = thing
-        self.taken = {id(thing): (weakref.ref(thing), used) for thing, used in slots_taken(objects)}
+        self.taken = {id(thing): (_reference(thing), used) for thing, used in slots_taken(objects)}
         self.owners = [weakref.ref(owner) for owner in open_owners(objects) if _weak(owner)]
         self.descriptors = {key for key, _, _ in descriptors()}
         self.processes = {pid for pid, _ in processes()}
@@ -279,6 +279,11 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 def _is_closed(loop: Any) -> bool:
     return loop is None or loop.is_closed()
+
+
+def _reference(thing: Any) -> Callable[[], Any]:
+    """Return what gives a thing back; one that cannot be held weakly is held."""
+    return weakref.ref(thing) if _weak(thing) else lambda: thing
 
 
 def _weak(thing: Any) -> bool:
