@@ -1,6 +1,6 @@
 """One team for all tests of a module: a real database, a real HTTP server, the shop's own rows."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -57,6 +57,13 @@ def gather() -> Gather:
             )
 
     return gathered
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server) -> Iterator[str]:
+    """A database for all tests of a module."""
+    with postgres_server.database() as url:
+        yield url
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -149,7 +149,7 @@ async def _end(opened: AsyncGenerator[Any, None]) -> None:
 
 
 def _is_anyios(request: pytest.FixtureRequest) -> bool:
-    """Return whether anyio's plugin runs the test; with ``asyncio_mode=auto`` the other one does."""
+    """Return whether anyio runs the test; with ``asyncio_mode=auto`` pytest-asyncio does."""
     managed = type(request.node).__module__.startswith("pytest_asyncio")
     return "anyio_backend" in request.fixturenames and not managed
 

@@ -47,6 +47,9 @@ class PostgresServer:
 
     async def make_template(self) -> None:
         """Make the database that the others are copies of, where it is missing."""
+        from agentinfra.db.database import Database
+        from agentinfra.settings import DatabaseSettings
+
         connection = await self._connect(self._dsn)
         try:
             if await connection.fetchval(_IS_THERE, _TEMPLATE):
@@ -54,11 +57,15 @@ class PostgresServer:
             await connection.execute(f"CREATE DATABASE {_TEMPLATE}")
         finally:
             await connection.close()
-        inside = await self._connect(self._dsn.replace(database=_TEMPLATE))
+        template = self._dsn.replace(database=_TEMPLATE)
+        inside = await self._connect(template)
         try:
             await inside.execute("CREATE EXTENSION IF NOT EXISTS vector")
         finally:
             await inside.close()
+        # What a database is set up with on its first use (rights of the reading role) is copied.
+        async with Database(DatabaseSettings(), url=str(template)):
+            pass
 
     async def _run(self, statement: str) -> None:
         connection = await self._connect(self._dsn)
