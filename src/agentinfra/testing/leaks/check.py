@@ -47,12 +47,12 @@ class LeakCheck:
             self.check()
             return
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
-            self._stop()
+            self.stop()
             return  # whoever cancels wants to go on; nothing may be awaited here
         await self.settle()
         if found := self._found():
             error.add_note(_told(found))
-        self._stop()
+        self.stop()
 
     def start(self) -> None:
         """Remember what there is."""
@@ -83,11 +83,12 @@ class LeakCheck:
             AssertionError: Something is left; the message names all of it.
         """
         found = self._found()
-        self._stop()
+        self.stop()
         if found:
             raise AssertionError(_told(found))
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Note no more who makes what; :meth:`check` and leaving the block do it themselves."""
         self._sites.stop()
         if self._thaw is not None:
             self._thaw()

@@ -30,6 +30,7 @@ from agentinfra.testing.leaks.sites import Sites, is_made_by_finalizer, site_of_
 __all__ = ["Found", "Snapshot", "leaks_since"]
 
 _CLIENTS = ("aiohttp.client", "httpx", "httpx2")
+_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler, None)
 _CONTEXTS = ("agentinfra_log_context", "structlog_")
 _Seen: TypeAlias = "weakref.WeakValueDictionary[int, Any]"
 
@@ -93,7 +94,7 @@ def leaks_since(before: Snapshot, sites: Sites) -> Iterator[Found]:
         if pid not in before.processes:
             yield Found(kind="process", name=f"{pid} {name}", site=sites.programs.get(name, ""))
     for name, handler in _signals().items():
-        if before.signals.get(name) is not handler and handler not in (signal.SIG_DFL, None):
+        if before.signals.get(name) is not handler and handler not in _DEFAULTS:
             yield Found(kind="signal handler", name=name)
     for name, value in _context().items():
         if before.context.get(name, _context) != value:
