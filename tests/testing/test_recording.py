@@ -54,7 +54,7 @@ async def test_no_secret_is_in_the_file(recorded):
 async def test_a_request_that_was_not_recorded_says_what_differs(recorded):
     """Without recording nothing is sent; the nearest request is shown beside it."""
     path, url = recorded
-    unknown = vcr.errors.CannotOverwriteExistingRequestException
+    unknown = vcr.errors.CannotOverwriteExistingCassetteException
     with replay(path), pytest.raises(unknown, match="the bodies differ") as raised:
         await ask(url, "three")
     assert '+   "content": "three"' in str(raised.value)

@@ -42,7 +42,7 @@ def replay(path: Path | str, *, record: bool = False, **options: Any) -> Iterato
         options: More of vcrpy's own.
 
     Raises:
-        vcr.errors.CannotOverwriteExistingRequestException: A request is not in the cassette.
+        vcr.errors.CannotOverwriteExistingCassetteException: A request is not in the cassette.
         MissingPackageError: vcrpy is not installed: ``pip install 'agentinfra[testing]'``.
     """
     import vcr
