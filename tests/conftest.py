@@ -1,5 +1,6 @@
 """What every test starts from: nobody's settings but its own."""
 
+import asyncio
 import os
 
 import pytest
@@ -10,6 +11,19 @@ from agentinfra.settings.sources import PREFIX, WELL_KNOWN
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("agentinfra", deadline=None)
 settings.load_profile("agentinfra")
+
+
+@pytest.fixture
+def clock(manual_clock):
+    """The kit's clock, by the name its arguments have."""
+    return manual_clock
+
+
+@pytest.fixture
+async def no_tasks_left():
+    """Fails a test that leaves a task behind."""
+    yield
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import shutil
 import socket
@@ -13,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from agentinfra.testing.clock import ManualClock
 
 
 class RedisServer:
@@ -85,15 +82,3 @@ def redis_server(_redis_process: RedisServer) -> RedisServer:
         _redis_process.start()
     _redis_process.command("FLUSHALL")
     return _redis_process
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def no_tasks_left():
-    """Fails a test that leaves a task behind."""
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -124,10 +124,3 @@ def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
         raise AssertionError("it did not happen")
 
     return wait
-
-
-@pytest.fixture
-async def no_tasks_left():
-    """Fails a test that leaves a task behind."""
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,6 +1,6 @@
 """One team for all tests of a module: a real database, a real HTTP server, the shop's own rows."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from agentinfra import InfraRuntime, Settings
 from agentinfra.demo.documents import read_folder
 from agentinfra.demo.progress import Progress
 from agentinfra.demo.sales.data import Sales, make_sales
+from agentinfra.demo.standin import stand_in
 from agentinfra.demo.team import Team
 from agentinfra.testing import OpenAIServer
 
@@ -58,10 +59,17 @@ def gather() -> Gather:
     return gathered
 
 
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server) -> Iterator[str]:
+    """A database for all tests of a module."""
+    with postgres_server.database() as url:
+        yield url
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[OpenAIServer]:
     """Serve; afterwards every body the demo sent is one that OpenAI's description allows."""
-    async with OpenAIServer() as running:
+    async with OpenAIServer(default=stand_in) as running:
         yield running
         if DESCRIPTION.is_file():
             check_requests(running)

@@ -22,6 +22,14 @@ def test_headings_become_anchors():
     assert sources(text) == ["a.md", "a.md#the-run-way", "a.md#go-on", "a.md#go-on-1"]
 
 
+def test_lists_of_links_are_left_out():
+    """What only names other pages answers nothing; a sentence with links in it is kept."""
+    index = "Guides: [retrieve](a.md), [keep to a budget](b.md), [serve it](c.md)."
+    kept = "Read [this](a.md) before [that](b.md), because the pool is shared by [both](c.md)."
+    [passage] = passages_of(document(f"# A\n\n{index}\n\n{kept}\n"))
+    assert passage.text == "Read this before that, because the pool is shared by both."
+
+
 def test_a_passage_knows_the_headings_above_it():
     """The trail of headings goes from the outermost to its own."""
     passages = passages_of(document("# A\n\n## B\n\n### C\n\ndeep\n\n## D\n\nnext\n"))

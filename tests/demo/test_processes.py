@@ -1,11 +1,12 @@
 """The team in one runtime after the other, as processes come and go."""
 
+from agentinfra.demo.standin import stand_in
 from agentinfra.testing import OpenAIServer
 
 
 async def test_a_conversation_outlives_its_process(enter, gather, handbook, postgres_url):
     """Another runtime goes on with a conversation where the first one ended."""
-    async with OpenAIServer() as server:
+    async with OpenAIServer(default=stand_in) as server:
         async with enter(server, postgres_url) as rt:
             team = await gather(rt, handbook)
             await team.ask("How many orders were placed in 2025?", thread_id="outlived")
@@ -20,7 +21,7 @@ async def test_a_conversation_outlives_its_process(enter, gather, handbook, post
 async def test_a_known_answer_costs_nothing(enter, gather, handbook, postgres_url):
     """The same question in another process and conversation is answered without any call."""
     question = "How many products are in the Climbing category?"
-    async with OpenAIServer() as server:
+    async with OpenAIServer(default=stand_in) as server:
         async with enter(server, postgres_url) as rt:
             team = await gather(rt, handbook, "known")
             first = await team.ask(question, thread_id="known 1")
@@ -43,7 +44,7 @@ async def test_without_a_database_documents_are_still_answered_from(
 ):
     """Documents are searched by their words, questions about sales get a sentence."""
     async with (
-        OpenAIServer() as server,
+        OpenAIServer(default=stand_in) as server,
         enter(
             server,
             postgres_url,
@@ -64,7 +65,7 @@ async def test_without_a_database_documents_are_still_answered_from(
 
 async def test_without_rights_the_message_names_the_grant(enter, gather, handbook, postgres_url):
     """A user who may not create schemas is told which grant is missing."""
-    async with OpenAIServer() as server:
+    async with OpenAIServer(default=stand_in) as server:
         async with enter(server, postgres_url) as owner:
             await owner.db.execute("CREATE ROLE demo_guest LOGIN")
             await owner.db.execute("CREATE DATABASE demo_other")
@@ -79,7 +80,7 @@ async def test_without_rights_the_message_names_the_grant(enter, gather, handboo
 
 async def test_somebody_elses_schema_is_left_alone(enter, gather, handbook, postgres_url):
     """A schema of the demo's name that is not the demo's stays as it is."""
-    async with OpenAIServer() as server:
+    async with OpenAIServer(default=stand_in) as server:
         async with enter(server, postgres_url) as owner:
             await owner.db.execute("CREATE DATABASE demo_taken")
             folder = owner.db.dsn.hosts[0][0]

@@ -7,7 +7,7 @@ from openapi_support import DESCRIPTION, check_requests
 
 from agentinfra import AsyncLLMClient, Settings
 from agentinfra.observability.metrics import Metrics
-from agentinfra.testing import ManualClock, OpenAIServer
+from agentinfra.testing import OpenAIServer
 
 
 @pytest.fixture
@@ -22,11 +22,6 @@ async def server():
 @pytest.fixture(params=["direct", "sdk"])
 def transport(request):
     return request.param
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.fixture

@@ -9,14 +9,9 @@ from agentinfra._mechanics.breaker import CircuitBreaker
 from agentinfra.testing.clock import ManualClock
 
 
-class _Clock(ManualClock):
-    def pass_time(self, seconds):
-        self._now += seconds
-
-
 @pytest.fixture
 def clock():
-    return _Clock()
+    return ManualClock()
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def test_few_failures_among_successes_keep_it_closed(breaker):
 def test_one_probe_at_a_time(breaker, clock):
     """Half-open, a second request waits for the first one's outcome."""
     _fail(breaker, 4)
-    clock.pass_time(5)
+    clock.shift(5)
     assert breaker.state == "half-open"
     probe = breaker.admit()
     assert probe is not None
@@ -62,7 +57,7 @@ def test_a_failed_probe_doubles_the_cool_down_up_to_the_longest(breaker, clock):
     _fail(breaker, 4)
     waits = []
     for _ in range(4):
-        clock.pass_time(breaker.retry_after)
+        clock.shift(breaker.retry_after)
         breaker.admit().end(ok=False)
         waits.append(breaker.retry_after)
     assert waits == [10, 20, 20, 20]
@@ -71,7 +66,7 @@ def test_a_failed_probe_doubles_the_cool_down_up_to_the_longest(breaker, clock):
 def test_an_abandoned_probe_makes_room_for_the_next(breaker, clock):
     """A cancelled probe decides nothing."""
     _fail(breaker, 4)
-    clock.pass_time(5)
+    clock.shift(5)
     breaker.admit().end(ok=None)
     assert breaker.state == "half-open"
     assert breaker.admit() is not None
@@ -81,7 +76,7 @@ def test_late_answers_do_not_move_it(breaker, clock):
     """A request let through before it opened neither closes nor opens it later."""
     early = [breaker.admit() for _ in range(6)]
     _fail(breaker, 4)
-    clock.pass_time(5)
+    clock.shift(5)
     breaker.admit().end(ok=True)
     for admission in early:
         admission.end(ok=False)
@@ -93,7 +88,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.clock = _Clock()
+        self.clock = ManualClock()
         self.breaker = CircuitBreaker(window=6, minimum=3, cool_down=2, longest=8, clock=self.clock)
         self.out = []
 
@@ -114,7 +109,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.1, 10))
     def wait(self, seconds):
         """Let time pass."""
-        self.clock.pass_time(seconds)
+        self.clock.shift(seconds)
 
     @invariant()
     def waits_are_bounded(self):
@@ -125,7 +120,7 @@ class BreakerMachine(RuleBasedStateMachine):
         """With everything ended and time gone by, a request is let through."""
         for admission in self.out:
             admission.end(ok=None)
-        self.clock.pass_time(8)
+        self.clock.shift(8)
         assert self.breaker.admit() is not None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from io import StringIO
 from typing import Any
@@ -22,44 +21,6 @@ class LogStream(StringIO):
         return [json.loads(line) for line in self.lines]
 
 
-class HandClock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.time = 100.0
-        self._sleepers: list[tuple[float, asyncio.Event]] = []
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        woken = asyncio.Event()
-        self._sleepers.append((self.time + seconds, woken))
-        await woken.wait()
-
-    def timeout_at(self, when: float | None) -> asyncio.Timeout:
-        return asyncio.timeout(None)
-
-    async def advance(self, seconds: float) -> None:
-        """Move the clock and let the sleepers that are due run."""
-        await self.settle()
-        self.time += seconds
-        due = [woken for when, woken in self._sleepers if when <= self.time]
-        self._sleepers = [entry for entry in self._sleepers if entry[0] > self.time]
-        for woken in due:
-            woken.set()
-        await self.settle()
-
-    async def settle(self) -> None:
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-
 @pytest.fixture
 def stream() -> LogStream:
     return LogStream()
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()

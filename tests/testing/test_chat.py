@@ -152,16 +152,6 @@ async def test_tool_choice(client, choice, called):
     assert bool(reply.choices[0].message.tool_calls) is called
 
 
-async def test_parallel_calls_can_be_forbidden(client):
-    """Several cities make several calls, unless parallel_tool_calls is false."""
-    messages = [{"role": "user", "content": "What is the weather in Paris and London?"}]
-    options = {"model": "m", "messages": messages, "tools": [WEATHER]}
-    many = await client.chat.completions.create(**options)
-    one = await client.chat.completions.create(**options, parallel_tool_calls=False)
-    assert len(many.choices[0].message.tool_calls) == 2
-    assert len(one.choices[0].message.tool_calls) == 1
-
-
 class Route(BaseModel):
     """Where a question goes."""
 

@@ -95,6 +95,7 @@ async def _team(args: argparse.Namespace) -> AsyncIterator[Team]:
     """Open everything, and say in a line each what is less than it should be."""
     from agentinfra.demo.documents import default_folder, read_folder
     from agentinfra.demo.progress import Progress
+    from agentinfra.demo.standin import CAVEAT
     from agentinfra.demo.team import Team
     from agentinfra.runtime import InfraRuntime
 
@@ -111,12 +112,18 @@ async def _team(args: argparse.Namespace) -> AsyncIterator[Team]:
     async with AsyncExitStack() as stack:
         with Progress() as progress:
             origin = f"{settings.llm.model} at {settings.llm.base_url or 'OpenAI'}"
+            caveat = ""
             if settings.llm.enabled and not settings.llm.configured:
-                origin = f"a stand-in for {settings.llm.model}"
+                origin, caveat = f"a {_STAND_IN}", CAVEAT
                 settings = await _with_stand_in(settings, stack)
             rt = await stack.enter_async_context(InfraRuntime(settings))
             team = await Team.gather(
-                rt, documents, folder=str(folder), origin=origin, progress=progress
+                rt,
+                documents,
+                folder=str(folder),
+                origin=origin,
+                caveat=caveat,
+                progress=progress,
             )
         for notice in team.notices:
             complain(notice)
@@ -124,15 +131,19 @@ async def _team(args: argparse.Namespace) -> AsyncIterator[Team]:
 
 
 async def _with_stand_in(settings: Settings, stack: AsyncExitStack) -> Settings:
+    from agentinfra.demo.standin import CAVEAT, stand_in
     from agentinfra.testing import OpenAIServer
 
-    server = await stack.enter_async_context(OpenAIServer())
-    complain(
-        "no OPENAI_API_KEY: a local stand-in answers, which is no model; "
-        f"costs are what {settings.llm.model} would have been"
-    )
+    server = await stack.enter_async_context(OpenAIServer(default=stand_in))
+    complain(f"no OPENAI_API_KEY: {CAVEAT}")
     return settings.with_changes(
-        llm={"base_url": server.base_url, "api_key": _STAND_IN},
+        # No model's name: what it says has no price, and its vectors are nobody else's.
+        llm={
+            "base_url": server.base_url,
+            "api_key": _STAND_IN,
+            "model": _STAND_IN,
+            "embedding_model": _STAND_IN,
+        },
         # Its vectors and answers must not be taken for a model's, in a Redis that others use.
         cache={"namespace": f"{settings.cache.namespace}-{_STAND_IN}"},
     )

@@ -59,7 +59,13 @@ class Answer:
 
     @classmethod
     def of(
-        cls, state: State, spans: tuple[FinishedSpan, ...], *, embedding: str | None, thread_id: str
+        cls,
+        state: State,
+        spans: tuple[FinishedSpan, ...],
+        *,
+        embedding: str | None,
+        thread_id: str,
+        caveat: str = "",
     ) -> Answer:
         """Return the answer in a graph's last state.
 
@@ -68,6 +74,7 @@ class Answer:
             spans: The spans of its trace, the outermost last.
             embedding: What the embedding cache said.
             thread_id: The conversation.
+            caveat: In what every answer is less than it should be; such an answer has no cost.
         """
         usage, cost = total(spans)
         cache = state["cache"]
@@ -82,13 +89,13 @@ class Answer:
             rows=tuple(state["rows"]),
             truncated=state["truncated"],
             usage=usage,
-            cost_usd=cost,
+            cost_usd=None if caveat else cost,
             cache={
                 "routing": cache.get("routing"),
                 "response": cache.get("response"),
                 "embedding": embedding,
             },
-            degraded="; ".join(dict.fromkeys(state["degraded"])) or None,
+            degraded="; ".join(dict.fromkeys(filter(None, (caveat, *state["degraded"])))) or None,
             trace_id=spans[-1].trace_id,
             thread_id=thread_id,
             latency=spans[-1].duration,

@@ -11,13 +11,15 @@ from agentinfra.demo.sections import FENCE, Section, sections_of
 
 __all__ = ["VERSION", "Passage", "passages_of"]
 
-VERSION = "1"
+VERSION = "2"
 """Of the way documents are cut; another one makes every document a changed one."""
 
 _LONGEST = 1600
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+")
 _AS_IT_IS = re.compile(r"\s*[|>]|\s{4,}\S|\t")
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
+_LINKS = 3
+_WORD = re.compile(r"\w+")
 _DIRECTIVE = re.compile(r"\s*(?::::?|\.\. \w+::|!!!)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
@@ -127,5 +129,14 @@ def _joined(lines: list[str]) -> Iterator[str]:
             joined.append(line.rstrip())
         else:
             joined[-1] = f"{joined[-1]} {line.strip()}"
-    if joined:
-        yield _LINK.sub(r"\1", "\n".join(joined)).strip()
+    block = "\n".join(joined)
+    if joined and not _points_elsewhere(block):
+        yield _LINK.sub(r"\1", block).strip()
+
+
+def _points_elsewhere(block: str) -> bool:
+    """Return whether a block lists links: it names what other pages say, and says nothing."""
+    labels = _LINK.findall(block)
+    if len(labels) < _LINKS:
+        return False
+    return len(_WORD.findall(" ".join(labels))) > len(_WORD.findall(_LINK.sub(" ", block)))

@@ -43,6 +43,7 @@ class Team:
         sales: The sales database.
         durable: Whether the demo's own tables are there.
         origin: Who answers, for people too; what another origin answered is not remembered.
+        caveat: In what every answer is less than a model's; empty where a model answers.
 
     Attributes:
         notices: In what it is less than it should be, one sentence each.
@@ -57,8 +58,10 @@ class Team:
         *,
         durable: bool,
         origin: str,
+        caveat: str = "",
     ) -> None:
         self._rt = rt
+        self._caveat = caveat
         memory = open_memory(rt, durable=durable)
         self.notices = tuple(_notices(rt, library, sales))
         self.described = f"{origin}, {len(library)} documents, answers remembered in {memory.where}"
@@ -82,6 +85,7 @@ class Team:
         *,
         folder: str,
         origin: str,
+        caveat: str = "",
         progress: Progress,
     ) -> Self:
         """Fill the sales database, embed the documents, and return the team.
@@ -94,6 +98,7 @@ class Team:
             documents: What the knowledge agent answers from.
             folder: Where they are.
             origin: Who answers and embeds.
+            caveat: In what every answer is less than a model's.
             progress: Shows how far it is.
         """
         progress.note("getting ready")
@@ -114,7 +119,7 @@ class Team:
                 library.unavailable = reason_of(error, rt.db)
         else:
             library.unavailable = sales.unavailable
-        return cls(rt, library, sales, durable=durable, origin=origin)
+        return cls(rt, library, sales, durable=durable, origin=origin, caveat=caveat)
 
     async def ask(
         self,
@@ -145,7 +150,9 @@ class Team:
         after = self._rt.caches.embedding.stats()
         missed = "miss" if after.misses > before.misses else None
         embedding = "hit" if after.hits > before.hits else missed
-        return Answer.of(state, tuple(spans), embedding=embedding, thread_id=thread_id)
+        return Answer.of(
+            state, tuple(spans), embedding=embedding, thread_id=thread_id, caveat=self._caveat
+        )
 
     async def _run(
         self,

@@ -12,29 +12,50 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentinfra.testing import faults
+    from agentinfra.testing.capturing import Captured, capture
     from agentinfra.testing.clock import ManualClock
     from agentinfra.testing.leaks import LeakCheck, assert_no_leaks
     from agentinfra.testing.ledger import Ledger, RequestRecord
+    from agentinfra.testing.network import NetworkRefusedError, no_network
     from agentinfra.testing.ratelimit import RateLimits
+    from agentinfra.testing.recording import replay
     from agentinfra.testing.replies import FunctionCall, Reply
+    from agentinfra.testing.resilience import Resilience, assert_resilient
+    from agentinfra.testing.secrets import assert_no_secrets
     from agentinfra.testing.server import OpenAIServer
     from agentinfra.testing.serving import serve
 
 __all__ = [
+    "Captured",
     "FunctionCall",
     "LeakCheck",
     "Ledger",
     "ManualClock",
+    "NetworkRefusedError",
     "OpenAIServer",
     "RateLimits",
     "Reply",
     "RequestRecord",
+    "Resilience",
     "assert_no_leaks",
+    "assert_no_secrets",
+    "assert_resilient",
+    "capture",
     "faults",
+    "no_network",
+    "replay",
     "serve",
 ]
 
 _MODULES = {
+    "replay": "recording",
+    "assert_resilient": "resilience",
+    "Resilience": "resilience",
+    "assert_no_secrets": "secrets",
+    "no_network": "network",
+    "capture": "capturing",
+    "NetworkRefusedError": "network",
+    "Captured": "capturing",
     "FunctionCall": "replies",
     "LeakCheck": "leaks",
     "Ledger": "ledger",

@@ -19,7 +19,7 @@ from agentinfra.testing.faults import Fault
 from agentinfra.testing.injection import FaultQueue, When
 from agentinfra.testing.ledger import Ledger
 from agentinfra.testing.ratelimit import Limiter, RateLimits
-from agentinfra.testing.replies import Matcher, Playbook, ReplyLike
+from agentinfra.testing.replies import Answerer, Matcher, Playbook, ReplyLike
 
 __all__ = ["OpenAIServer"]
 
@@ -37,9 +37,9 @@ class OpenAIServer:
     and takes a few milliseconds; a server that is started again keeps its port, its ledger and
     its script, so an outage can be played.
 
-    Chat requests are answered by the script, then by the rules, then by a deterministic default
-    that calls the tools it is offered, fills the schemas it is given, quotes the documents and
-    states the results in the prompt, and echoes the rest. It is no model.
+    Chat requests are answered by the script, then by the rules, then by the default. Unless another
+    is given that calls the tools a question names, fills the schemas it is given, states the
+    results of tools and echoes the rest. It is no model.
 
     Args:
         host: The address to listen on.
@@ -49,6 +49,8 @@ class OpenAIServer:
         limits: Requests and tokens a minute; None has no limits and sends no such headers.
         clock: The time in seconds, for the limits and the ledger.
         sleep: Waits for the delays of replies and faults.
+        default: Answers what nothing else does: a function that is given the request's body and
+            returns a text or a :class:`Reply`.
         ledger_limit: How many requests the ledger keeps; the totals count all. None keeps all.
 
     Example:
@@ -67,12 +69,13 @@ class OpenAIServer:
         limits: RateLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
+        default: Answerer = default_answer,
         ledger_limit: int | None = _LEDGER_LIMIT,
     ) -> None:
         self._host = host
         self._port = port
         self._runner: web.ServerRunner | None = None
-        self._playbook = Playbook(default_answer)
+        self._playbook = Playbook(default)
         self._faults = FaultQueue()
         self.ledger = Ledger(limit=ledger_limit)
         self._endpoints = Endpoints(

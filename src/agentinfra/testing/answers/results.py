@@ -1,75 +1,32 @@
-"""States what a tool or a query returned."""
+"""States in words what a tool returned."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from agentinfra.testing.answers.conversation import ToolResult
-from agentinfra.testing.answers.passages import Passage, best_passages, quote, split_context
+__all__ = ["ROW_KEYS", "parsed", "state_result"]
 
-__all__ = ["state_results"]
-
+ROW_KEYS = ("rows", "result", "results", "data", "records", "items")
 _MOST_ROWS = 10
-_LONG = 300
-_TEXT_KEYS = ("text", "content", "page_content", "snippet", "body", "chunk", "passage")
-_SOURCE_KEYS = ("source", "path", "file", "url", "document", "title", "id")
-_ROW_KEYS = ("rows", "result", "results", "data", "records", "items")
-_HIT_KEYS = ("hits", "documents", "passages", "chunks", "matches", *_ROW_KEYS)
 
 
-def state_results(question: str, results: Sequence[ToolResult]) -> str:
-    """Return an answer that states what the tools returned.
+def state_result(text: str) -> str:
+    """Return a sentence on a tool's result: rows and objects are read out by column.
 
-    Rows and objects are read out by column; of documents the sentences nearest to the question
-    are quoted with their sources; an error is passed on; a plain text is repeated.
+    An error is passed on, a plain text is repeated.
     """
-    passages: list[Passage] = []
-    stated: list[str] = []
-    for result in results:
-        found = _passages_in(result.text)
-        passages.extend(found)
-        if not found:
-            stated.append(_state(_parsed(result.text)))
-    if passages:
-        stated.append(quote(best_passages(question, passages)))
-    return " ".join(stated)
+    return _state(parsed(text))
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
+    """Return the JSON in a result, the text itself where it is none."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
-
-
-def _passages_in(text: str) -> list[Passage]:
-    value = _parsed(text)
-    if isinstance(value, str):
-        marked = [p for p in split_context(text)[0] if p.marker]
-        return marked or ([Passage(text=text)] if len(text) > _LONG else [])
-    if isinstance(value, dict):
-        value = next((value[key] for key in _HIT_KEYS if isinstance(value.get(key), list)), None)
-    if not isinstance(value, list) or not value:
-        return []
-    hits = [_as_passage(hit) for hit in value if isinstance(hit, dict)]
-    return [hit for hit in hits if hit is not None] if all(hits) else []
-
-
-def _as_passage(hit: Mapping[str, Any]) -> Passage | None:
-    text = next((hit[key] for key in _TEXT_KEYS if isinstance(hit.get(key), str)), None)
-    if text is None:
-        return None
-    inner = hit.get("metadata")
-    places = [hit, inner] if isinstance(inner, dict) else [hit]
-    source = next((place[key] for place in places for key in _SOURCE_KEYS if place.get(key)), None)
-    if source is None:
-        return Passage(text=text)
-    marker = f"[{source}]" if re.fullmatch(r"\d+", str(source)) else f"[source: {source}]"
-    return Passage(text=text, marker=str(hit["marker"]) if hit.get("marker") else marker)
 
 
 def _state(value: Any) -> str:
@@ -83,7 +40,7 @@ def _state(value: Any) -> str:
 def _state_object(value: Mapping[str, Any]) -> str:
     if value.get("error"):
         return f"That failed: {_shown(value['error'])}."
-    for key in _ROW_KEYS:
+    for key in ROW_KEYS:
         if isinstance(value.get(key), list):
             columns = value.get("columns")
             return _state_rows(value[key], columns if isinstance(columns, list) else ())

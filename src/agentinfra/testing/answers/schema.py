@@ -14,15 +14,12 @@ from typing import Any, Final
 
 from agentinfra.testing.answers.evidence import Evidence
 from agentinfra.testing.answers.numbers import fill_boolean, fill_number
-from agentinfra.testing.answers.routing import choose_option, describe_options
-from agentinfra.testing.answers.strings import TextSource, fill_string
-from agentinfra.testing.answers.words import name_stems, root_set
+from agentinfra.testing.answers.strings import Wording, fill_string
 
 __all__ = ["MISSING", "Filler", "Spot"]
 
 MISSING: Final = object()
 _DEEPEST = 5
-_CITATIONS = root_set("sources source citations citation references")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,21 +45,18 @@ class Filler:
     Args:
         root: The schema that ``$ref`` points into.
         evidence: What the question holds; used up while filling.
-        source: Texts made from the conversation: its answer, its SQL.
-        hints: Texts that may explain the values of an enum, besides its description.
+        wording: What the question itself does not hold: the answer, the choices.
     """
 
     def __init__(
         self,
         root: Mapping[str, Any],
         evidence: Evidence,
-        source: TextSource,
-        hints: Sequence[str] = (),
+        wording: Wording,
     ) -> None:
         self._root = root
         self._evidence = evidence
-        self._source = source
-        self._hints = hints
+        self._wording = wording
 
     def fill(self, schema: Any, spot: Spot) -> Any:
         """Return a value for a schema, ``MISSING`` for an optional one that nothing speaks for."""
@@ -114,7 +108,7 @@ class Filler:
             return fill_number(schema, name, evidence, integer=kind == "integer", required=needed)
         if kind == "boolean":
             return fill_boolean(schema, name, spot.description, evidence, required=needed)
-        return fill_string(schema, name, spot.description, evidence, self._source, required=needed)
+        return fill_string(schema, name, spot.description, evidence, self._wording, required=needed)
 
     def _nullable(self, schema: Mapping[str, Any], types: Sequence[str], spot: Spot) -> Any:
         value: Any = MISSING
@@ -139,9 +133,8 @@ class Filler:
         texts = [value for value in values if isinstance(value, str)]
         default = schema.get("default")
         if len(texts) == len(values):
-            options = describe_options(texts, spot.description, *self._hints)
-            return choose_option(
-                self._evidence.question, options, default if default in values else None
+            return self._wording.chosen(
+                texts, spot.description, default if default in values else None
             )
         return default if default in values else values[0]
 
@@ -173,7 +166,8 @@ class Filler:
         said = [name for name in options if self._evidence.says(name)]
         if not said and not spot.required:
             return MISSING
-        chosen = said[0] if said else choose_option(self._evidence.question, options)
+        described = "\n".join(f"{name}: {text}" for name, text in options.items())
+        chosen = said[0] if said else self._wording.chosen(list(options), described, None)
         return next(variant["const"] for variant in variants if str(variant["const"]) == chosen)
 
     def _object(self, schema: Mapping[str, Any], spot: Spot) -> Any:
@@ -231,8 +225,8 @@ class Filler:
             return [value for value in item["enum"] if self._evidence.says(str(value))]
         kinds = _types(item)
         kind = kinds[0] if len(kinds) == 1 else "string" if not item else ""
-        if kind == "string" and _CITATIONS & set(name_stems(spot.name)):
-            return list(self._source.citations())
+        if kind == "string" and (listed := self._wording.listed(spot.name)) is not None:
+            return list(listed)
         if kind in ("integer", "number"):
             return self._numbers(item, integer=kind == "integer")
         if kind == "string" and not {"pattern", "format", "minLength"} & set(item):
@@ -251,7 +245,7 @@ class Filler:
         return found
 
     def _one_item(self, schema: Mapping[str, Any], spot: Spot) -> list[Any]:
-        if _CITATIONS & set(name_stems(spot.name)):
+        if self._wording.listed(spot.name) is not None:
             return []
         return [self._another(schema, [], spot)]
 

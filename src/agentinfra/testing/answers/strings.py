@@ -8,9 +8,9 @@ from typing import Any
 
 from agentinfra.testing.answers.evidence import Evidence
 from agentinfra.testing.answers.patterns import fits, text_for
-from agentinfra.testing.answers.words import name_stems, root_set, tokens
+from agentinfra.testing.answers.words import name_stems, root_set
 
-__all__ = ["TextSource", "fill_string"]
+__all__ = ["Wording", "fill_string"]
 
 _QUESTIONS = root_set(
     """
@@ -46,19 +46,32 @@ _FOUND = {
 }
 
 
+def _nothing(*_: Any) -> None:
+    return None
+
+
+def _first(options: Sequence[str], _: str, default: str | None) -> str:
+    return options[0] if default is None else default
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextSource:
-    """Texts made from a whole conversation, when a schema asks for them.
+class Wording:
+    """What a schema asks for and the bare question does not hold.
 
     Attributes:
         answer: Returns the answer in words.
-        sql: Returns a SELECT for the question, None where there is no schema to plan with.
-        citations: Returns the markers of the sources the answer quotes.
+        written: Returns the text of a property by its name and description, None where it is
+            taken from the question like any other.
+        listed: Returns the texts of an array by its name, None where they are taken from the
+            question.
+        chosen: Returns one of several options by their description; the third argument is the
+            schema's default, None where it has none.
     """
 
     answer: Callable[[], str]
-    sql: Callable[[], str | None]
-    citations: Callable[[], Sequence[str]]
+    written: Callable[[str, str], str | None] = _nothing
+    listed: Callable[[str], Sequence[str] | None] = _nothing
+    chosen: Callable[[Sequence[str], str, str | None], str] = _first
 
 
 def fill_string(
@@ -66,7 +79,7 @@ def fill_string(
     name: str,
     description: str,
     evidence: Evidence,
-    source: TextSource,
+    wording: Wording,
     *,
     required: bool,
 ) -> str | None:
@@ -74,7 +87,7 @@ def fill_string(
     kind = schema.get("format")
     if kind in _FORMATS:
         return _formatted(kind, schema, evidence, required=required)
-    text = _meant(name, description, evidence, source) or _said(name, evidence, required=required)
+    text = _meant(name, description, evidence, wording) or _said(name, evidence, required=required)
     if text is None:
         if not required:
             return None
@@ -87,17 +100,17 @@ def fill_string(
     return _sized(text, schema)
 
 
-def _meant(name: str, description: str, evidence: Evidence, source: TextSource) -> str | None:
+def _meant(name: str, description: str, evidence: Evidence, wording: Wording) -> str | None:
     """Return the text for a property whose name says what it is for."""
     roots = frozenset(name_stems(name))
-    if "sql" in roots or (roots & _QUESTIONS and "sql" in tokens(description)):
-        return source.sql() or "SELECT 1"
+    if (written := wording.written(name, description)) is not None:
+        return written
     if roots and roots <= _QUESTIONS:
         return evidence.question
     if roots & _REASONS:
         return f"Chosen by the words of the question: {evidence.question}"
     if roots & _ANSWERS:
-        return source.answer()
+        return wording.answer()
     if roots & _DATES:
         return evidence.date()
     return None

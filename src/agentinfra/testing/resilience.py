@@ -1,0 +1,197 @@
+"""Puts an agent through everything that goes wrong between it and a model."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from agentinfra.testing import faults
+from agentinfra.testing.leaks import LeakCheck
+
+if TYPE_CHECKING:
+    from agentinfra.testing.faults import Fault
+
+__all__ = ["FAULTS", "Outcome", "Resilience", "assert_resilient"]
+
+Agent: TypeAlias = "Callable[[str], Awaitable[Any]]"
+Verdict: TypeAlias = Literal["answered", "typed error", "untyped error", "hung"]
+
+FAULTS: Final[Mapping[str, Callable[[], Fault]]] = {
+    "nothing": lambda: faults.slow(),
+    "rate limited": lambda: faults.rate_limited(retry_after=0.01),
+    "quota exceeded": lambda: faults.quota_exceeded(),
+    "server error": lambda: faults.server_error(),
+    "overloaded": lambda: faults.server_error(503, retry_after=0.01),
+    "unauthorized": lambda: faults.unauthorized(),
+    "context too long": lambda: faults.context_length(),
+    "content filter": lambda: faults.content_filter(),
+    "a page of HTML": lambda: faults.html_body(),
+    "silence": lambda: faults.hang(),
+    "no headers": lambda: faults.disconnect_before_headers(),
+    "half a body": lambda: faults.disconnect_mid_body(),
+    "malformed body": lambda: faults.malformed_body(),
+    "wrong content type": lambda: faults.wrong_content_type(),
+    "no usage": lambda: faults.missing_usage(),
+    "no choices": lambda: faults.empty_choices(),
+    "filtered answer": lambda: faults.filtered_answer(),
+}
+"""What one request meets, by the name shown in the table; a stream meets the same."""
+
+_USABLE = frozenset(("nothing", "no usage", "wrong content type", "filtered answer"))
+"""Faults that leave an answer whole: whoever asks again pays for it again."""
+
+_PATIENCE = 10.0
+_RETRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an agent that met one fault.
+
+    Attributes:
+        fault: The fault.
+        verdict: How it ended.
+        error: The error's class, empty where there was none.
+        requests: How many requests it sent.
+        paid: How many of them were answered with 200, which is what is paid for.
+        whole: How many of those answers could be used.
+        leaked: What it left behind.
+        faults: What is wrong with it: ``hung``, ``untyped error``, ``leaked``, ``paid twice``,
+            ``retried too often``.
+    """
+
+    fault: str
+    verdict: Verdict
+    error: str
+    requests: int
+    paid: int
+    whole: int
+    leaked: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resilience:
+    """The outcomes, one a fault; as text a table in Markdown."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def wrong(self) -> tuple[Outcome, ...]:
+        """The outcomes with something wrong."""
+        return tuple(outcome for outcome in self.outcomes if outcome.faults)
+
+    def __str__(self) -> str:
+        lines = ["| fault | outcome | requests | paid | wrong |", "|---|---|---|---|---|"]
+        for o in self.outcomes:
+            said = f"{o.verdict} {o.error}".strip()
+            wrong = ", ".join(o.faults)
+            lines.append(f"| {o.fault} | {said} | {o.requests} | {o.paid} | {wrong} |")
+        return "\n".join(lines)
+
+
+async def assert_resilient(
+    agent: Agent,
+    *,
+    matrix: Mapping[str, Callable[[], Fault]] = FAULTS,
+    typed: tuple[type[BaseException], ...] = (),
+    patience: float = _PATIENCE,
+    retries: int = _RETRIES,
+    raises: bool = True,
+) -> Resilience:
+    """Run an agent once for each fault, which its first request meets, and judge what it does.
+
+    It may use whatever client; one of its own for each run, which it closes. It has to answer or
+    to raise an error that says what happened (no bare ``KeyError`` or ``JSONDecodeError``) within
+    ``patience``; to send no more than ``retries`` requests more than without a fault; to ask for
+    no answer again that it has got; and to leave nothing behind.
+
+    Args:
+        agent: Called with the base URL of a server; returns when it is done.
+        matrix: The faults, each by its name.
+        typed: Errors that count as typed besides those a package defines for itself.
+        patience: Seconds a run may take; the agent's own time-outs have to be shorter.
+        retries: Requests more than the agent sends without a fault.
+        raises: Whether to raise where something is wrong; False only returns the table.
+
+    Returns:
+        The table.
+
+    Raises:
+        AssertionError: Something is wrong; the message is the table.
+    """
+    usual = await _met("no fault", None, agent, typed, patience)
+    outcomes = [
+        _judged(await _met(name, make, agent, typed, patience), usual, retries)
+        for name, make in matrix.items()
+    ]
+    table = Resilience(tuple(outcomes))
+    if raises and table.wrong:
+        raise AssertionError(f"{len(table.wrong)} of {len(outcomes)} faults end badly:\n{table}")
+    return table
+
+
+async def _met(
+    name: str,
+    make: Callable[[], Fault] | None,
+    agent: Agent,
+    typed: tuple[type[BaseException], ...],
+    patience: float,
+) -> Outcome:
+    from agentinfra.testing.server import OpenAIServer
+
+    async with OpenAIServer() as server:
+        if make is not None:
+            server.fail(make())
+        check = LeakCheck(grace=0.2)
+        check.start()
+        verdict, error = await _ended(agent, server.base_url, typed, patience)
+        await check.settle()
+        leaked = tuple(check.leaks())
+        check.stop()
+        records = server.ledger.requests
+        paid = [record for record in records if record.status == 200 and record.finished]
+        whole = sum(record.fault is None or name in _USABLE for record in paid)
+        return Outcome(
+            fault=name,
+            verdict=verdict,
+            error=error,
+            requests=server.ledger.count(),
+            paid=len(paid),
+            whole=whole,
+            leaked=leaked,
+            faults=(),
+        )
+
+
+async def _ended(
+    agent: Agent, url: str, typed: tuple[type[BaseException], ...], patience: float
+) -> tuple[Verdict, str]:
+    task = asyncio.ensure_future(agent(url))
+    done, _ = await asyncio.wait({task}, timeout=patience)
+    if not done:
+        task.cancel()
+        await asyncio.wait({task}, timeout=1.0)
+        return "hung", ""
+    error = task.exception()
+    if error is None:
+        return "answered", ""
+    plain = type(error).__module__ in ("builtins", "json.decoder") and not isinstance(error, typed)
+    spoken = isinstance(error, builtins.TimeoutError)
+    return "untyped error" if plain and not spoken else "typed error", type(error).__name__
+
+
+def _judged(outcome: Outcome, usual: Outcome, retries: int) -> Outcome:
+    wrong: list[str] = []
+    if outcome.verdict in ("hung", "untyped error"):
+        wrong.append(outcome.verdict)
+    if outcome.leaked:
+        wrong.append("leaked")
+    if outcome.whole > usual.whole:
+        wrong.append("paid twice")
+    if outcome.requests > usual.requests + retries:
+        wrong.append("retried too often")
+    return replace(outcome, faults=tuple(wrong))

@@ -1,0 +1,146 @@
+"""The manual clock: who waits for it, who moves it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+
+import pytest
+
+from agentinfra import AsyncLLMClient
+from agentinfra.settings import LLMSettings
+from agentinfra.testing import ManualClock, OpenAIServer, faults
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+async def nap(clock, *lengths, turns=2):
+    """Sleep several times, with turns of the loop between; return when each sleep ended."""
+    woken = []
+    for length in lengths:
+        await clock.sleep(length)
+        woken.append(clock.now())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    return woken
+
+
+async def test_one_advance_passes_sleeps_that_follow_one_another():
+    """Each sleep ends at its own moment, however many turns lie between two."""
+    clock = ManualClock(0.0)
+    task = asyncio.create_task(nap(clock, 60, 60, 60, turns=50))
+    await clock.advance(200)
+    assert await task == [60, 120, 180]
+    assert clock.now() == 200
+
+
+async def test_what_is_not_due_goes_on_sleeping():
+    """An advance ends at its own moment, not at the next sleep's."""
+    clock = ManualClock(0.0)
+    task = asyncio.create_task(nap(clock, 60, 60))
+    await clock.advance(119.5)
+    assert (clock.sleeping, clock.now(), task.done()) == (1, 119.5, False)
+    await clock.advance(0.5)
+    assert await task == [60, 120]
+
+
+@pytest.mark.parametrize("auto", [True, False])
+async def test_a_story_of_retries_takes_no_time(auto):
+    """Requests between the waits are waited for; minutes of back-off pass in one call."""
+    clock = ManualClock(auto_advance=auto)
+    async with OpenAIServer() as server:
+        settings = LLMSettings(base_url=server.base_url, api_key="x", max_attempts=4)
+        async with AsyncLLMClient(settings, clock=clock) as llm:
+            server.fail(faults.rate_limited(retry_after=60), times=3)
+            began = time.monotonic()
+            call = asyncio.create_task(llm.chat_completion(HELLO))
+            if not auto:
+                await clock.sleepers(1)
+                await clock.advance(3600)
+            reply = await call
+    assert reply.attempts == 4
+    assert clock.now() >= 1180
+    assert time.monotonic() - began < 30
+
+
+async def test_time_jumps_when_every_task_waits_for_it():
+    """With auto_advance sleeps and timeouts end in order, and nobody moves the clock."""
+    clock = ManualClock(0.0, auto_advance=True)
+
+    async def late():
+        async with clock.timeout_at(90):
+            await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(nap(clock, 60, 60))
+        with pytest.raises(TimeoutError):
+            await late()
+        assert clock.now() == 90
+    assert task.result() == [60, 120]
+
+
+async def test_sleepers_nobody_wakes_are_told_so():
+    """A test in which every task waits for the clock ends with the way out."""
+    clock = ManualClock()
+    with pytest.raises(AssertionError, match=r"advance\(60\).*auto_advance=True"):
+        await clock.sleep(60)
+
+
+async def test_tasks_that_wait_for_something_else_are_let_wait():
+    """As long as one task waits for a thread, sleeping is no mistake."""
+    clock, gate = ManualClock(quiet=0.001), threading.Event()
+    sleeper = asyncio.create_task(clock.sleep(5))
+    asyncio.get_running_loop().call_later(0.01, gate.set)
+    await asyncio.to_thread(gate.wait)
+    assert not sleeper.done()
+    await clock.advance(5)
+    await sleeper
+
+
+async def test_too_few_sleepers():
+    """Waiting for sleeps that do not come ends, and says how many there are."""
+    with pytest.raises(TimeoutError, match="0 of 1 sleeps"):
+        await ManualClock().sleepers(1, timeout=0.001)
+
+
+async def test_nothing_is_left_behind():
+    """Cancelled sleeps, blocks that are over and cancelled alarms wait for nothing."""
+    clock = ManualClock()
+    task = asyncio.create_task(clock.sleep(60))
+    await clock.sleepers(1)
+    async with clock.timeout_at(clock.now() + 30):
+        alarm = clock.call_at(clock.now() + 10, lambda: None)
+        assert "3 waiting" in repr(clock)
+    alarm.cancel()
+    task.cancel()
+    await asyncio.wait([task])
+    gc.collect()
+    assert "0 waiting" in repr(clock)
+
+
+async def test_what_has_passed_happens_soon():
+    """An alarm and a timeout in the past do not wait for the next move."""
+    clock, rung = ManualClock(), asyncio.Event()
+    clock.call_at(clock.now() - 1, rung.set)
+    await asyncio.wait_for(rung.wait(), 5)
+    with pytest.raises(TimeoutError):
+        async with clock.timeout_at(clock.now() - 1):
+            await asyncio.Event().wait()
+
+
+async def test_loops_of_other_threads_sleep_on_it():
+    """A sleep of another thread's loop ends when this one moves the clock."""
+    clock = ManualClock()
+    work = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(nap(clock, 5))))
+    await clock.sleepers(1)
+    clock.shift(5)
+    assert await work == [clock.now()]
+
+
+def test_time_passes_without_a_loop():
+    """What only reads the time needs no loop."""
+    clock = ManualClock(10.0)
+    clock.shift(5)
+    assert clock.now() == 15
