@@ -168,7 +168,7 @@ async def test_configured_models():
         assert [model.id for model in (await client.models.list()).data] == ["tiny"]
         with pytest.raises(openai.NotFoundError):
             await client.models.retrieve("huge")
-        with pytest.raises(openai.BadRequestError) as caught:
+        with pytest.raises(openai.NotFoundError) as caught:
             await client.chat.completions.create(model="huge", messages=HELLO)
         assert caught.value.code == "model_not_found"
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from agentinfra.testing.clock import ManualClock
     from agentinfra.testing.leaks import LeakCheck, assert_no_leaks
     from agentinfra.testing.ledger import Ledger, RequestRecord
-    from agentinfra.testing.ratelimit import RateLimits
-    from agentinfra.testing.replies import FunctionCall, Reply
-    from agentinfra.testing.server import OpenAIServer
-    from agentinfra.testing.serving import serve
+    from agentinfra.testing.replies import FunctionCall, RawReply, Reply
+    from agentinfra.testing.scripts.verdict import ScriptError
+    from agentinfra.testing.server.ratelimit import RateLimits
+    from agentinfra.testing.server.server import OpenAIServer
+    from agentinfra.testing.server.serving import serve
 
 __all__ = [
     "FunctionCall",
@@ -27,8 +28,10 @@ __all__ = [
     "ManualClock",
     "OpenAIServer",
     "RateLimits",
+    "RawReply",
     "Reply",
     "RequestRecord",
+    "ScriptError",
     "assert_no_leaks",
     "faults",
     "serve",
@@ -39,12 +42,14 @@ _MODULES = {
     "LeakCheck": "leaks",
     "Ledger": "ledger",
     "ManualClock": "clock",
-    "OpenAIServer": "server",
-    "RateLimits": "ratelimit",
+    "OpenAIServer": "server.server",
+    "RateLimits": "server.ratelimit",
+    "RawReply": "replies",
     "Reply": "replies",
     "RequestRecord": "ledger",
+    "ScriptError": "scripts.verdict",
     "assert_no_leaks": "leaks",
-    "serve": "serving",
+    "serve": "server.serving",
 }
 
 

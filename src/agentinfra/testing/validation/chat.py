@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from agentinfra.testing.faults import error_body
+from agentinfra.testing.outcome import RefusedError
 from agentinfra.testing.replies import text_of
 
-__all__ = ["RefusedError", "check_chat", "check_embeddings", "check_model"]
+__all__ = ["check_chat", "check_embeddings", "check_model"]
 
 _ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -30,25 +30,6 @@ _INTEGERS = {"n": (1, 128), "max_tokens": (1, None), "max_completion_tokens": (1
 _SCALARS = frozenset({"stream", "stream_options", "stop", *_NUMBERS, *_INTEGERS})
 
 
-class RefusedError(Exception):
-    """A request that gets an error for an answer."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 400,
-        kind: str = "invalid_request_error",
-        param: str | None = None,
-        code: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = dict(headers or {})
-        self.body = error_body(message, kind, param=param, code=code)
-
-
 def check_model(body: Any, known: Collection[str] | None) -> str:
     """Return the model a request asks for.
 
@@ -63,7 +44,7 @@ def check_model(body: Any, known: Collection[str] | None) -> str:
     if known is not None and model not in known:
         raise RefusedError(
             f"The model `{model}` does not exist or you do not have access to it.",
-            param="model",
+            status=404,
             code="model_not_found",
         )
     return model
