@@ -116,7 +116,7 @@ class Dispatch:
         reply = None if told else self._known.get(asked.exchange.raw_body)
         if reply is None:
             check_chat(body)
-            self._kind.admit(asked)
+            body = self._admitted(asked)
         headers = _admit(limiter, model, count_prompt(body), body) if limiter else {}
         made = reply or await self._reply(asked, body, lambda: body["messages"])
         if isinstance(made, RawReply):
@@ -134,7 +134,8 @@ class Dispatch:
             completion = dataclasses.replace(completion, finish_reason=change.finish_reason)
         if not asked.stream:
             if reply.failure is not None:
-                raise RefusedError(reply.failure, status=500, kind="server_error")
+                status, failed = self._kind.failed(reply.failure)
+                return Outcome(status=status, body=orjson.dumps(failed), headers=headers)
             payload = response_payload(completion, usage=change.usage, choices=change.choices)
             if self._kind.reasoning_key and completion.reasoning:
                 for choice in payload["choices"]:
@@ -145,7 +146,8 @@ class Dispatch:
                 headers=headers,
                 delay=reply.delay,
             )
-        include = bool((asked.body.get("stream_options") or {}).get("include_usage"))
+        asked_for = (asked.body.get("stream_options") or {}).get("include_usage")
+        include = bool(asked_for) or self._kind.reports_usage
         payloads = chunk_payloads(
             completion,
             include_usage=include,
@@ -171,7 +173,7 @@ class Dispatch:
         model = self._model(asked)
         body, change = asked.body, asked.change
         inputs = check_embeddings(body)
-        self._kind.admit(asked)
+        body = self._admitted(asked)
         headers = _admit(limiter, model, count_input(inputs), {}) if limiter else {}
         scripted = await self._scripted(asked)
         if scripted is not None:
@@ -190,6 +192,15 @@ class Dispatch:
             self._kind.embeddings(payload, asked), option=orjson.OPT_SERIALIZE_NUMPY
         )
         return Outcome(body=packed, usage=usage, headers=headers)
+
+    def _admitted(self, asked: Asked) -> Any:
+        """Return the body as the animal reads it."""
+        try:
+            self._kind.admit(asked)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # An animal's rules reach into parts of a body whose types it does not check.
+            raise RefusedError(f"The request cannot be read: {error}") from error
+        return asked.body
 
     def _model(self, asked: Asked) -> str:
         if asked.argument and isinstance(asked.body, dict):

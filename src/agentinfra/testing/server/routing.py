@@ -54,7 +54,7 @@ def _find(path: str, query: Mapping[str, str]) -> tuple[str, str, str]:
         if "api-version" not in query:
             raise RefusedError("Resource not found: give an api-version", status=404, code="404")
         return "POST", "embeddings" if azure[2] == "embeddings" else "chat", azure[1]
-    for root in ("/v1", "/openai/v1", "/openai"):
+    for root in ("/v1", "/openai/v1", "/v1beta/openai", "/openai"):
         rest = path.removeprefix(root)
         if rest == path:
             continue

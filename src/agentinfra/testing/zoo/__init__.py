@@ -17,6 +17,16 @@ __all__ = ["NAMES", "Animal", "animal"]
 
 _FILES = {
     "openai": "animal:Animal",
+    "azure": "azure:Azure",
+    "deepseek": "deepseek:DeepSeek",
+    "gemini": "gemini:Gemini",
+    "gpt-5.6": "gpt56:Gpt56",
+    "llama.cpp": "llama_cpp:LlamaCpp",
+    "mistral": "mistral:Mistral",
+    "ollama": "ollama:Ollama",
+    "openrouter": "openrouter:OpenRouter",
+    "vllm": "vllm:VLLM",
+    "xai": "xai:XAI",
 }
 NAMES = tuple(_FILES)
 

@@ -17,7 +17,7 @@ EVERY = frozenset({"chat", "responses", "embeddings", "models", "files", "batche
 class Animal:
     """A server as OpenAI's is; others override what they do otherwise.
 
-    A class holds no state: one instance serves every request of a server.
+    One instance serves every request of a server, on the server's thread.
     """
 
     name = "openai"
@@ -27,11 +27,13 @@ class Animal:
     """Whether it refuses what OpenAI's own parameter types do not hold."""
     reasoning_key: str | None = None
     """The field of a message that holds what the model thought; None: it is not sent."""
+    reports_usage = False
+    """Whether the usage of a stream comes unasked."""
     sources: Sequence[str] = ("https://platform.openai.com/docs/api-reference",)
     """Where each of its manners is described."""
 
     def admit(self, asked: Asked) -> None:
-        """Look at a request before it is answered.
+        """Look at a valid request before it is answered; what is ignored may be taken out.
 
         Raises:
             RefusedError: This server would refuse it.
@@ -56,6 +58,11 @@ class Animal:
     def error(self, refusal: RefusedError) -> tuple[int, Mapping[str, Any] | Sequence[Any]]:
         """Return the status and the body of a refusal."""
         return refusal.status, {"error": refusal.error}
+
+    def failed(self, message: str) -> tuple[int, Mapping[str, Any] | Sequence[Any]]:
+        """Return the status and the body of a model that fails before it streams."""
+        error = {"message": message, "type": "server_error", "param": None, "code": None}
+        return 500, {"error": error}
 
     def stream_error(self, error: Mapping[str, Any], asked: Asked) -> bytes:
         """Return the event of an error in a chat stream."""
