@@ -51,14 +51,14 @@ INSIDE = {
 """What is inside of a room, from top to bottom: its files and the rooms in it."""
 
 VENDORS = {
-    "openai": {"llm/wire/sdk.py"},
+    "openai": {"llm/wire/sdk.py", "testing/validation/parameters.py"},
     "httpx2": {"llm/wire/sdk.py"},
     "aiohttp": {"llm/wire/direct.py", "observability/probes.py", "testing"},
     "yarl": {"llm/wire/direct.py"},
     "tenacity": {"llm/policy/retry.py"},
     "genai_prices": {"llm/money/prices.py"},
     "json_repair": {"jsontext"},
-    "jsonschema": {"jsontext"},
+    "jsonschema": {"jsontext", "testing/validation/schemas.py"},
     "referencing": {"jsontext"},
     "asyncpg": {"db"},
     "pgvector": {"db"},

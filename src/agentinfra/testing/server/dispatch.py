@@ -13,6 +13,7 @@ from agentinfra.testing.apis.chat import complete, response_payload
 from agentinfra.testing.apis.chat_stream import DONE, chunk_payloads, event
 from agentinfra.testing.apis.embeddings import Embedder, embeddings_payload, embeddings_usage
 from agentinfra.testing.apis.models import Models
+from agentinfra.testing.apis.plain import plain_chat
 from agentinfra.testing.apis.tokens import count_input, count_prompt
 from agentinfra.testing.faults.kinds import StreamBreak
 from agentinfra.testing.outcome import Asked, Outcome, RefusedError
@@ -21,7 +22,12 @@ from agentinfra.testing.scripts.checks import pieces_of
 from agentinfra.testing.scripts.playbook import Playbook, UnscriptedError, make_reply
 from agentinfra.testing.server.routing import route
 from agentinfra.testing.server.wire import before_the_end
-from agentinfra.testing.validation.chat import check_chat, check_embeddings, check_model
+from agentinfra.testing.validation.chat import (
+    check_chat,
+    check_embeddings,
+    check_loosely,
+    check_model,
+)
 
 if TYPE_CHECKING:
     from agentinfra.testing.scripts.verdict import Verdict
@@ -59,6 +65,15 @@ class Dispatch:
         Raises:
             RefusedError: It is answered with an error.
         """
+        try:
+            return await self._answer(asked, limiter)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if self._kind.validates:
+                raise
+            # Such a server checks no types, and so reads whatever it is sent until it cannot.
+            raise RefusedError(f"The request cannot be read: {error}") from error
+
+    async def _answer(self, asked: Asked, limiter: Limiter | None) -> Outcome:
         exchange = asked.exchange
         asked.endpoint, asked.argument = route(exchange.method, exchange.path, asked.query)
         family = asked.endpoint.partition(".")[0]
@@ -115,8 +130,9 @@ class Dispatch:
         told = self._playbook.is_told("chat")
         reply = None if told else self._known.get(asked.exchange.raw_body)
         if reply is None:
-            check_chat(body)
-            body = self._admitted(asked)
+            (check_chat if self._kind.validates else check_loosely)(body)
+            self._kind.admit(asked)
+            body = asked.body
         headers = _admit(limiter, model, count_prompt(body), body) if limiter else {}
         made = reply or await self._reply(asked, body, lambda: body["messages"])
         if isinstance(made, RawReply):
@@ -173,7 +189,8 @@ class Dispatch:
         model = self._model(asked)
         body, change = asked.body, asked.change
         inputs = check_embeddings(body)
-        body = self._admitted(asked)
+        self._kind.admit(asked)
+        body = asked.body
         headers = _admit(limiter, model, count_input(inputs), {}) if limiter else {}
         scripted = await self._scripted(asked)
         if scripted is not None:
@@ -192,15 +209,6 @@ class Dispatch:
             self._kind.embeddings(payload, asked), option=orjson.OPT_SERIALIZE_NUMPY
         )
         return Outcome(body=packed, usage=usage, headers=headers)
-
-    def _admitted(self, asked: Asked) -> Any:
-        """Return the body as the animal reads it."""
-        try:
-            self._kind.admit(asked)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # An animal's rules reach into parts of a body whose types it does not check.
-            raise RefusedError(f"The request cannot be read: {error}") from error
-        return asked.body
 
     def _model(self, asked: Asked) -> str:
         if asked.argument and isinstance(asked.body, dict):
@@ -227,12 +235,9 @@ class Dispatch:
         exchange = asked.exchange
         try:
             told = self._playbook.choose(endpoint, body, view)
-            if told is None:
-                return self._playbook.builtin(
-                    body if endpoint == "chat" else {**body, "messages": view()}
-                )
-            exchange.source = told
-            return await make_reply(told, body)
+            if told is not None:
+                exchange.source = told
+                return await make_reply(told, body)
         except UnscriptedError:
             self._verdict.unscripted(exchange)
             raise _not_scripted("Nothing is scripted for this request") from None
@@ -241,6 +246,7 @@ class Dispatch:
         except BaseException as error:  # noqa: BLE001 - raised again where the server is left
             self._verdict.raised(exchange, error)
             raise _not_scripted("The function that answers this request failed") from None
+        return self._playbook.builtin(plain_chat(body))
 
     def _remember(self, asked: Asked, reply: Reply) -> None:
         if len(asked.exchange.raw_body) > _SMALL:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from agentinfra._mechanics.closing import cancel_and_wait
+from agentinfra.testing.validation.parameters import load
 
 if TYPE_CHECKING:
     from agentinfra.testing.server.endpoints import Endpoints
@@ -33,6 +34,7 @@ class Listener:
         Raises:
             OSError: The address cannot be listened on.
         """
+        load()
         server = web.Server(
             self._endpoints.handle,  # type: ignore[arg-type]
             request_factory=_make_request,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ __all__ = ["OpenAIServer"]
 
 _LEDGER_LIMIT = 10_000
 _CLOSES_WITHIN = 5.0
+_OPENS_WITHIN = 60.0
 
 
 class OpenAIServer:
@@ -116,7 +118,9 @@ class OpenAIServer:
         self._verdict.judge(error)
 
     def __enter__(self) -> Self:
-        self._open(_running_loop())
+        opening = self._open(_running_loop())
+        if opening is not None:
+            self._opened(opening)
         return self
 
     def __exit__(
@@ -162,7 +166,10 @@ class OpenAIServer:
         Raises:
             ConfigurationError: The address cannot be listened on.
         """
-        self._open(asyncio.get_running_loop())
+        opening = self._open(asyncio.get_running_loop())
+        if opening is not None:
+            await asyncio.wait([asyncio.wrap_future(opening)])
+            self._opened(opening)
 
     async def aclose(self) -> None:
         """Stop listening, cancel what is in flight, close every connection.
@@ -290,24 +297,29 @@ class OpenAIServer:
             message = f"{self.ledger.in_flight} requests are in flight after {timeout} s"
             raise TimeoutError(message) from None
 
-    def _open(self, home: asyncio.AbstractEventLoop | None) -> None:
+    def _open(self, home: asyncio.AbstractEventLoop | None) -> Future[int] | None:
+        """Begin to listen; None where the server does already."""
         if self._thread is not None:
-            return
-        thread = LoopThread("agentinfra-testing-server")
-        thread.start()
-        listener = Listener(self._endpoints)
+            return None
+        self._thread = LoopThread("agentinfra-testing-server")
+        self._thread.start()
+        self._listener = Listener(self._endpoints)
+        self._home = home
+        return self._thread.submit(self._listener.open(self._host, self._port))
+
+    def _opened(self, port: Future[int]) -> None:
+        """End to listen: wait for the port, or take everything back."""
         try:
-            self._port = thread.submit(listener.open(self._host, self._port)).result()
+            self._port = port.result(_OPENS_WITHIN)
         except OSError as error:
-            thread.stop()
+            self._stop()
             raise ConfigurationError(
                 f"cannot listen on {self._host}:{self._port} ({error.strerror}); "
                 "give another port, or 0 for a free one"
             ) from error
         except BaseException:
-            thread.stop()
+            self._stop()
             raise
-        self._thread, self._listener, self._home = thread, listener, home
 
     async def _shut(self) -> None:
         if self._listener is not None:
