@@ -14,6 +14,7 @@ from agentinfra.demo.progress import Progress
 from agentinfra.demo.sales.data import Sales, make_sales
 from agentinfra.demo.team import Team
 from agentinfra.testing import OpenAIServer
+from agentinfra.testing.answers import default_answer
 
 Gather = Callable[..., Awaitable[Team]]
 
@@ -61,7 +62,7 @@ def gather() -> Gather:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[OpenAIServer]:
     """Serve; afterwards every body the demo sent is one that OpenAI's description allows."""
-    async with OpenAIServer() as running:
+    async with OpenAIServer(default=default_answer) as running:
         yield running
         if DESCRIPTION.is_file():
             check_requests(running)

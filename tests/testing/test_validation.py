@@ -79,7 +79,45 @@ CHATS = {
         "reasoning_effort": "low",
     },
 }
-PATHS = {"chat/completions": CHATS}
+FLAT = {"type": "function", **FUNCTION, "strict": False}
+THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAAB"}
+RESPONSES = {
+    "text": {"input": "hello"},
+    "items": {
+        "input": [
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "input_text", "text": "x"}]},
+            {
+                "type": "message",
+                "role": "assistant",
+                "id": "msg_1",
+                "status": "completed",
+                "content": [{"type": "output_text", "text": "a", "annotations": []}],
+            },
+            THOUGHT,
+            {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "a", "output": "1"},
+        ],
+        "tools": [FLAT],
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+    },
+    "structured": {
+        "text": {"format": {"type": "json_schema", "name": "x", "strict": True, "schema": SCHEMA}},
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "max_output_tokens": 16,
+    },
+    "tools": {
+        "tools": [FLAT, {"type": "web_search"}, {"type": "custom", "name": "code"}],
+        "tool_choice": {
+            "type": "allowed_tools",
+            "mode": "auto",
+            "tools": [{"type": "function", "name": "f"}],
+        },
+    },
+    "named": {"tools": [FLAT], "tool_choice": {"type": "function", "name": "f"}, "stream": True},
+}
+PATHS = {"chat/completions": CHATS, "responses": RESPONSES}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from agentinfra.errors import ConfigurationError
 from agentinfra.testing.replies import Matcher, RawReply, Reply, ReplyLike, last_user_text
@@ -26,7 +26,6 @@ __all__ = [
 
 SCRIPTABLE = ("chat", "responses", "embeddings", "models", "files", "batches")
 _GENERATING = frozenset({"chat", "responses"})
-View: TypeAlias = "Callable[[], list[dict[str, Any]]]"
 
 
 class UnscriptedError(Exception):
@@ -140,13 +139,15 @@ class Playbook:
         with self._lock:
             return next((told for told in self._script if endpoint in told.endpoints), None)
 
-    def choose(self, endpoint: str, body: dict[str, Any], view: View) -> Told | None:
+    def choose(
+        self, endpoint: str, body: dict[str, Any], messages: list[dict[str, Any]]
+    ) -> Told | None:
         """Return what answers a request; None: the built-in default does.
 
         Args:
             endpoint: What it asks for.
             body: The request.
-            view: Gives its messages as chat has them; called only where a text is matched.
+            messages: Its messages as chat has them.
 
         Raises:
             UnscriptedError: Something is scripted for such requests, and nothing fits this one.
@@ -159,7 +160,7 @@ class Playbook:
                     return told
             rules = [rule for rule in self._rules if endpoint in rule.endpoints]
         for rule in rules:
-            if _matches(rule.matcher, body, view):
+            if _matches(rule.matcher, body, messages):
                 rule.used += 1
                 return rule
         if self.strict and self.default is None and endpoint in self._told_for:
@@ -210,10 +211,10 @@ def _endpoints(to: str | None) -> frozenset[str]:
     return frozenset({to})
 
 
-def _matches(matcher: Matcher | None, body: dict[str, Any], view: View) -> bool:
+def _matches(matcher: Matcher | None, body: dict[str, Any], messages: list[dict[str, Any]]) -> bool:
     if callable(matcher):
         return bool(matcher(body))
-    return (matcher or "").casefold() in last_user_text(view()).casefold()
+    return (matcher or "").casefold() in last_user_text(messages).casefold()
 
 
 def _named(matcher: Matcher) -> str:

@@ -14,6 +14,8 @@ from agentinfra.testing.apis.chat_stream import DONE, chunk_payloads, event
 from agentinfra.testing.apis.embeddings import Embedder, embeddings_payload, embeddings_usage
 from agentinfra.testing.apis.models import Models
 from agentinfra.testing.apis.plain import plain_chat
+from agentinfra.testing.apis.responses.api import Responses
+from agentinfra.testing.apis.responses.events import error_event
 from agentinfra.testing.apis.tokens import count_input, count_prompt
 from agentinfra.testing.faults.kinds import StreamBreak
 from agentinfra.testing.outcome import Asked, Outcome, RefusedError
@@ -50,11 +52,13 @@ class Dispatch:
         kind: Animal,
         *,
         models: Collection[str] | None,
+        clock: Callable[[], float],
     ) -> None:
         self._playbook = playbook
         self._verdict = verdict
         self._kind = kind
         self._models = Models(models)
+        self._responses = Responses(clock)
         self._embedder = Embedder()
         # The default replies to small requests: they are the same every time.
         self._known: dict[bytes, Reply] = {}
@@ -85,6 +89,8 @@ class Dispatch:
             return await self._chat(asked, limiter)
         if family == "embeddings":
             return await self._embeddings(asked, limiter)
+        if family == "responses":
+            return await self._respond(asked, limiter)
         return await self._scripted(asked) or self._models.answer(asked)
 
     def headers(self, asked: Asked) -> dict[str, str]:
@@ -114,14 +120,16 @@ class Dispatch:
             return dataclasses.replace(outcome, events=events)
         if fault.then == "error":
             return dataclasses.replace(
-                outcome, events=[*start, self._error_event(fault.error, asked)], usage=None
+                outcome, events=[*start, self._error_event(fault.error, asked, place)], usage=None
             )
         if fault.then == "end":
             return dataclasses.replace(outcome, events=start, usage=None)
         return outcome
 
-    def _error_event(self, body: bytes, asked: Asked) -> bytes:
+    def _error_event(self, body: bytes, asked: Asked, place: int) -> bytes:
         error = orjson.loads(body)["error"]
+        if asked.endpoint == "responses":
+            return error_event(error, place)
         return self._kind.stream_error(error, asked)
 
     async def _chat(self, asked: Asked, limiter: Limiter | None) -> Outcome:
@@ -134,7 +142,7 @@ class Dispatch:
             self._kind.admit(asked)
             body = asked.body
         headers = _admit(limiter, model, count_prompt(body), body) if limiter else {}
-        made = reply or await self._reply(asked, body, lambda: body["messages"])
+        made = reply or await self._reply(asked, body)
         if isinstance(made, RawReply):
             return _raw(made)
         if reply is None and not told:
@@ -185,6 +193,20 @@ class Dispatch:
             chunk_delay=reply.chunk_delay,
         )
 
+    async def _respond(self, asked: Asked, limiter: Limiter | None) -> Outcome:
+        if asked.endpoint not in ("responses", "responses.input_tokens"):
+            return self._responses.later(asked)
+        if asked.endpoint == "responses.input_tokens":
+            return self._responses.count(asked)
+        model = self._model(asked)
+        chat, items = self._responses.prepare(asked)
+        self._kind.admit(asked)
+        headers = _admit(limiter, model, count_prompt(chat), chat) if limiter else {}
+        made = await self._reply(asked, chat)
+        if isinstance(made, RawReply):
+            return _raw(made)
+        return self._responses.finish(made, asked, chat, items, {**headers, **made.headers})
+
     async def _embeddings(self, asked: Asked, limiter: Limiter | None) -> Outcome:
         model = self._model(asked)
         body, change = asked.body, asked.change
@@ -221,20 +243,23 @@ class Dispatch:
         endpoint = asked.endpoint.partition(".")[0]
         if not self._playbook.is_told(endpoint):
             return None
-        body = asked.body if isinstance(asked.body, dict) else {}
-        made = await self._reply(asked, body, list)
+        made = await self._reply(asked, {"messages": []})
         if isinstance(made, RawReply):
             return _raw(made)
         return Outcome(body=made.text.encode(), headers=dict(made.headers), delay=made.delay)
 
-    async def _reply(
-        self, asked: Asked, body: dict[str, Any], view: Callable[[], list[dict[str, Any]]]
-    ) -> Reply | RawReply:
-        """Return what answers a request, and note where nothing does or it fails."""
+    async def _reply(self, asked: Asked, chat: dict[str, Any]) -> Reply | RawReply:
+        """Return what answers a request, and note where nothing does or it fails.
+
+        Args:
+            asked: The request; functions are given its body.
+            chat: It as chat would have it; its last user message is what texts are matched with.
+        """
         endpoint = asked.endpoint.partition(".")[0]
         exchange = asked.exchange
+        body = asked.body if isinstance(asked.body, dict) else {}
         try:
-            told = self._playbook.choose(endpoint, body, view)
+            told = self._playbook.choose(endpoint, body, chat["messages"])
             if told is not None:
                 exchange.source = told
                 return await make_reply(told, body)
@@ -246,7 +271,7 @@ class Dispatch:
         except BaseException as error:  # noqa: BLE001 - raised again where the server is left
             self._verdict.raised(exchange, error)
             raise _not_scripted("The function that answers this request failed") from None
-        return self._playbook.builtin(plain_chat(body))
+        return self._playbook.builtin(plain_chat(chat))
 
     def _remember(self, asked: Asked, reply: Reply) -> None:
         if len(asked.exchange.raw_body) > _SMALL:

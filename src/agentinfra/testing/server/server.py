@@ -96,7 +96,7 @@ class OpenAIServer:
         kind = animal(like)
         self._endpoints = Endpoints(
             ledger=self.ledger,
-            dispatch=Dispatch(self._playbook, self._verdict, kind, models=models),
+            dispatch=Dispatch(self._playbook, self._verdict, kind, models=models, clock=clock),
             faults=self._faults,
             limiter=Limiter(limits, clock) if limits is not None else None,
             api_key=api_key,
