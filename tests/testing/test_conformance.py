@@ -197,6 +197,25 @@ async def test_embeddings(server, conforms, given):
     conforms(json.loads(text), "CreateEmbeddingResponse")
 
 
+async def test_files_and_batches(server, client, conforms):
+    """Files and batches, alone and listed, are those of the description."""
+    content = b'{"custom_id": "a", "body": {"model": "m", "input": "x"}}'
+    file = await client.files.create(file=("a.jsonl", content), purpose="batch")
+    await client.batches.create(
+        input_file_id=file.id, endpoint="/v1/embeddings", completion_window="24h"
+    )
+    paths = {
+        "files": "ListFilesResponse",
+        f"files/{file.id}": "OpenAIFile",
+        "batches": "ListBatchesResponse",
+        "batches/batch_000000000000000000000000": "Batch",
+    }
+    async with aiohttp.ClientSession() as session:
+        for path, name in paths.items():
+            async with session.get(f"{server.base_url}/{path}") as reply:
+                conforms(await reply.json(), name)
+
+
 async def test_models(server, conforms):
     """The models are a ListModelsResponse of Models."""
     async with aiohttp.ClientSession() as session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ import orjson
 from agentinfra.testing.apis.chat import complete, response_payload
 from agentinfra.testing.apis.chat_stream import DONE, chunk_payloads, event
 from agentinfra.testing.apis.embeddings import Embedder, embeddings_payload, embeddings_usage
+from agentinfra.testing.apis.files import Files
 from agentinfra.testing.apis.models import Models
 from agentinfra.testing.apis.plain import plain_chat
 from agentinfra.testing.apis.responses.api import Responses
 from agentinfra.testing.apis.responses.events import error_event
 from agentinfra.testing.apis.tokens import count_input, count_prompt
 from agentinfra.testing.faults.kinds import StreamBreak
+from agentinfra.testing.ledger import Exchange
 from agentinfra.testing.outcome import Asked, Outcome, RefusedError
 from agentinfra.testing.replies import RawReply, Reply
 from agentinfra.testing.scripts.checks import pieces_of
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Dispatch"]
 
 _SMALL, _REMEMBERED = 4096, 1000
+_BATCHED = 10**12
 _GARBAGE = event(b'{"id":"chatcmpl-0","object":"chat.completion.chunk","choices":[{"ind')
 
 
@@ -59,6 +63,8 @@ class Dispatch:
         self._kind = kind
         self._models = Models(models)
         self._responses = Responses(clock)
+        self._files = Files()
+        self._batched = 0
         self._embedder = Embedder()
         # The default replies to small requests: they are the same every time.
         self._known: dict[bytes, Reply] = {}
@@ -91,7 +97,24 @@ class Dispatch:
             return await self._embeddings(asked, limiter)
         if family == "responses":
             return await self._respond(asked, limiter)
-        return await self._scripted(asked) or self._models.answer(asked)
+        scripted = await self._scripted(asked)
+        if scripted is not None:
+            return scripted
+        if family == "models":
+            return self._models.answer(asked)
+        return await self._files.answer(asked, functools.partial(self._run, asked))
+
+    async def _run(self, asked: Asked, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
+        """Answer one request of a batch, as if it had come by itself."""
+        self._batched += 1
+        exchange = Exchange(_BATCHED + self._batched, asked.exchange.started, "POST", path, ())
+        exchange.raw_body = orjson.dumps(body)
+        inner = dataclasses.replace(asked, exchange=exchange, body=body)
+        try:
+            outcome = await self._answer(inner, None)
+        except RefusedError as refusal:
+            outcome = self.refused(refusal)
+        return outcome.status, outcome.body
 
     def headers(self, asked: Asked) -> dict[str, str]:
         """Return the headers that go with every answer."""
