@@ -113,6 +113,12 @@ async def test_default_answers_the_rest():
         assert [await ask(server), await ask(server)] == ["one", "m rests"]
 
 
+async def test_a_default_is_for_texts():
+    """A default that was given leaves embeddings to theirs."""
+    async with OpenAIServer(default="x") as server:
+        assert (await embed(server)).data
+
+
 async def test_other_kinds_of_requests_keep_their_default():
     """A script of chat leaves embeddings alone, and one of embeddings leaves chat alone."""
     async with OpenAIServer() as server:

@@ -69,7 +69,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def calling(cls, name: str, **arguments: Any) -> Reply:
+    def calling(cls, name: str, /, **arguments: Any) -> Reply:
         """Return a reply that calls one function."""
         return cls(tool_calls=(FunctionCall(name=name, arguments=arguments),))
 

@@ -121,7 +121,8 @@ class Playbook:
 
     def is_told(self, endpoint: str) -> bool:
         """Whether the same request to this endpoint can get other replies."""
-        return endpoint in self._told_for or self.default is not None
+        default = self.default is not None and endpoint in self.default.endpoints
+        return default or endpoint in self._told_for
 
     @property
     def pending(self) -> int:
@@ -163,10 +164,10 @@ class Playbook:
             if _matches(rule.matcher, body, messages):
                 rule.used += 1
                 return rule
-        if self.strict and self.default is None and endpoint in self._told_for:
-            raise UnscriptedError
         if self.default is not None and endpoint in self.default.endpoints:
             return self.default
+        if self.strict and endpoint in self._told_for:
+            raise UnscriptedError
         return None
 
 

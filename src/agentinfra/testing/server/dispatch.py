@@ -77,9 +77,13 @@ class Dispatch:
         """
         try:
             return await self._answer(asked, limiter)
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        except RefusedError:
+            raise
+        except Exception as error:
             if self._kind.validates:
-                raise
+                # A fault of this server's own must not pass for one of the model's.
+                self._verdict.raised(asked.exchange, error)
+                raise _not_scripted("The test server failed at this request") from error
             # Such a server checks no types, and so reads whatever it is sent until it cannot.
             raise RefusedError(f"The request cannot be read: {error}") from error
 
@@ -266,13 +270,17 @@ class Dispatch:
         endpoint = asked.endpoint.partition(".")[0]
         if not self._playbook.is_told(endpoint):
             return None
-        made = await self._reply(asked, {"messages": []})
-        if isinstance(made, RawReply):
-            return _raw(made)
+        made = await self._told(asked, {"messages": []})
+        if made is None or isinstance(made, RawReply):
+            return None if made is None else _raw(made)
         return Outcome(body=made.text.encode(), headers=dict(made.headers), delay=made.delay)
 
     async def _reply(self, asked: Asked, chat: dict[str, Any]) -> Reply | RawReply:
-        """Return what answers a request, and note where nothing does or it fails.
+        """Return what answers a request, by default too."""
+        return await self._told(asked, chat) or self._playbook.builtin(plain_chat(chat))
+
+    async def _told(self, asked: Asked, chat: dict[str, Any]) -> Reply | RawReply | None:
+        """Return what was told to answer a request; note where nothing does or it fails.
 
         Args:
             asked: The request; functions are given its body.
@@ -283,9 +291,8 @@ class Dispatch:
         body = asked.body if isinstance(asked.body, dict) else {}
         try:
             told = self._playbook.choose(endpoint, body, chat["messages"])
-            if told is not None:
-                exchange.source = told
-                return await make_reply(told, body)
+            exchange.source = told
+            return None if told is None else await make_reply(told, body)
         except UnscriptedError:
             self._verdict.unscripted(exchange)
             raise _not_scripted("Nothing is scripted for this request") from None
@@ -294,7 +301,6 @@ class Dispatch:
         except BaseException as error:  # noqa: BLE001 - raised again where the server is left
             self._verdict.raised(exchange, error)
             raise _not_scripted("The function that answers this request failed") from None
-        return self._playbook.builtin(plain_chat(chat))
 
     def _remember(self, asked: Asked, reply: Reply) -> None:
         if len(asked.exchange.raw_body) > _SMALL:

@@ -36,6 +36,7 @@ _MOST_DIMENSIONS = {
     "text-embedding-3-large": 3072,
     "text-embedding-ada-002": 0,
 }
+_MOST_OF_ANY = 16_384
 _MOST_STOPS = 4
 _MOST_TOOLS = 128
 _BOUNDS: dict[str, tuple[float | None, float | None]] = {
@@ -163,7 +164,7 @@ def check_embeddings(body: Mapping[str, Any]) -> list[str | list[int]]:
     size, most = body.get("dimensions"), _MOST_DIMENSIONS.get(body["model"])
     if size is not None and most == 0:
         raise invalid_value("dimensions", "this model does not support specifying dimensions")
-    check_bounds(body, {"dimensions": (1, most or _MOST_DIMENSIONS["text-embedding-3-large"])})
+    check_bounds(body, {"dimensions": (1, most or _MOST_OF_ANY)})
     return inputs
 
 

@@ -59,7 +59,12 @@ def _chat() -> ObjectCheck:
 
 def _responses(*, counted: bool) -> ObjectCheck:
     from openai.types.responses import response_create_params as given
+    from openai.types.responses.function_tool_param import FunctionToolParam
 
+    function = check_of(FunctionToolParam)
+    if isinstance(function, ObjectCheck):
+        # Required by the types, but the API has defaults for the others.
+        function.required = frozenset({"type", "name"})
     if counted:
         from openai.types.responses.input_token_count_params import InputTokenCountParams
 
