@@ -46,6 +46,10 @@ INSIDE = {
         "errors operations"
     ),
     "cache": "caches kinds tiered backend shared memory codec vectors keys sizing tally",
+    "testing": (
+        "plugin server zoo apis validation outcome scripts answers faults ledger replies origin "
+        "leaks clock"
+    ),
     "checkpoint": "checkpointer saver noop retention schema pool serde",
 }
 """What is inside of a room, from top to bottom: its files and the rooms in it."""

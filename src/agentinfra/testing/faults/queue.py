@@ -13,7 +13,7 @@ from typing import TypeAlias
 from agentinfra.errors import ConfigurationError
 from agentinfra.testing.faults.kinds import Fault, Silence, Together
 from agentinfra.testing.ledger import Exchange, RequestRecord
-from agentinfra.testing.scripts.checks import origin
+from agentinfra.testing.origin import origin
 
 __all__ = ["FaultQueue", "When"]
 

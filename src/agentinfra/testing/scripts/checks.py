@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,9 +11,8 @@ from agentinfra.errors import ConfigurationError
 from agentinfra.results import ToolCall, Usage
 from agentinfra.testing.replies import FunctionCall, RawReply, Reply, ReplyLike
 
-__all__ = ["check_reply", "check_scriptable", "origin", "pieces_of"]
+__all__ = ["check_reply", "check_scriptable", "pieces_of"]
 
-_OURS = str(Path(__file__).parents[1])
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "text": str,
     "tool_calls": Sequence,
@@ -29,16 +26,6 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "failure": (str, type(None)),
     "headers": Mapping,
 }
-
-
-def origin() -> str:
-    """Return the file and the line outside of this package that called into it."""
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
-        frame = frame.f_back
-    if frame is None:
-        return "somewhere"
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
 def check_scriptable(given: Any, where: str) -> ReplyLike:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentinfra.errors import ConfigurationError
+from agentinfra.testing.origin import origin
 from agentinfra.testing.replies import Matcher, RawReply, Reply, ReplyLike, last_user_text
-from agentinfra.testing.scripts.checks import check_reply, check_scriptable, origin
+from agentinfra.testing.scripts.checks import check_reply, check_scriptable
 
 __all__ = [
     "SCRIPTABLE",
