@@ -7,8 +7,15 @@ import pytest
 
 from agentinfra.errors import ConfigurationError
 from agentinfra.results import Usage
-from agentinfra.testing import FunctionCall, OpenAIServer, RawReply, Reply, ScriptError, faults
-from agentinfra.testing.scripts.verdict import ScriptWarning
+from agentinfra.testing import (
+    FunctionCall,
+    OpenAIServer,
+    RawReply,
+    Reply,
+    ScriptError,
+    ScriptWarning,
+    faults,
+)
 
 
 async def ask(server, text="hello", *, retries=2):
@@ -151,6 +158,17 @@ async def test_lenient_servers_warn():
         with pytest.warns(ScriptWarning, match="nobody asked for 'b'"):
             server.verify()
         server.clear()
+
+
+async def test_programs_that_are_no_tests_are_warned(monkeypatch):
+    """Where pytest runs no test there is nothing to fail; ``strict=True`` raises all the same."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    for strict, expected in ((None, ScriptWarning), (True, ScriptError)):
+        async with OpenAIServer(strict=strict) as server:
+            server.script("a")
+            with pytest.raises(expected):
+                server.verify()
+            server.clear()
 
 
 async def test_verify_raises_before_the_block_ends():

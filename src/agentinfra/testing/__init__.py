@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agentinfra.testing.leaks import LeakCheck, assert_no_leaks
     from agentinfra.testing.ledger import Ledger, RequestRecord
     from agentinfra.testing.replies import FunctionCall, RawReply, Reply
-    from agentinfra.testing.scripts.verdict import ScriptError
+    from agentinfra.testing.scripts.verdict import ScriptError, ScriptWarning
     from agentinfra.testing.server.ratelimit import RateLimits
     from agentinfra.testing.server.server import OpenAIServer
     from agentinfra.testing.server.serving import serve
@@ -32,6 +32,7 @@ __all__ = [
     "Reply",
     "RequestRecord",
     "ScriptError",
+    "ScriptWarning",
     "assert_no_leaks",
     "faults",
     "serve",
@@ -48,6 +49,7 @@ _MODULES = {
     "Reply": "replies",
     "RequestRecord": "ledger",
     "ScriptError": "scripts.verdict",
+    "ScriptWarning": "scripts.verdict",
     "assert_no_leaks": "leaks",
     "serve": "server.serving",
 }

@@ -77,8 +77,8 @@ class Playbook:
     """
 
     builtin: Callable[[dict[str, Any]], Reply]
-    strict: bool
     default: Told | None = None
+    strict: bool = True
     _script: deque[Told] = field(default_factory=deque)
     _rules: list[Told] = field(default_factory=list)
     _told_for: frozenset[str] = frozenset()

@@ -29,10 +29,8 @@ class ScriptWarning(UserWarning):
 class Verdict:
     """Collects what the handlers of one server could not do, for the one who leaves it."""
 
-    def __init__(
-        self, playbook: Playbook, faults: FaultQueue, ledger: Ledger, *, strict: bool
-    ) -> None:
-        self._strict = strict
+    def __init__(self, playbook: Playbook, faults: FaultQueue, ledger: Ledger) -> None:
+        self.strict = True
         self._playbook = playbook
         self._faults = faults
         self._ledger = ledger
@@ -88,7 +86,7 @@ class Verdict:
                 if raised is not error:
                     error.add_note("".join(traceback.format_exception(raised)))
             return
-        if not self._strict:
+        if not self.strict:
             warnings.warn(self._told(complaints), ScriptWarning, stacklevel=3)
             return
         if self._raised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Future
@@ -41,9 +42,9 @@ class OpenAIServer:
     the requests in flight and takes a few milliseconds; a server that is started again keeps its
     port, its ledger and its script, so an outage can be played.
 
-    It is strict: once something is scripted, a request that nothing answers is refused with a
-    status that no client retries; leaving the ``with`` block then raises a ``ScriptError`` with
-    the timeline, as it does for replies and faults that no request took, and raises what a
+    In a test it is strict: once something is scripted, a request that nothing answers is refused
+    with a status that no client retries; leaving the ``with`` block then raises a ``ScriptError``
+    with the timeline, as it does for replies and faults that no request took, and raises what a
     scripted function raised. Where the block raised itself, its error comes out, with notes.
 
     Unscripted, requests get a deterministic default. It is no model.
@@ -60,7 +61,9 @@ class OpenAIServer:
         like: Whose manners it has: a name of :mod:`agentinfra.testing.zoo`.
         default: What answers the requests that neither script nor rule does; None: nothing where
             something is scripted, and an echo where nothing is.
-        strict: False answers unscripted requests by default, and warns where it would raise.
+        strict: True fails as said above, False answers unscripted requests by default and warns
+            where it would raise; None is True in a test that pytest runs, and False in a program
+            that is no test and has nothing to fail.
 
     Example:
         with OpenAIServer() as server:
@@ -81,7 +84,7 @@ class OpenAIServer:
         ledger_limit: int | None = _LEDGER_LIMIT,
         like: str = "openai",
         default: ReplyLike | None = None,
-        strict: bool = True,
+        strict: bool | None = None,
     ) -> None:
         self._port = port
         self._host = host
@@ -89,10 +92,11 @@ class OpenAIServer:
         self._listener: Listener | None = None
         self._home: asyncio.AbstractEventLoop | None = None
         self._sleep = sleep
-        self._playbook = Playbook(default_answer, strict, default_of(default))
+        self._strict = strict
+        self._playbook = Playbook(default_answer, default_of(default))
         self._faults = FaultQueue()
         self.ledger = Ledger(limit=ledger_limit)
-        self._verdict = Verdict(self._playbook, self._faults, self.ledger, strict=strict)
+        self._verdict = Verdict(self._playbook, self._faults, self.ledger)
         kind = animal(like)
         self._endpoints = Endpoints(
             ledger=self.ledger,
@@ -301,6 +305,8 @@ class OpenAIServer:
         """Begin to listen; None where the server does already."""
         if self._thread is not None:
             return None
+        strict = _in_a_test() if self._strict is None else self._strict
+        self._playbook.strict = self._verdict.strict = strict
         self._thread = LoopThread("agentinfra-testing-server")
         self._thread.start()
         self._listener = Listener(self._endpoints)
@@ -339,6 +345,11 @@ class OpenAIServer:
 
 async def _until(future: asyncio.Future[Any]) -> None:
     await future
+
+
+def _in_a_test() -> bool:
+    """Say whether pytest runs a test, or makes a fixture of one."""
+    return "PYTEST_CURRENT_TEST" in os.environ
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
