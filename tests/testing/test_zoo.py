@@ -56,6 +56,19 @@ async def test_every_animal_answers_and_names_its_sources():
             assert raw.endswith(b"data: [DONE]\n\n")
 
 
+async def test_unknown_parameters_are_taken_where_they_are_taken():
+    """Servers that know no parameters by type take any, over every API they have."""
+    for path, body in (
+        ("/chat/completions", {}),
+        ("/responses", {"input": "x"}),
+        ("/embeddings", {"input": "x"}),
+    ):
+        async with OpenAIServer(like="vllm") as server:
+            assert (await post(server, path, **body, vendor_flag=1))[0] == 200
+        async with OpenAIServer() as server:
+            assert (await post(server, path, **body, vendor_flag=1))[0] == 400
+
+
 async def test_azure():
     """Filters stand in each answer, a stream begins without a choice, limits are -1."""
     async with OpenAIServer(like="azure", models=["gpt"]) as server:

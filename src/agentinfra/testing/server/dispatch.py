@@ -224,9 +224,9 @@ class Dispatch:
         if asked.endpoint not in ("responses", "responses.input_tokens"):
             return self._responses.later(asked)
         if asked.endpoint == "responses.input_tokens":
-            return self._responses.count(asked)
+            return self._responses.count(asked, strict=self._kind.validates)
         model = self._model(asked)
-        chat, items = self._responses.prepare(asked)
+        chat, items = self._responses.prepare(asked, strict=self._kind.validates)
         self._kind.admit(asked)
         headers = _admit(limiter, model, count_prompt(chat), chat) if limiter else {}
         made = await self._reply(asked, chat)
@@ -237,7 +237,7 @@ class Dispatch:
     async def _embeddings(self, asked: Asked, limiter: Limiter | None) -> Outcome:
         model = self._model(asked)
         body, change = asked.body, asked.change
-        inputs = check_embeddings(body)
+        inputs = check_embeddings(body, strict=self._kind.validates)
         self._kind.admit(asked)
         body = asked.body
         headers = _admit(limiter, model, count_input(inputs), {}) if limiter else {}

@@ -144,8 +144,12 @@ def check_bounds(
             raise refusal_of(out_of_bounds(value, low, high), name)
 
 
-def check_embeddings(body: Mapping[str, Any]) -> list[str | list[int]]:
+def check_embeddings(body: Mapping[str, Any], *, strict: bool = True) -> list[str | list[int]]:
     """Check an embeddings request.
+
+    Args:
+        body: The request.
+        strict: Whether it has to be as OpenAI's own types say.
 
     Returns:
         Its inputs, each a text or a list of tokens.
@@ -160,7 +164,8 @@ def check_embeddings(body: Mapping[str, Any]) -> list[str | list[int]]:
             "none of them empty.",
             param="input",
         )
-    check_parameters("embeddings", body)
+    if strict:
+        check_parameters("embeddings", body)
     size, most = body.get("dimensions"), _MOST_DIMENSIONS.get(body["model"])
     if size is not None and most == 0:
         raise invalid_value("dimensions", "this model does not support specifying dimensions")

@@ -32,14 +32,19 @@ class Responses:
         self._clock = clock
         self._store = ResponseStore(clock)
 
-    def prepare(self, asked: Asked) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def prepare(self, asked: Asked, *, strict: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Check a request; return it as chat would have it, and its conversation's items.
+
+        Args:
+            asked: The request.
+            strict: Whether it has to be as OpenAI's own types say.
 
         Raises:
             RefusedError: OpenAI would answer with an error.
         """
         body = asked.body
-        check_responses(body, counted=asked.endpoint == "responses.input_tokens")
+        if strict:
+            check_responses(body, counted=asked.endpoint == "responses.input_tokens")
         items = [
             *self._store.before(body.get("previous_response_id")),
             *as_items(body.get("input")),
@@ -48,13 +53,13 @@ class Responses:
         self._store.check_items(items)
         return as_chat(body, items), items
 
-    def count(self, asked: Asked) -> Outcome:
+    def count(self, asked: Asked, *, strict: bool) -> Outcome:
         """Answer a request that only counts tokens.
 
         Raises:
             RefusedError: OpenAI would answer with an error.
         """
-        chat, _ = self.prepare(asked)
+        chat, _ = self.prepare(asked, strict=strict)
         counted = {"object": "response.input_tokens", "input_tokens": count_prompt(chat)}
         return Outcome(body=orjson.dumps(counted))
 
