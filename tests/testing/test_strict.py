@@ -98,6 +98,33 @@ async def test_what_a_function_raises_is_raised():
     assert any("what was asked" in note for note in caught.value.__notes__)
 
 
+async def test_what_decides_on_replies_and_faults_may_fail_too():
+    """A rule's function and a fault's are raised again as a reply's is."""
+
+    def fail(_):
+        raise LookupError("undecided")
+
+    with pytest.raises(LookupError, match="undecided"):
+        async with OpenAIServer() as server:
+            server.on(fail, "x", optional=True)
+            with pytest.raises(openai.BadRequestError):
+                await ask(server)
+    with pytest.raises(LookupError, match="undecided"):
+        async with OpenAIServer() as server:
+            server.fail_always(faults.server_error(), when=fail)
+            with pytest.raises(openai.BadRequestError):
+                await ask(server)
+
+
+async def test_what_decides_on_faults_may_disarm_them():
+    """A function that is asked whether a fault meets a request may change what is armed."""
+    async with OpenAIServer() as server:
+        server.fail_always(faults.server_error(), when=lambda _: server.recover() or True)
+        with pytest.raises(openai.InternalServerError):
+            await ask(server, retries=0)
+        assert await ask(server) == "You said: hello"
+
+
 async def test_the_blocks_own_error_comes_out():
     """What the block raised is what comes out; the rest are notes on it."""
 

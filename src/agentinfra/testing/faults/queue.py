@@ -55,7 +55,9 @@ class FaultQueue:
         self._armed: list[_Armed] = []
         self._seen: Counter[tuple[str, bytes]] = Counter()
         self.silenced = 0
-        self._lock = threading.Lock()
+        # Reentrant: what decides when a fault meets a request is a function of the test, which may
+        # arm and disarm.
+        self._lock = threading.RLock()
 
     def arm(
         self,
@@ -132,7 +134,7 @@ class FaultQueue:
     def _use(self, armed: _Armed) -> None:
         if armed.left is not None:
             armed.left -= 1
-            if armed.left == 0:
+            if armed.left == 0 and armed in self._armed:
                 self._armed.remove(armed)
 
 

@@ -82,8 +82,7 @@ class Dispatch:
         except Exception as error:
             if self._kind.validates:
                 # A fault of this server's own must not pass for one of the model's.
-                self._verdict.raised(asked.exchange, error)
-                raise _not_scripted("The test server failed at this request") from error
+                raise self.failed(asked.exchange, error, "The test server") from error
             # Such a server checks no types, and so reads whatever it is sent until it cannot.
             raise RefusedError(f"The request cannot be read: {error}") from error
 
@@ -119,6 +118,11 @@ class Dispatch:
         except RefusedError as refusal:
             outcome = self.refused(refusal)
         return outcome.status, outcome.body
+
+    def failed(self, exchange: Exchange, error: BaseException, what: str) -> RefusedError:
+        """Note what was raised for the one who leaves the server; return what the client gets."""
+        self._verdict.raised(exchange, error)
+        return _not_scripted(f"{what} failed at this request")
 
     def headers(self, asked: Asked) -> dict[str, str]:
         """Return the headers that go with every answer."""
@@ -299,8 +303,7 @@ class Dispatch:
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - raised again where the server is left
-            self._verdict.raised(exchange, error)
-            raise _not_scripted("The function that answers this request failed") from None
+            raise self.failed(exchange, error, "The function that answers") from None
 
     def _remember(self, asked: Asked, reply: Reply) -> None:
         if len(asked.exchange.raw_body) > _SMALL:

@@ -90,7 +90,7 @@ class Endpoints:
         exchange.raw_body = await request.read()
         asked = _read(exchange, request)
         self._ledger.arrived(exchange)
-        faults = self._faults.take(exchange) if exchange.authorized else ()
+        faults = self._met(exchange) if exchange.authorized else ()
         asked.change = next((fault for fault in faults if isinstance(fault, Change)), _UNCHANGED)
         for fault in faults:
             if isinstance(fault, Silence):
@@ -102,6 +102,14 @@ class Endpoints:
             int((self._clock() - exchange.started) * 1000)
         )
         return await self._send(request, exchange, outcome, faults)
+
+    def _met(self, exchange: Exchange) -> Sequence[Fault]:
+        """Return the faults of a request; one in their place where deciding on them failed."""
+        try:
+            return self._faults.take(exchange)
+        except Exception as error:  # noqa: BLE001 - raised again where the server is left
+            refusal = self._dispatch.failed(exchange, error, "The function that decides on faults")
+            return (Answer(name="", status=refusal.status, body=refusal.body),)
 
     async def _send(
         self,
