@@ -11,6 +11,7 @@ import time
 
 from agentinfra.cli import main
 from agentinfra.testing import OpenAIServer, Reply, faults
+from agentinfra.testing.answers import default_answer
 
 KEYS = {
     *("question", "agent", "answer", "sources", "sql", "rows", "usage", "cost_usd", "cache"),
@@ -153,7 +154,7 @@ class Terminal:
 async def test_ctrl_c_at_the_prompt_cancels_the_question_first(home, postgres_url):
     """The first Ctrl-C ends the running question, the next one the program."""
     terminal = Terminal()
-    async with OpenAIServer() as server:
+    async with OpenAIServer(default=default_answer) as server:
         env = {"OPENAI_BASE_URL": server.base_url, "DATABASE_URL": postgres_url, "TERM": "xterm"}
         side = terminal.side
         with home.start("demo", stdin=side, stdout=side, stderr=side, env=env) as process:
