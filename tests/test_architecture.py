@@ -48,20 +48,24 @@ INSIDE = {
         "errors operations"
     ),
     "cache": "caches kinds tiered backend shared memory codec vectors keys sizing tally",
+    "testing": (
+        "plugin server zoo apis validation outcome scripts answers faults ledger replies origin "
+        "leaks clock"
+    ),
     "checkpoint": "checkpointer saver noop retention schema pool serde",
     "runtime": "runtime running life leaving health owned plan",
 }
 """What is inside of a room, from top to bottom: its files and the rooms in it."""
 
 VENDORS = {
-    "openai": {"llm/wire/sdk.py"},
+    "openai": {"llm/wire/sdk.py", "testing/validation/parameters.py"},
     "httpx2": {"llm/wire/sdk.py"},
     "aiohttp": {"llm/wire/direct.py", "observability/probes.py", "testing"},
     "yarl": {"llm/wire/direct.py"},
     "tenacity": {"llm/policy/retry.py"},
     "genai_prices": {"llm/money/prices.py"},
     "json_repair": {"jsontext"},
-    "jsonschema": {"jsontext"},
+    "jsonschema": {"jsontext", "testing/validation/schemas.py"},
     "referencing": {"jsontext"},
     "asyncpg": {"db", "testing/postgres.py"},
     "pgvector": {"db"},

@@ -6,8 +6,7 @@ import time
 import pytest
 
 from agentinfra import ClosedError, InfraRuntime, NotStartedError, Resource
-from agentinfra.testing import OpenAIServer, assert_no_leaks
-from agentinfra.testing.ratelimit import RateLimits
+from agentinfra.testing import OpenAIServer, RateLimits, assert_no_leaks
 
 BLOCKS = ["returns", "raises", "is cancelled", "times out", "exits"]
 CLOSINGS = ["right", "optional raises", "required raises", "hangs"]

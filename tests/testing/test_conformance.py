@@ -10,6 +10,7 @@ import aiohttp
 import jsonschema
 import pytest
 
+from agentinfra.results import Usage
 from agentinfra.testing import FunctionCall, Reply, faults
 
 DESCRIPTION = Path(__file__).parents[3] / "shared" / "data" / "openai-openapi.json.gz"
@@ -118,11 +119,101 @@ async def test_scripted_replies(server, conforms):
                 conforms(json.loads(text), "CreateChatCompletionResponse")
 
 
+FLAT = {"type": "function", **TOOL["function"], "strict": False}
+ASKED = {
+    "plain": {},
+    "instructions": {"instructions": "Be brief.", "metadata": {"a": "b"}, "store": False},
+    "tools": {"tools": [FLAT], "tool_choice": "required"},
+    "json": {"text": {"format": {"type": "json_schema", **SCHEMA}}},
+    "cut": {"max_output_tokens": 16, "input": "one two three " * 20},
+    "background": {"background": True},
+    "sealed": {"include": ["reasoning.encrypted_content"], "reasoning": {"effort": "low"}},
+}
+SAID = {
+    "default": None,
+    "thought": Reply(text="Paris", reasoning="Let me think."),
+    "calls": Reply(
+        text="both",
+        reasoning="hm",
+        tool_calls=(FunctionCall(name="f"), FunctionCall(name="g", arguments={"a": 1})),
+    ),
+    "refusal": Reply(refusal="no"),
+    "filtered": Reply(text="x", finish_reason="content_filter"),
+    "failed": Reply(failure="boom"),
+    "usage": Reply(text="x", usage=Usage(prompt_tokens=9, completion_tokens=8, cached_tokens=4)),
+}
+
+
+def question(**more):
+    """Return the body of a Responses request."""
+    return {"model": "gpt-4o-mini", "input": "What is the weather in Paris?", **more}
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("name", ASKED)
+async def test_responses(server, conforms, name, said):
+    """A response, whole and as it is kept, is a Response."""
+    if SAID[said] is not None:
+        server.script(SAID[said])
+    made = json.loads(await post(server, "/responses", question(**ASKED[name])))
+    conforms(made, "Response")
+    if not made["store"]:
+        return
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{server.base_url}/responses/{made['id']}") as reply:
+            conforms(await reply.json(), "Response")
+        async with session.get(f"{server.base_url}/responses/{made['id']}/input_items") as reply:
+            conforms(await reply.json(), "ResponseItemList")
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("name", ASKED)
+async def test_response_events(server, conforms, name, said):
+    """Every event of a stream is one of the description's, numbered, and named as its type."""
+    if SAID[said] is not None:
+        server.script(SAID[said])
+    text = await post(server, "/responses", question(**ASKED[name], stream=True))
+    *events, rest = text.split("\n\n")
+    assert rest == ""
+    for number, event in enumerate(events):
+        first, _, data = event.partition("\ndata: ")
+        payload = json.loads(data)
+        assert first == f"event: {payload['type']}"
+        assert payload["sequence_number"] == number
+        conforms(payload, "ResponseStreamEvent")
+    assert json.loads(events[0].partition("data: ")[2])["type"] == "response.created"
+
+
+async def test_token_counts(server, conforms):
+    """A count of input tokens is a TokenCountsResource."""
+    text = await post(server, "/responses/input_tokens", question())
+    conforms(json.loads(text), "TokenCountsResource")
+
+
 @pytest.mark.parametrize("given", ["one", ["one", "two"], [1, 2]], ids=["text", "texts", "tokens"])
 async def test_embeddings(server, conforms, given):
     """Embeddings are a CreateEmbeddingResponse."""
     text = await post(server, "/embeddings", {"model": "m", "input": given})
     conforms(json.loads(text), "CreateEmbeddingResponse")
+
+
+async def test_files_and_batches(server, client, conforms):
+    """Files and batches, alone and listed, are those of the description."""
+    content = b'{"custom_id": "a", "body": {"model": "m", "input": "x"}}'
+    file = await client.files.create(file=("a.jsonl", content), purpose="batch")
+    await client.batches.create(
+        input_file_id=file.id, endpoint="/v1/embeddings", completion_window="24h"
+    )
+    paths = {
+        "files": "ListFilesResponse",
+        f"files/{file.id}": "OpenAIFile",
+        "batches": "ListBatchesResponse",
+        "batches/batch_000000000000000000000000": "Batch",
+    }
+    async with aiohttp.ClientSession() as session:
+        for path, name in paths.items():
+            async with session.get(f"{server.base_url}/{path}") as reply:
+                conforms(await reply.json(), name)
 
 
 async def test_models(server, conforms):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentinfra.testing.embeddings import Embedder
+from agentinfra.testing.apis.embeddings import Embedder
 
 SMALL = "text-embedding-3-small"
 

@@ -373,7 +373,9 @@ async def post(session, server, *, stream):
 
 async def test_nothing_leaks_whatever_fails():
     """Every fault, met by a client that then closes, leaves no task and no socket."""
-    every = [getattr(faults, name) for name in faults.__all__ if name[0].islower()]
+    steps = {"close", "garble", "on_wire", "reset", "send", "stall", "together", "wait"}
+    names = [name for name in faults.__all__ if name[0].islower() and name not in steps]
+    every = [getattr(faults, name) for name in names]
     async with assert_no_leaks(), OpenAIServer() as server, aiohttp.ClientSession() as session:
         for stream in (False, True):
             for make in every:
@@ -381,7 +383,7 @@ async def test_nothing_leaks_whatever_fails():
                 server.fail(fault)
                 call = asyncio.create_task(post(session, server, stream=stream))
                 await server.wait_for_requests(server.ledger.count() + 1)
-                if fault.name in ("hang", "timeout"):
+                if fault.name in ("hang", "timeout", "stalled_stream"):
                     call.cancel()
                 await asyncio.wait({call})
         await server.wait_until_idle()

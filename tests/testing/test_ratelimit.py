@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentinfra.errors import ConfigurationError
 from agentinfra.testing import OpenAIServer, RateLimits
-from agentinfra.testing.ratelimit import Limiter, format_duration
+from agentinfra.testing.server.ratelimit import Limiter, format_duration
 
 HELLO = [{"role": "user", "content": "hello"}]
 

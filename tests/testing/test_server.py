@@ -168,7 +168,7 @@ async def test_configured_models():
         assert [model.id for model in (await client.models.list()).data] == ["tiny"]
         with pytest.raises(openai.NotFoundError):
             await client.models.retrieve("huge")
-        with pytest.raises(openai.BadRequestError) as caught:
+        with pytest.raises(openai.NotFoundError) as caught:
             await client.chat.completions.create(model="huge", messages=HELLO)
         assert caught.value.code == "model_not_found"
 
@@ -199,8 +199,12 @@ CALLING = {
     "role": "assistant",
     "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
 }
+RESULT = {"role": "tool", "content": "x"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 LOOSE = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
+
+
+SHUT = {"type": "object", "additionalProperties": False, "required": ["a"]}
 
 
 @pytest.mark.parametrize(
@@ -215,9 +219,18 @@ LOOSE = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type":
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]"),
-        ({"messages": [USER, {"role": "tool", "content": "x"}]}, "messages[1].role"),
-        ({"messages": [USER, CALLING]}, "messages"),
-        ({"messages": [USER, CALLING, USER]}, "messages"),
+        ({"messages": [USER, {"role": "tool", "content": "x"}]}, "messages[1].tool_call_id"),
+        ({"messages": [USER, {**RESULT, "tool_call_id": "c2"}]}, "messages.[1].role"),
+        ({"messages": [USER, CALLING]}, "messages.[2].role"),
+        ({"messages": [USER, CALLING, USER]}, "messages.[2].role"),
+        ({"messages": [USER, {"role": "assistant"}]}, "messages[1].content"),
+        ({"messages": [USER, {**CALLING, "tool_calls": []}]}, "messages[1].tool_calls"),
+        ({"max_token": 5}, "max_token"),
+        ({"max_tokens": 5, "max_completion_tokens": 5}, "max_tokens"),
+        ({"reasoning_effort": "bogus"}, "reasoning_effort"),
+        ({"parallel_tool_calls": True}, "parallel_tool_calls"),
+        ({"tools": []}, "tools"),
+        ({"tools": [TOOL] * 129}, "tools"),
         ({"model": None}, "model"),
         ({"model": 4}, "model"),
         ({"temperature": "hot"}, "temperature"),
@@ -230,7 +243,7 @@ LOOSE = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type":
         ({"stream": "yes"}, "stream"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"tools": {}}, "tools"),
-        ({"tools": [{"type": "function"}]}, "tools[0]"),
+        ({"tools": [{"type": "function"}]}, "tools[0].function"),
         ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
         (
             {"tools": [{"type": "function", "function": {"name": "a.b"}}]},
@@ -266,7 +279,12 @@ async def test_bad_chat_request(server, change, param):
     [
         (LOOSE, "additionalProperties"),
         ({**LOOSE, "additionalProperties": False, "required": ["a"]}, "Missing 'b'"),
-        ({"anyOf": [{"type": "array", "items": LOOSE}]}, "additionalProperties"),
+        (
+            {**SHUT, "properties": {"a": {"anyOf": [{"type": "array", "items": LOOSE}]}}},
+            "additionalProperties",
+        ),
+        ({"type": "array", "items": LOOSE}, 'got "array"'),
+        ({**SHUT, "properties": {"a": {"type": "strin"}}}, "'strin' is not valid"),
         ({"$defs": {"Inner": LOOSE}, "$ref": "#/$defs/Inner"}, "additionalProperties"),
     ],
 )

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from agentinfra.testing.leaks import LeakCheck, assert_no_leaks
     from agentinfra.testing.ledger import Ledger, RequestRecord
     from agentinfra.testing.network import NetworkRefusedError, no_network
-    from agentinfra.testing.ratelimit import RateLimits
     from agentinfra.testing.recording import replay
-    from agentinfra.testing.replies import FunctionCall, Reply
+    from agentinfra.testing.replies import FunctionCall, RawReply, Reply
     from agentinfra.testing.resilience import Resilience, assert_resilient
+    from agentinfra.testing.scripts.verdict import ScriptError, ScriptWarning
     from agentinfra.testing.secrets import assert_no_secrets
-    from agentinfra.testing.server import OpenAIServer
-    from agentinfra.testing.serving import serve
+    from agentinfra.testing.server.ratelimit import RateLimits
+    from agentinfra.testing.server.server import OpenAIServer
+    from agentinfra.testing.server.serving import serve
 
 __all__ = [
     "Captured",
@@ -34,9 +35,12 @@ __all__ = [
     "NetworkRefusedError",
     "OpenAIServer",
     "RateLimits",
+    "RawReply",
     "Reply",
     "RequestRecord",
     "Resilience",
+    "ScriptError",
+    "ScriptWarning",
     "assert_no_leaks",
     "assert_no_secrets",
     "assert_resilient",
@@ -60,12 +64,15 @@ _MODULES = {
     "LeakCheck": "leaks",
     "Ledger": "ledger",
     "ManualClock": "clock",
-    "OpenAIServer": "server",
-    "RateLimits": "ratelimit",
+    "OpenAIServer": "server.server",
+    "RateLimits": "server.ratelimit",
+    "RawReply": "replies",
     "Reply": "replies",
     "RequestRecord": "ledger",
+    "ScriptError": "scripts.verdict",
+    "ScriptWarning": "scripts.verdict",
     "assert_no_leaks": "leaks",
-    "serve": "serving",
+    "serve": "server.serving",
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +77,7 @@ class Exchange:
         "path",
         "raw_body",
         "raw_headers",
+        "source",
         "started",
         "status",
         "stream",
@@ -95,6 +98,7 @@ class Exchange:
         self.stream = False
         self.status: int | None = None
         self.fault: str | None = None
+        self.source: object | None = None
         self.finished = False
         self.usage: Usage | None = None
         self.duration: float | None = None
@@ -122,8 +126,8 @@ class Exchange:
 class Ledger:
     """The requests of one server and their totals.
 
-    Belongs to its server's event loop. The totals count every request, also those whose record
-    was dropped for room.
+    Written on the server's thread, read from any. The totals count every request, also those
+    whose record was dropped for room.
     """
 
     def __init__(self, *, limit: int | None = None) -> None:
@@ -134,12 +138,15 @@ class Ledger:
         self._next_index = 0
         self._in_flight = 0
         self._max_in_flight = 0
-        self._changed: asyncio.Event | None = None
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        # Whoever looks sees a whole step of the server's thread, and a waiter that looks and then
+        # waits misses no step in between.
+        self._lock = threading.Lock()
 
     @property
     def requests(self) -> tuple[RequestRecord, ...]:
         """The records kept, oldest first, requests in flight included."""
-        return tuple(exchange.record() for exchange in self._exchanges)
+        return tuple(exchange.record() for exchange in self.exchanges())
 
     @property
     def last(self) -> RequestRecord:
@@ -148,9 +155,10 @@ class Ledger:
         Raises:
             LookupError: No request has come yet.
         """
-        if not self._exchanges:
-            raise LookupError("the ledger is empty; send a request first")
-        return self._exchanges[-1].record()
+        with self._lock:
+            if not self._exchanges:
+                raise LookupError("the ledger is empty; send a request first")
+            return self._exchanges[-1].record()
 
     @property
     def in_flight(self) -> int:
@@ -162,15 +170,22 @@ class Ledger:
         """The most requests that were being answered at once."""
         return self._max_in_flight
 
+    def exchanges(self) -> list[Exchange]:
+        """Return what the records are made of."""
+        with self._lock:
+            return list(self._exchanges)
+
     def count(self, *, path: str | None = None) -> int:
         """Return how many requests came, or came for the paths that end in ``path``."""
-        if path is None:
-            return self._arrived
-        return sum(times for known, times in self._paths.items() if known.endswith(path))
+        with self._lock:
+            if path is None:
+                return self._arrived
+            return sum(times for known, times in self._paths.items() if known.endswith(path))
 
     def tokens(self) -> Usage:
         """Return the sum of the usage that was sent."""
-        counted = self._tokens
+        with self._lock:
+            counted = Counter(self._tokens)
         return Usage(
             prompt_tokens=counted["prompt"],
             completion_tokens=counted["completion"],
@@ -181,34 +196,40 @@ class Ledger:
 
     def clear(self) -> None:
         """Forget records and totals; requests in flight stay in flight."""
-        self._exchanges.clear()
-        self._paths.clear()
-        self._tokens.clear()
-        self._arrived = 0
-        self._max_in_flight = self._in_flight
+        with self._lock:
+            self._exchanges.clear()
+            self._paths.clear()
+            self._tokens.clear()
+            self._arrived = 0
+            self._max_in_flight = self._in_flight
 
     def open(self, time: float, method: str, path: str, raw_headers: RawHeaders) -> Exchange:
         """Begin a request; the server calls this."""
-        exchange = Exchange(self._next_index, time, method, path, raw_headers)
-        self._next_index += 1
-        self._in_flight += 1
-        self._max_in_flight = max(self._max_in_flight, self._in_flight)
-        return exchange
+        with self._lock:
+            exchange = Exchange(self._next_index, time, method, path, raw_headers)
+            self._next_index += 1
+            self._in_flight += 1
+            self._max_in_flight = max(self._max_in_flight, self._in_flight)
+            return exchange
 
     def arrived(self, exchange: Exchange) -> None:
         """Enter a request whose body is here; the server calls this."""
-        self._exchanges.append(exchange)
-        self._paths[exchange.path] += 1
-        self._arrived += 1
-        self._wake()
+        with self._lock:
+            self._exchanges.append(exchange)
+            self._paths[exchange.path] += 1
+            self._arrived += 1
+            self._wake()
 
     def close(self, exchange: Exchange, time: float) -> None:
-        """End a request; the server calls this."""
-        exchange.duration = time - exchange.started
-        self._in_flight -= 1
-        if exchange.usage is not None:
-            self._count(exchange.usage)
-        self._wake()
+        """End a request, once; the server calls this."""
+        with self._lock:
+            if exchange.duration is not None:
+                return
+            exchange.duration = time - exchange.started
+            self._in_flight -= 1
+            if exchange.usage is not None:
+                self._count(exchange.usage)
+            self._wake()
 
     def _count(self, usage: Usage) -> None:
         # Field by field: a sum of two frozen values a request would cost as much as the rest.
@@ -220,16 +241,26 @@ class Ledger:
         tokens["reasoning"] += usage.reasoning_tokens
 
     async def wait_for(self, *, arrived: int = 0, idle: bool = False) -> None:
-        """Wait until so many requests have come, or until none is in flight."""
-        while self._arrived < arrived or (idle and self._in_flight):
-            if self._changed is None:
-                self._changed = asyncio.Event()
-            await self._changed.wait()
+        """Wait, on any loop, until so many requests have come, or until none is in flight."""
+        loop = asyncio.get_running_loop()
+        while True:
+            with self._lock:
+                if self._arrived >= arrived and not (idle and self._in_flight):
+                    return
+                changed = asyncio.Event()
+                self._waiting.append((loop, changed))
+            try:
+                await changed.wait()
+            finally:
+                with self._lock:
+                    self._waiting = [entry for entry in self._waiting if entry[1] is not changed]
 
     def _wake(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
+        waiting, self._waiting = self._waiting, []
+        for loop, changed in waiting:
+            # A loop that was closed while its task waited has nobody left to wake.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(changed.set)
 
 
 def parse_body(raw: bytes) -> Any:

@@ -14,7 +14,7 @@ from agentinfra.errors import (
     NotStartedError,
 )
 from agentinfra.results import Usage
-from agentinfra.testing import faults
+from agentinfra.testing import OpenAIServer, faults
 from agentinfra.testing.replies import FunctionCall, Reply
 
 
@@ -48,8 +48,13 @@ async def test_raw_is_the_openai_packages_type(client):
     assert reply.raw.choices[0].message.content == reply.text
 
 
-async def test_parameters_pass_through_untouched(client, server):
+async def test_parameters_pass_through_untouched(client_of):
     """Every parameter arrives as it was given, unknown ones too; None is left out."""
+    async with OpenAIServer(like="vllm") as server, client_of(server) as client:
+        await _pass_parameters(client, server)
+
+
+async def _pass_parameters(client, server):
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
     text = {"type": "text", "text": "what is this?"}

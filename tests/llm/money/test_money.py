@@ -111,7 +111,7 @@ async def test_a_failed_call_costs_nothing(client, server, fault):
     server.fail(fault)
     async with client.budget(usd=1) as budget:
         with pytest.raises(Exception, match=r"endpoint|within"):
-            await client.chat_completion(HELLO, timeout=0.05)
+            await client.chat_completion(HELLO, timeout=0.2)
     assert (budget.spent, budget.reserved) == (0, 0)
 
 

@@ -126,7 +126,7 @@ async def test_waiting_for_a_connection_is_not_connecting(client_of, server):
         await go.wait()
         return Reply(text="at last")
 
-    server.script(slow)
+    server.script(slow, "at once")
     async with (
         relay(server) as front,
         client_of(server, base_url=front.base_url, max_connections=1) as llm,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import orjson
-
 from agentinfra.results import ToolCall
-from agentinfra.testing.completion import Completion, call_body, usage_body
+from agentinfra.testing.apis.chat import Completion, call_body, usage_body, words
 
-__all__ = ["DONE", "event", "events"]
+__all__ = ["DONE", "chunk_payloads", "event"]
 
 DONE = b"data: [DONE]\n\n"
 _ARGUMENTS_PIECE = 16
@@ -21,10 +19,15 @@ def event(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"
 
 
-def events(
-    completion: Completion, *, include_usage: bool, usage: bool = True, choices: bool = True
-) -> list[bytes]:
-    """Return the whole stream, one item a chunk, ``[DONE]`` last.
+def chunk_payloads(
+    completion: Completion,
+    *,
+    include_usage: bool,
+    usage: bool = True,
+    choices: bool = True,
+    reasoning_key: str | None = None,
+) -> list[dict[str, Any]]:
+    """Return the chunks of the stream; ``[DONE]`` is not among them.
 
     Args:
         completion: What to send.
@@ -32,43 +35,41 @@ def events(
             null usage, as OpenAI sends it.
         usage: False leaves the usage chunk out though it was asked for.
         choices: False sends chunks without choices.
+        reasoning_key: The field of a delta that holds what the model thought.
     """
-    head = orjson.dumps(
-        {
-            "id": completion.id,
-            "object": "chat.completion.chunk",
-            "created": completion.created,
-            "model": completion.model,
-            "service_tier": "default",
-        }
-    )[:-1]
-    tail = b',"usage":null}' if include_usage else b"}"
-    bodies = _choices(completion) if choices else iter([b"[]"])
-    sent = [event(head + b',"choices":' + body + tail) for body in bodies]
+    head = {
+        "id": completion.id,
+        "object": "chat.completion.chunk",
+        "created": completion.created,
+        "model": completion.model,
+        "service_tier": "default",
+    }
+    tail = {"usage": None} if include_usage else {}
+    made = [[choice] for choice in _choices(completion, reasoning_key)] if choices else [[]]
+    sent = [{**head, "choices": choice, **tail} for choice in made]
     if include_usage and usage:
-        counted = orjson.dumps(usage_body(completion.usage))
-        sent.append(event(head + b',"choices":[],"usage":' + counted + b"}"))
-    sent.append(DONE)
+        sent.append({**head, "choices": [], "usage": usage_body(completion.usage)})
     return sent
 
 
-def _choices(completion: Completion) -> Iterator[bytes]:
+def _choices(completion: Completion, key: str | None) -> Iterator[dict[str, Any]]:
     for place in range(completion.choices):
-        for delta in _deltas(completion):
+        for delta in _deltas(completion, key):
             yield _choice(place, delta, None)
     for place in range(completion.choices):
         yield _choice(place, {}, completion.finish_reason)
 
 
-def _choice(place: int, delta: dict[str, Any], reason: str | None) -> bytes:
-    return orjson.dumps(
-        [{"index": place, "delta": delta, "logprobs": None, "finish_reason": reason}]
-    )
+def _choice(place: int, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
+    return {"index": place, "delta": delta, "logprobs": None, "finish_reason": reason}
 
 
-def _deltas(completion: Completion) -> Iterator[dict[str, Any]]:
+def _deltas(completion: Completion, reasoning_key: str | None) -> Iterator[dict[str, Any]]:
     silent = completion.text is None
     yield {"role": "assistant", "content": None if silent else "", "refusal": None}
+    if reasoning_key and completion.reasoning:
+        for piece in words(completion.reasoning):
+            yield {reasoning_key: piece}
     key = "refusal" if completion.refusal is not None and silent else "content"
     for piece in completion.pieces():
         yield {key: piece}

@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 
 from agentinfra.results import ToolCall, Usage
+from agentinfra.testing.apis.tokens import CHARACTERS_PER_TOKEN, count_prompt, count_text
 from agentinfra.testing.replies import FunctionCall, Reply
-from agentinfra.testing.tokens import CHARACTERS_PER_TOKEN, count_prompt, count_text
 
-__all__ = ["Completion", "complete", "response_body", "usage_body"]
+__all__ = ["Completion", "call_body", "complete", "response_payload", "usage_body", "words"]
 
 _WORD = re.compile(r"\s*\S+|\s+")
 
@@ -34,6 +34,7 @@ class Completion:
         chunks: The pieces of the text as they were scripted, empty where they were not.
         finish_reason: Why it stops.
         choices: How many equal choices it has.
+        reasoning: What the model thought; sent only by the servers that send it.
         usage: The tokens it reports.
     """
 
@@ -46,12 +47,13 @@ class Completion:
     chunks: Sequence[str]
     finish_reason: str
     choices: int
+    reasoning: str
     usage: Usage
 
     def pieces(self) -> Sequence[str]:
         """Return the text (or the refusal) as a stream sends it."""
         text = self.text or self.refusal or ""
-        return _cut(self.chunks, len(text)) if self.chunks else _WORD.findall(text)
+        return cut(self.chunks, len(text)) if self.chunks else words(text)
 
 
 def complete(reply: Reply, body: Mapping[str, Any], *, index: int, model: str) -> Completion:
@@ -84,20 +86,29 @@ def complete(reply: Reply, body: Mapping[str, Any], *, index: int, model: str) -
         chunks=reply.chunks,
         finish_reason=reason,
         choices=choices,
+        reasoning=reply.reasoning,
         usage=usage,
     )
 
 
-def response_body(completion: Completion, *, usage: bool = True, choices: bool = True) -> bytes:
+def words(text: str) -> list[str]:
+    """Return a text in the pieces in which it is streamed."""
+    return _WORD.findall(text)
+
+
+def response_payload(
+    completion: Completion, *, usage: bool = True, choices: bool = True
+) -> dict[str, Any]:
     """Return the completion as the body of a response without a stream."""
     message: dict[str, Any] = {
         "role": "assistant",
         "content": completion.text,
         "refusal": completion.refusal,
+        "annotations": [],
     }
     if completion.calls:
         message["tool_calls"] = [call_body(call) for call in completion.calls]
-    payload = {
+    payload: dict[str, Any] = {
         "id": completion.id,
         "object": "chat.completion",
         "created": completion.created,
@@ -115,7 +126,7 @@ def response_body(completion: Completion, *, usage: bool = True, choices: bool =
     }
     if usage:
         payload["usage"] = usage_body(completion.usage)
-    return orjson.dumps(payload)
+    return payload
 
 
 def call_body(call: ToolCall) -> dict[str, Any]:
@@ -202,7 +213,7 @@ def _as_text(arguments: Mapping[str, Any] | str) -> str:
     return arguments if isinstance(arguments, str) else orjson.dumps(dict(arguments)).decode()
 
 
-def _cut(chunks: Sequence[str], length: int) -> list[str]:
+def cut(chunks: Sequence[str], length: int) -> list[str]:
     pieces: list[str] = []
     for chunk in chunks:
         if length <= 0:

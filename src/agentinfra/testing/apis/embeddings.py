@@ -19,16 +19,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
 
 from agentinfra.results import Usage
 from agentinfra.testing.answers.words import STOPWORDS, stem, tokens
-from agentinfra.testing.tokens import count_input
+from agentinfra.testing.apis.tokens import count_input
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_DIMENSIONS", "Embedder", "embeddings_body"]
+__all__ = ["DEFAULT_DIMENSIONS", "Embedder", "embeddings_payload", "embeddings_usage"]
 
 DEFAULT_DIMENSIONS = 1536
 _DIMENSIONS = {"text-embedding-3-large": 3072}
@@ -122,9 +121,9 @@ def _place(model: str, feature: str) -> NDArray[np.int64]:
     return np.where(drawn & _BLOCK, -position, position)
 
 
-def embeddings_body(
+def embeddings_payload(
     vectors: Sequence[NDArray[np.float32]], *, model: str, base64_format: bool, usage: Usage | None
-) -> bytes:
+) -> dict[str, Any]:
     """Return the body of an embeddings response; without a usage none is in it."""
     payload: dict[str, Any] = {
         "object": "list",
@@ -143,7 +142,7 @@ def embeddings_body(
             "prompt_tokens": usage.prompt_tokens,
             "total_tokens": usage.total_tokens,
         }
-    return orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
+    return payload
 
 
 def embeddings_usage(inputs: Sequence[str | Sequence[int]]) -> Usage:

@@ -5,34 +5,59 @@ Each function returns a :class:`Fault` to hand to ``OpenAIServer.fail``. They co
 * answers in place of the real one: :func:`status`, :func:`rate_limited`, :func:`quota_exceeded`,
   :func:`server_error`, :func:`unauthorized`, :func:`context_length`, :func:`content_filter`,
   :func:`html_body`
-* no answer: :func:`hang`, :func:`disconnect_before_headers`
+* no answer: :func:`hang`, :func:`disconnect_before_headers`, :func:`connection_reset`
 * the real answer, damaged on its way: :func:`slow`, :func:`disconnect_mid_body`,
   :func:`malformed_body`, :func:`wrong_content_type`
 * the real answer with something missing: :func:`missing_usage`, :func:`empty_choices`,
   :func:`filtered_answer`
 * a stream that breaks: :func:`truncated_stream`, :func:`disconnect_mid_stream`,
-  :func:`malformed_chunk`, :func:`error_event_in_stream`
+  :func:`stalled_stream`, :func:`malformed_chunk`, :func:`error_event_in_stream`
+* anything else, said in steps on the wire: :func:`on_wire` of :func:`wait`, :func:`send`,
+  :func:`garble`, :func:`stall`, :func:`close` and :func:`reset`
 
 A stream fault that meets a request without a stream does the nearest thing to the body:
-the last four become a body that is cut short, a disconnection in its middle, broken JSON and a
-plain error. ``disconnect_mid_body`` cuts a stream in the middle of a chunk.
+the last five become a body that is cut short, a disconnection in its middle, a body that stops
+coming, broken JSON and a plain error. ``disconnect_mid_body`` cuts a stream in the middle of a
+chunk.
+
+A fault that only slows an answer (:func:`slow`) or mislabels it (:func:`wrong_content_type`) meets
+a request together with one that decides what it is answered; two that decide meet one request
+after the other, unless :func:`together` makes them one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import orjson
+
+from agentinfra.errors import ConfigurationError
+from agentinfra.testing.faults.kinds import (
+    Answer,
+    Change,
+    Damage,
+    Fault,
+    OnWire,
+    Silence,
+    Step,
+    StreamBreak,
+    Together,
+    error_body,
+)
 
 __all__ = [
     "Answer",
     "Change",
     "Damage",
     "Fault",
+    "OnWire",
     "Silence",
+    "Step",
     "StreamBreak",
+    "Together",
+    "close",
+    "connection_reset",
     "content_filter",
     "context_length",
     "disconnect_before_headers",
@@ -40,95 +65,31 @@ __all__ = [
     "disconnect_mid_stream",
     "empty_choices",
     "error_event_in_stream",
+    "error_in_body",
     "filtered_answer",
+    "garble",
     "hang",
     "html_body",
     "malformed_body",
     "malformed_chunk",
     "missing_usage",
+    "on_wire",
     "quota_exceeded",
     "rate_limited",
+    "reset",
+    "send",
     "server_error",
     "slow",
+    "stall",
+    "stalled_stream",
     "status",
     "timeout",
+    "together",
     "truncated_stream",
     "unauthorized",
+    "wait",
     "wrong_content_type",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """A way to fail; ``name`` is what the ledger shows."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Fault):
-    """Answers in place of the real answer."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Silence(Fault):
-    """Never answers; with ``hang_up`` the connection is closed at once."""
-
-    hang_up: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Damage(Fault):
-    """Sends the real answer badly.
-
-    Attributes:
-        first_byte: Seconds before anything is sent.
-        per_chunk: Seconds before each further chunk of a stream.
-        body: ``cut``: the connection closes half-way. ``broken``: half the JSON, sent as a whole.
-        content_type: Sent in place of the right one.
-    """
-
-    first_byte: float = 0.0
-    per_chunk: float = 0.0
-    body: Literal["whole", "cut", "broken"] = "whole"
-    content_type: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Fault):
-    """Sends the real answer with something missing."""
-
-    usage: bool = True
-    choices: bool = True
-    finish_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamBreak(Fault):
-    """Breaks a stream after so many chunks (the first one holds the role).
-
-    Attributes:
-        after_chunks: Chunks sent whole before it breaks.
-        then: ``end``: the stream ends properly for HTTP, without finish reason and ``[DONE]``.
-            ``disconnect``: the connection closes. ``garbage``: a chunk of broken JSON, then the
-            rest. ``error``: an error event, then the end.
-        error: The body of the error event.
-    """
-
-    after_chunks: int
-    then: Literal["end", "disconnect", "garbage", "error"]
-    error: bytes = b""
-
-
-def error_body(message: str, kind: str, *, param: str | None = None, code: Any = None) -> bytes:
-    """Return an error as OpenAI writes it."""
-    error = {"message": message, "type": kind, "param": param, "code": code}
-    return orjson.dumps({"error": error})
 
 
 def status(
@@ -232,17 +193,22 @@ def timeout() -> Fault:
 
 def disconnect_before_headers() -> Fault:
     """Take the request and close the connection."""
-    return Silence(name="disconnect_before_headers", hang_up=True)
+    return Silence(name="disconnect_before_headers", then="close")
+
+
+def connection_reset() -> Fault:
+    """Take the request and reset the connection."""
+    return Silence(name="connection_reset", then="reset")
 
 
 def slow(*, first_byte: float = 0.0, per_chunk: float = 0.0) -> Fault:
     """Answer rightly, ``first_byte`` seconds late and ``per_chunk`` seconds between chunks."""
-    return Damage(name="slow", first_byte=first_byte, per_chunk=per_chunk)
+    return Damage(name="slow", part="pace", first_byte=first_byte, per_chunk=per_chunk)
 
 
-def disconnect_mid_body() -> Fault:
-    """Send half of what the headers announce and close the connection."""
-    return Damage(name="disconnect_mid_body", body="cut")
+def disconnect_mid_body(*, reset: bool = True) -> Fault:
+    """Send half of what the headers announce, then reset the connection, or only close it."""
+    return Damage(name="disconnect_mid_body", body="cut" if reset else "closed")
 
 
 def malformed_body() -> Fault:
@@ -252,7 +218,7 @@ def malformed_body() -> Fault:
 
 def wrong_content_type(content_type: str = "text/plain") -> Fault:
     """Send the right body under a wrong content type."""
-    return Damage(name="wrong_content_type", content_type=content_type)
+    return Damage(name="wrong_content_type", part="label", content_type=content_type)
 
 
 def missing_usage() -> Fault:
@@ -275,9 +241,18 @@ def truncated_stream(after_chunks: int = 2) -> Fault:
     return StreamBreak(name="truncated_stream", after_chunks=after_chunks, then="end")
 
 
-def disconnect_mid_stream(after_chunks: int = 2) -> Fault:
-    """Close the connection after some chunks."""
-    return StreamBreak(name="disconnect_mid_stream", after_chunks=after_chunks, then="disconnect")
+def disconnect_mid_stream(after_chunks: int = 2, *, reset: bool = True) -> Fault:
+    """Reset the connection after some chunks, or only close it."""
+    return StreamBreak(
+        name="disconnect_mid_stream",
+        after_chunks=after_chunks,
+        then="disconnect" if reset else "close",
+    )
+
+
+def stalled_stream(after_chunks: int = 2) -> Fault:
+    """Send some chunks and then nothing more, on a connection that stays open."""
+    return StreamBreak(name="stalled_stream", after_chunks=after_chunks, then="stall")
 
 
 def malformed_chunk(after_chunks: int = 2) -> Fault:
@@ -293,3 +268,55 @@ def error_event_in_stream(
     return StreamBreak(
         name="error_event_in_stream", after_chunks=after_chunks, then="error", error=body
     )
+
+
+def error_in_body(message: str = "Provider returned error", code: int | str = 502) -> Fault:
+    """Answer 200 with an error in the body, as routers in between do."""
+    body = orjson.dumps({"error": {"message": message, "code": code}})
+    return Answer(name="error_in_body", status=200, body=body)
+
+
+def on_wire(*steps: Step, name: str = "on_wire") -> Fault:
+    """Send the real answer in steps.
+
+    Raises:
+        ConfigurationError: Something else than steps was given, or none.
+    """
+    if not steps or not all(isinstance(step, Step) for step in steps):
+        raise ConfigurationError(f"{steps!r:.200}: give steps: wait, send, garble, stall, ...")
+    return OnWire(name=name, steps=steps)
+
+
+def together(*given: Fault) -> Fault:
+    """Let one request meet several faults."""
+    return Together(name=" + ".join(fault.name for fault in given), faults=given)
+
+
+def wait(seconds: float) -> Step:
+    """Wait so many seconds, by the server's ``sleep``."""
+    return Step(act="wait", amount=seconds)
+
+
+def send(size: int | None = None) -> Step:
+    """Send so many bytes of the answer, its head included; None: all that is left."""
+    return Step(act="send", amount=size)
+
+
+def garble(size: int | None = None) -> Step:
+    """Send so many bytes of the answer with every bit turned round; None: all that is left."""
+    return Step(act="garble", amount=size)
+
+
+def stall() -> Step:
+    """Send nothing more and keep the connection."""
+    return Step(act="stall")
+
+
+def close() -> Step:
+    """Close the connection."""
+    return Step(act="close")
+
+
+def reset() -> Step:
+    """Reset the connection: the client gets an RST and not an end."""
+    return Step(act="reset")

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Collection, Iterator
 from typing import TextIO
 
-from agentinfra.testing.ratelimit import RateLimits
-from agentinfra.testing.server import OpenAIServer
+from agentinfra.testing.server.ratelimit import RateLimits
+from agentinfra.testing.server.server import OpenAIServer
 
 __all__ = ["serve"]
 

@@ -1,0 +1,1 @@
+"""The APIs that are served, one file each."""

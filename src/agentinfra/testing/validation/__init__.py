@@ -1,0 +1,1 @@
+"""Requests that OpenAI refuses are refused, in its words."""
