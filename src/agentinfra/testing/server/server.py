@@ -172,7 +172,9 @@ class OpenAIServer:
         """
         opening = self._open(asyncio.get_running_loop())
         if opening is not None:
-            await asyncio.wait([asyncio.wrap_future(opening)])
+            here = asyncio.wrap_future(opening)
+            await asyncio.wait([here])
+            here.exception()  # raised below; one that nobody has looked at is logged when it goes
             self._opened(opening)
 
     async def aclose(self) -> None:
