@@ -11,10 +11,7 @@ Override ``infra_settings`` in a conftest to change what ``infra_runtime`` opens
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
@@ -50,14 +47,11 @@ def postgres_url() -> Iterator[str]:
     """Give the URL of a PostgreSQL with pgvector that is removed after the session."""
     from agentinfra.db.embedded import EmbeddedPostgres
 
-    folder = Path(tempfile.mkdtemp(prefix="agentinfra-pg-"))
-    folder.chmod(0o755)
     with asyncio.Runner() as runner:
-        server = EmbeddedPostgres(folder / "data")
+        server = EmbeddedPostgres("temporary")
         runner.run(server.__aenter__())
         yield server.url
         runner.run(server.aclose())
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
