@@ -14,28 +14,13 @@ from agentinfra.db.database import Database
 from agentinfra.db.embedded import EmbeddedPostgres
 from agentinfra.db.embedded.programs import find_programs
 from agentinfra.settings import DatabaseSettings
-
-
-class HandClock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-        await asyncio.sleep(0)
-
-    def timeout_at(self, when: float | None) -> asyncio.Timeout:
-        return asyncio.timeout(None if when is None else max(0.0, when - self.time))
+from agentinfra.testing import ManualClock
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    """A clock that stands still until a test moves it."""
+    return ManualClock()
 
 
 @pytest.fixture(scope="session")

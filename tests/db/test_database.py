@@ -417,7 +417,7 @@ async def test_a_server_of_its_own(data_dir):
     """Without an address it starts the embedded server, and stops it."""
     async with Database(DatabaseSettings(data_dir=data_dir)) as db:
         assert db.dsn.hosts[0][0] == str(data_dir)
-        assert db.pgvector
+        assert db.server.vector
     assert not (data_dir / "postmaster.pid").exists()
 
 

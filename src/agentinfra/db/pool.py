@@ -1,13 +1,23 @@
-"""One pool of connections: bounded, counted, mapped, and quick to say that the server is away."""
+"""One pool of connections: bounded, counted, mapped, and whole whoever goes away.
+
+A caller only ever waits. Connecting, rolling back, and finding out whether a backend is free
+again are tasks of the pool: a caller that is cancelled in the middle costs nobody a connection.
+A backend that does not stop keeps its place in the pool until it does, so that there are never
+more of them on the server than the pool may have.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentinfra._mechanics.closing import finish
+from agentinfra._mechanics.closing import cancel_and_wait, finish
+from agentinfra.db.connecting import Connecting
+from agentinfra.db.errors import is_gone
 from agentinfra.errors import ConnectionLostError
+from agentinfra.observability.logging import get_logger
 from agentinfra.observability.semconv import DB_POOL_SIZE
 
 if TYPE_CHECKING:
@@ -19,10 +29,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionPool", "PoolOptions"]
 
+_log = get_logger("agentinfra.database")
+
 _LONGEST_GRACE = 5.0
 
 _GIVING_BACK = 2.0
-"""Seconds a connection may take to be reset, or to give up a cancelled statement."""
+"""Seconds after which a connection that is being given back is looked after."""
+
+_HARDLY = 1.0
+"""Seconds to wait for a connection where all are held by what does not stop."""
+
+_ASKING = 1.0
+"""Seconds between two questions about a backend that does not stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +51,7 @@ class PoolOptions:
         name: ``write`` or ``read``, for metrics.
         connect: Arguments for ``asyncpg.connect``.
         prepare: Called with each new connection.
+        is_at_work: Asks the server, on another connection, whether a backend still works.
         min_size: Connections opened at once; idle ones are closed after five minutes.
         max_size: Connections at most.
         acquire_timeout: Seconds to wait for a free connection.
@@ -42,6 +61,7 @@ class PoolOptions:
     name: str
     connect: dict[str, Any]
     prepare: Callable[[Any], Awaitable[None]]
+    is_at_work: Callable[[int], Awaitable[bool]]
     min_size: int
     max_size: int
     acquire_timeout: float
@@ -66,9 +86,12 @@ class ConnectionPool:
         self._outage = outage
         self._idle = metrics.gauge(DB_POOL_SIZE, options.name, "idle")
         self._in_use = metrics.gauge(DB_POOL_SIZE, options.name, "in_use")
+        self._connecting = Connecting(options.prepare, errors=errors)
         self._pool: Any = None
         self._leased = 0
         self._untouched: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stuck: dict[int, Any] = {}
 
     @property
     def raw(self) -> Any:
@@ -79,6 +102,11 @@ class ConnectionPool:
     def connected(self) -> bool:
         """Whether it has a connection that is not known to be broken."""
         return self._pool is not None and self._pool.get_size() > 0
+
+    @property
+    def stuck(self) -> tuple[int, ...]:
+        """The backends that were told to stop, and have not."""
+        return tuple(self._stuck)
 
     async def open(self) -> None:
         """Connect.
@@ -94,8 +122,7 @@ class ConnectionPool:
             min_size=0,
             init_size=min(options.min_size, options.max_size),
             max_size=options.max_size,
-            connect=self._connect,
-            init=options.prepare,
+            connect=self._connecting.connect,
             reset=self._reset,
             **options.connect,
         )
@@ -106,10 +133,14 @@ class ConnectionPool:
         """Close all connections; those in use get as long to come back as a caller would wait."""
         if self._pool is None:
             return
+        for connection in list(self._stuck.values()):
+            connection.terminate()  # waiting for it is no use
         grace = min(self._options.acquire_timeout, _LONGEST_GRACE)
         with suppress(TimeoutError):
             await finish(self._pool.close(), grace=grace, name=f"close pool {self._options.name}")
         self._pool.terminate()
+        await cancel_and_wait(*self._tasks)
+        await self._connecting.close()
         self._count(0)
 
     @asynccontextmanager
@@ -124,44 +155,143 @@ class ConnectionPool:
             PoolTimeoutError: None became free in time.
             ConnectionLostError: The server is away.
         """
-        connection = await self._acquire()
-        self._count(1)
-        pid = connection.get_server_pid()
-        if not reset:
-            self._untouched.add(pid)
+        connection = await self.acquire()
         try:
             yield connection
         finally:
-            await self._release(connection)
-            self._untouched.discard(pid)
+            await self._returned(self.give_back(connection, reset=reset))
 
-    async def _acquire(self) -> Any:
+    @asynccontextmanager
+    async def transaction(
+        self, *, isolation: str | None = None, readonly: bool = False, reset: bool = True
+    ) -> AsyncIterator[Any]:
+        """Lend a connection in a transaction; whatever leaves the block but its end undoes it.
+
+        What left it stays the error that is seen: asyncpg's own block would raise one about the
+        rollback in its place when the connection broke.
+
+        Args:
+            isolation: None is the server's default.
+            readonly: True for one that cannot write.
+            reset: As for :meth:`lease`.
+        """
+        connection = await self.acquire()
+        held = connection.transaction(isolation=isolation, readonly=readonly)
+        undo: Callable[[], Awaitable[Any]] | None = held.rollback
+        try:
+            await held.start()
+            yield connection
+            await held.commit()
+            undo = None
+        finally:
+            await self._returned(self.give_back(connection, reset=reset, undo=undo))
+
+    async def acquire(self) -> Any:
+        """Take a connection, which has to be given back.
+
+        Raises:
+            PoolTimeoutError: None became free in time, or all are held by what does not stop.
+            ConnectionLostError: The server is away.
+        """
         options = self._options
+        patience = options.acquire_timeout
+        if len(self._stuck) >= options.max_size:
+            patience = min(patience, _HARDLY)
         try:
             with self._errors.running():
-                connection = await self._pool.acquire(timeout=options.acquire_timeout)
+                connection = await self._pool.acquire(timeout=patience)
         except TimeoutError as error:
-            raise self._errors.exhausted(options.max_size, options.acquire_timeout) from error
+            if self._stuck:
+                raise self._errors.stuck(self.stuck, options.max_size) from error
+            raise self._errors.exhausted(options.max_size, patience) from error
         except ConnectionLostError as error:
             self._outage.failed(str(error))
             raise
         self._outage.over()
+        self._count(1)
         return connection
 
-    async def _release(self, connection: Any) -> None:
+    async def ask(self, patience: float) -> None:
+        """Have the server answer on one of the connections.
+
+        Raises:
+            DatabaseError: It does not within so many seconds.
+        """
+        connection = await self.acquire()
         try:
-            # The driver shields this: the connection comes back even if we are cancelled here.
-            # Whatever fails, it was thrown away then, which is no concern of the block's.
-            with suppress(Exception):
-                await self._pool.release(connection, timeout=_GIVING_BACK)
+            with self._errors.running(connection=connection, timeout=patience):
+                await connection.fetchval("SELECT 1", timeout=patience)
         finally:
-            self._count(-1)
+            self.give_back(connection, reset=False)
 
-    async def _connect(self, *args: Any, **kwargs: Any) -> Any:
-        import asyncpg
+    def give_back(
+        self,
+        connection: Any,
+        *,
+        reset: bool = True,
+        undo: Callable[[], Awaitable[Any]] | None = None,
+    ) -> asyncio.Task[None]:
+        """Have a connection given back, however long that takes; nobody has to wait for it.
 
-        with self._errors.connecting():
-            return await asyncpg.connect(*args, **kwargs)
+        Args:
+            connection: What :meth:`acquire` gave.
+            reset: As for :meth:`lease`.
+            undo: What ends its transaction; it waits by itself for a statement being cancelled.
+        """
+        self._count(-1)
+        task = asyncio.create_task(self._give_back(connection, reset=reset, undo=undo))
+        self._tasks.add(task)
+        overdue = asyncio.get_running_loop().call_later(
+            _GIVING_BACK, self._attend, connection, task
+        )
+
+        def done(_: object) -> None:
+            overdue.cancel()
+            self._tasks.discard(task)
+
+        task.add_done_callback(done)
+        return task
+
+    async def _returned(self, task: asyncio.Task[None]) -> None:
+        """Wait a little for a connection to be back; a caller that is cancelled leaves at once."""
+        await asyncio.wait({task}, timeout=_GIVING_BACK)
+
+    async def _give_back(
+        self, connection: Any, *, reset: bool, undo: Callable[[], Awaitable[Any]] | None
+    ) -> None:
+        pid = 0 if is_gone(connection) else connection.get_server_pid()
+        if not reset:
+            self._untouched.add(pid)
+        try:
+            # Whatever fails here, the connection is thrown away then, and that is the end of it.
+            if undo is not None and not is_gone(connection):
+                with suppress(Exception):
+                    await undo()
+            with suppress(Exception):
+                await self._pool.release(connection)
+        finally:
+            self._untouched.discard(pid)
+            self._stuck.pop(pid, None)
+
+    def _attend(self, connection: Any, returning: asyncio.Task[None]) -> None:
+        task = asyncio.create_task(self._look_after(connection, returning))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look_after(self, connection: Any, returning: asyncio.Task[None]) -> None:
+        """Keep a backend that does not stop in its place, for as long as it works.
+
+        One that works no more, and answers no more either, has lost its way to us.
+        """
+        pid = 0 if is_gone(connection) else connection.get_server_pid()
+        self._stuck[pid] = connection
+        _log.warning("database.backend_does_not_stop", pid=pid, pool=self._options.name)
+        while not returning.done():
+            if not await self._options.is_at_work(pid):
+                await asyncio.wait({returning}, timeout=_ASKING)
+                if not is_gone(connection) and not returning.done():
+                    connection.terminate()
+            await asyncio.wait({returning}, timeout=_ASKING)
 
     def _count(self, leased: int) -> None:
         self._leased += leased

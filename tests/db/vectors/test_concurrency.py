@@ -155,8 +155,8 @@ async def test_cancelled_upsert_leaves_nothing(
     async with database.transaction() as connection:
         # An id in the middle belongs to somebody who has not decided yet.
         await connection.execute(
-            f'INSERT INTO "vec_{store.name}" (id, text, metadata, embedding) '
-            f'SELECT $1, text, metadata, embedding FROM "vec_{store.name}"',
+            f'INSERT INTO agentinfra."vec_{store.name}" (id, text, metadata, embedding) '
+            f'SELECT $1, text, metadata, embedding FROM agentinfra."vec_{store.name}"',
             records[rows // 2].id,
         )
         task = asyncio.create_task(store.upsert(records, embeddings=vectors))
@@ -245,7 +245,7 @@ async def test_index_that_was_left_half_built_is_built_anew(store: VectorStore, 
     await store.create_index()
     await database.execute(
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass($1)",
-        f"vecidx_{store.name}_hnsw_16_64",
+        f"agentinfra.vecidx_{store.name}_hnsw_16_64",
     )
     assert await indexes(database, store) == {"hnsw_16_64": False}
     assert await store.create_index()
@@ -266,6 +266,6 @@ async def indexes(database: Database, store: VectorStore) -> dict[str, bool]:
         rows = await connection.fetch(
             "SELECT relname, indisvalid FROM pg_index JOIN pg_class ON oid = indexrelid "
             "WHERE indrelid = $1::text::regclass AND relname LIKE '%hnsw%'",
-            f'"vec_{store.name}"',
+            f'agentinfra."vec_{store.name}"',
         )
     return {row[0].removeprefix(f"vecidx_{store.name}_"): row[1] for row in rows}

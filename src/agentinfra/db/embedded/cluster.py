@@ -41,6 +41,13 @@ _WIND_DOWN = 5.0
 _LEFTOVERS = ('"postmaster.pid" already exists', "pre-existing shared memory block")
 """What PostgreSQL says as long as processes of a killed server run, or wait to be reaped."""
 
+_MOST_MEMORY = 640 * 1024
+"""KB each process of the server may have for itself. PostgreSQL bounds what sorts take, and nothing
+else: one statement could build an array of gigabytes. What asks for more fails alone (53200). An
+index is built with up to 512 MB."""
+
+_LAUNCH = f'ulimit -d {_MOST_MEMORY} 2>/dev/null; "$@" >>log 2>&1 </dev/null & echo $!'
+
 _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 100
 """Below what every system takes (104 bytes on macOS, 108 on Linux)."""
@@ -236,7 +243,7 @@ class Cluster:
         server = [str(programs.folder / "postgres"), "-D", where, "-k", sockets]
         # The last setting does nothing: it tells people who look at processes whose server it is.
         server += ["-c", "listen_addresses=", "-c", f"agentinfra.data_dir={self.folder}"]
-        shell = ["/bin/sh", "-c", '"$@" >>log 2>&1 </dev/null & echo $!', "sh"]
+        shell = ["/bin/sh", "-c", _LAUNCH, "sh"]
         done = programs.run([*shell, *server], folder=self.folder)
         if done.returncode:
             raise DatabaseError(f"PostgreSQL cannot be started: {done.stderr.strip()[:300]}")
