@@ -42,8 +42,8 @@ INSIDE = {
     "observability": "probes nodes tracing logging logs traces metrics redaction semconv",
     "llm": "client kinds structured calls policy wire dialects money",
     "db": (
-        "database vectors access route reading plans transactions server reader_role layout scope "
-        "guard pool connecting embedded outage errors operations"
+        "database vectors access route reading warm plans transactions server reader_role layout "
+        "scope guard pool connecting embedded outage errors operations"
     ),
     "cache": "caches kinds tiered backend shared memory codec vectors keys sizing tally",
     "checkpoint": "checkpointer saver noop retention schema pool serde",

@@ -100,6 +100,7 @@ class Access:
 
     async def close(self) -> None:
         """Close both pools side by side."""
+        self.reader.close()
         await asyncio.gather(self.write.close(), self.read.close())
 
 

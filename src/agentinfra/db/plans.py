@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import repeat
 from types import MappingProxyType
 from typing import Any
 
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.db.scope import quoted
 
-__all__ = ["Bounds", "Column", "Plan", "plan_of"]
+__all__ = ["Bounds", "Column", "Judged", "Plan", "distinct", "plan_of"]
 
 _SMALL = """\
 SELECT * FROM (SELECT * FROM ({statement}) AS q LIMIT {limit}) AS agentinfra_row
-WHERE 1 / (CASE WHEN {size} <= {most} THEN 1 ELSE 0 END) = 1"""
+WHERE 1 / (CASE WHEN {size} <= {most} THEN 1 ELSE 0 END) = 1 {gate}"""
 """A row that is too large divides by zero; the sizes keep that from being worked out before."""
 
 _ADDED_UP = """\
@@ -32,8 +33,12 @@ FROM (SELECT count(*) AS agentinfra_count FROM agentinfra_rows) AS total
 LEFT JOIN (
     SELECT *, sum({size}) OVER (ROWS UNBOUNDED PRECEDING) AS agentinfra_bytes
     FROM agentinfra_rows AS agentinfra_row
-) AS kept ON kept.agentinfra_bytes <= {bytes}"""
+) AS kept ON kept.agentinfra_bytes <= {bytes} {gate}"""
 """The server adds up the bytes. The join gives a row, and so the columns, when none is kept."""
+
+_GATE = "LIMIT (CASE WHEN ({mark}) = {value} THEN NULL ELSE -1 END)"
+"""A limit is looked at before anything below it runs, and may not be negative: where functions
+have changed since the statement was judged, it is not run."""
 
 _ADDED = 2  # the columns agentinfra_bytes and agentinfra_count, at the end
 
@@ -71,6 +76,26 @@ class Bounds:
     rows: int
     bytes: int
     timeout: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A statement that may run, as long as its functions stay what they are.
+
+    Attributes:
+        text: The statement.
+        mark: What gives the mark of its functions in SQL; empty where it calls none.
+        value: The mark they were judged by.
+    """
+
+    text: str
+    mark: str = ""
+    value: int = 0
+
+    @property
+    def gate(self) -> str:
+        """What keeps the statement from running where the mark has changed."""
+        return _GATE.format(mark=self.mark, value=self.value) if self.mark else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,21 +174,21 @@ class Plan:
 
     def _mapped(self, records: Sequence[Any]) -> tuple[Mapping[str, Any], ...]:
         names, plain = self.names, self._plain
-        rows = [dict(zip(names, record, strict=False)) for record in records]
+        rows = list(map(dict, map(zip, repeat(names), records)))
         for name, convert in plain:
             for row in rows:
                 row[name] = convert(row[name])
         return tuple(rows)
 
 
-def plan_of(statement: str, attributes: Sequence[Any], bounds: Bounds) -> Plan:
+def plan_of(statement: Judged, attributes: Sequence[Any], bounds: Bounds) -> Plan:
     """Return how a statement is run.
 
     Columns are measured by their names, not by aliases: where one was renamed or dropped since,
     the server says so.
 
     Args:
-        statement: A judged SELECT.
+        statement: A judged SELECT, and the mark of the functions it was judged by.
         attributes: Its columns as the server describes them.
         bounds: How much it may give.
     """
@@ -174,14 +199,15 @@ def plan_of(statement: str, attributes: Sequence[Any], bounds: Bounds) -> Plan:
     named = all(column.name == name for column, name in zip(columns, names, strict=True))
     most = bounds.bytes // (bounds.rows + 1)
     parts = {
-        "statement": statement,
+        "statement": statement.text,
+        "gate": statement.gate,
         "limit": bounds.rows + 1,
         "size": " + ".join(map(_size, columns)) if columns and named else _WHOLE,
         "most": most,
         "bytes": bounds.bytes,
     }
     return Plan(
-        statement=statement,
+        statement=statement.text,
         columns=columns,
         names=names,
         small=_SMALL.format(**parts),

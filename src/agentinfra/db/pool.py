@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from agentinfra._mechanics.closing import cancel_and_wait, finish
 from agentinfra.db.connecting import Connecting
 from agentinfra.db.errors import is_gone
-from agentinfra.errors import ConnectionLostError
+from agentinfra.errors import ConnectionLostError, PoolTimeoutError
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.semconv import DB_POOL_SIZE
 
@@ -76,6 +76,11 @@ class ConnectionPool:
         errors: The words for what goes wrong.
         outage: What is known of the server being away; shared by the pools of one server.
         metrics: Where open connections are counted.
+
+    Attributes:
+        waiting: How many callers wait for a connection now.
+        on_demand: Called when all connections are out and somebody wants one.
+        on_return: Called when a connection is back.
     """
 
     def __init__(
@@ -89,6 +94,10 @@ class ConnectionPool:
         self._connecting = Connecting(options.prepare, errors=errors)
         self._pool: Any = None
         self._leased = 0
+        self._out = 0
+        self.waiting = 0
+        self.on_demand: Callable[[], None] | None = None
+        self.on_return: Callable[[], None] | None = None
         self._untouched: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stuck: dict[int, Any] = {}
@@ -193,23 +202,41 @@ class ConnectionPool:
             PoolTimeoutError: None became free in time, or all are held by what does not stop.
             ConnectionLostError: The server is away.
         """
-        options = self._options
-        patience = options.acquire_timeout
-        if len(self._stuck) >= options.max_size:
-            patience = min(patience, _HARDLY)
+        if self.on_demand is not None and self.full:
+            self.on_demand()
+        self.waiting += 1
+        patience = self.patience
         try:
             with self._errors.running():
                 connection = await self._pool.acquire(timeout=patience)
         except TimeoutError as error:
-            if self._stuck:
-                raise self._errors.stuck(self.stuck, options.max_size) from error
-            raise self._errors.exhausted(options.max_size, patience) from error
+            raise self.none_free(patience) from error
         except ConnectionLostError as error:
             self._outage.failed(str(error))
             raise
+        finally:
+            self.waiting -= 1
         self._outage.over()
+        self._out += 1
         self._count(1)
         return connection
+
+    @property
+    def full(self) -> bool:
+        """Whether every connection it may have is out."""
+        return self._out >= self._options.max_size
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for a connection."""
+        usual = self._options.acquire_timeout
+        return min(usual, _HARDLY) if len(self._stuck) >= self._options.max_size else usual
+
+    def none_free(self, waited: float) -> PoolTimeoutError:
+        """Return the error for a wait that was in vain."""
+        if self._stuck:
+            return self._errors.stuck(self.stuck, self._options.max_size)
+        return self._errors.exhausted(self._options.max_size, waited)
 
     async def ask(self, patience: float) -> None:
         """Have the server answer on one of the connections.
@@ -248,6 +275,9 @@ class ConnectionPool:
         def done(_: object) -> None:
             overdue.cancel()
             self._tasks.discard(task)
+            self._out -= 1
+            if self.on_return is not None:
+                self.on_return()
 
         task.add_done_callback(done)
         return task

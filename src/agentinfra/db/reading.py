@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.vendors import MissingPackageError
-from agentinfra.db.guard import FUNCTIONS_SQL, GuardVerdict, Refusal, examine, functions_of
-from agentinfra.db.plans import Bounds, Plan, distinct, plan_of
+from agentinfra.db.guard import (
+    FUNCTIONS_SQL,
+    MARK_SQL,
+    GuardVerdict,
+    Refusal,
+    examine,
+    functions_of,
+)
+from agentinfra.db.plans import Bounds, Judged, Plan, distinct, plan_of
 from agentinfra.db.scope import RELATIONS_SQL, Seen, name_of
-from agentinfra.db.transactions import begin_reading, milliseconds
+from agentinfra.db.transactions import milliseconds
+from agentinfra.db.warm import Warm
 from agentinfra.errors import (
     ConnectionLostError,
     DatabaseError,
@@ -45,13 +53,11 @@ stand still for longer than it should."""
 _SLACK = 1.0
 """Seconds the server gets beyond a statement's timeout to end it by itself."""
 
-_END = "ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all()"
-"""A session's locks outlive its transactions."""
-
 _SETTING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _SET = "SELECT pg_catalog.set_config(k, v, true) FROM unnest($1::text[], $2::text[]) AS s (k, v)"
 
 _DIVISION_BY_ZERO = "22012"
+_NEGATIVE_LIMIT = "2201W"
 _NOT_SO = "42"
 """The class of errors that say that something is not there, or not of that kind."""
 
@@ -76,14 +82,6 @@ class ReaderOptions:
     scope: Scope
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
-    """A verdict, and what the server said of the functions it was given for."""
-
-    said: Sequence[Any]
-    verdict: GuardVerdict
-
-
 class _Remembered(OrderedDict[Any, V], Generic[V]):
     """A few values, the most recently used ones."""
 
@@ -103,8 +101,8 @@ class _Remembered(OrderedDict[Any, V], Generic[V]):
 class Reader:
     """Runs statements that only read.
 
-    What a text is and how it is run within its bounds is remembered. What its functions do is
-    asked anew each time, in the transaction it runs in: they may have changed.
+    What a text is, what its functions do and how it is run within its bounds is remembered; that
+    its functions are still the same is seen to in the very statement that runs it.
 
     Args:
         pool: Where the connections come from; the less they may, the better.
@@ -126,9 +124,9 @@ class Reader:
         self._metrics = metrics
         self._options = options
         self._examined: _Remembered[GuardVerdict] = _Remembered()
-        self._judged: _Remembered[_Judged] = _Remembered()
+        self._judged: _Remembered[Judged] = _Remembered()
         self._plans: _Remembered[Plan] = _Remembered()
-        self._begin = begin_reading(options.begin)
+        self._warm = Warm(pool, options.begin)
 
     async def query(
         self, sql: str, args: Sequence[Any], bounds: Bounds, settings: Mapping[str, str]
@@ -150,6 +148,10 @@ class Reader:
                 if not self._is_worth_another_try(error):
                     raise
         return await self._run(verdict, args, bounds, settings)
+
+    def close(self) -> None:
+        """Give back what is kept between two reads."""
+        self._warm.close()
 
     async def _examine(self, sql: str) -> GuardVerdict:
         try:
@@ -174,23 +176,26 @@ class Reader:
     ) -> QueryResult:
         began = time.perf_counter()
         patience = bounds.timeout + _SLACK
-        connection = await self._pool.acquire()
+        connection, begin = await self._warm.take()
+        if bounds.timeout != self._options.timeout:
+            begin = f"{begin}; SET LOCAL statement_timeout = {milliseconds(bounds.timeout)}"
         try:
             with self._errors.running(
                 statement=verdict.statement, connection=connection, timeout=patience
             ):
                 async with asyncio.timeout(patience):
-                    await connection.execute(self._beginning(bounds))
+                    await connection.execute(begin)
                     if settings:
                         await connection.fetch(_SET, list(settings), list(settings.values()))
                     judged = await self._judge(connection, verdict)
-                    if judged.kind == "select":
-                        found = await self._select(connection, judged.statement, args, bounds)
+                    if verdict.kind == "select":
+                        found = await self._select(connection, judged, args, bounds)
                     else:
-                        found = _listed(await connection.fetch(judged.statement, *args), bounds)
-        finally:
-            # Nobody waits for this: the rows are there, or the caller has gone.
-            self._pool.give_back(connection, reset=False, undo=partial(connection.execute, _END))
+                        found = _listed(await connection.fetch(judged.text, *args), bounds)
+        except BaseException:
+            self._warm.drop(connection)  # the caller may have gone, and does not wait for it
+            raise
+        self._warm.keep(connection)
         columns, rows, truncated = found
         return QueryResult(
             columns=columns,
@@ -199,12 +204,7 @@ class Reader:
             latency=time.perf_counter() - began,
         )
 
-    def _beginning(self, bounds: Bounds) -> str:
-        if bounds.timeout == self._options.timeout:
-            return self._begin
-        return f"{self._begin}; SET LOCAL statement_timeout = {milliseconds(bounds.timeout)}"
-
-    async def _judge(self, connection: Any, verdict: GuardVerdict) -> GuardVerdict:
+    async def _judge(self, connection: Any, verdict: GuardVerdict) -> Judged:
         """Judge what only the server knows: its functions, and what names of relations mean."""
         touched = verdict.touched
         asked = self._options.scope.asks_about(touched)
@@ -214,25 +214,32 @@ class Reader:
             refusal = self._options.scope.judge(touched, seen)
             if refusal is not None:
                 raise self._refused(refusal, verdict.statement)
-        names = touched.names
+        # What is no SELECT has no place for a look at its functions, and is judged each time.
+        known = self._judged.recall(verdict.statement) if verdict.kind == "select" else None
+        return known or await self._judge_functions(connection, verdict)
+
+    async def _judge_functions(self, connection: Any, verdict: GuardVerdict) -> Judged:
+        names = sorted(verdict.touched.names)
         if not names:
-            return verdict
-        said = await connection.fetch(FUNCTIONS_SQL, sorted(names))
-        known = self._judged.recall(verdict.statement)
-        if known is None or known.said != said:
-            judged = verdict.with_functions(functions_of(said))
-            known = self._judged.keep(verdict.statement, _Judged(said=said, verdict=judged))
-        if known.verdict.refusal is not None:
-            raise self._refused(known.verdict.refusal, verdict.statement)
-        return known.verdict
+            return self._judged.keep(verdict.statement, Judged(text=verdict.statement))
+        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
+        mark = MARK_SQL.format(names=f"ARRAY[{listed}]::name[]")
+        # The mark first: what changes between the two questions is seen at the gate.
+        value = await connection.fetchval(mark)
+        said = await connection.fetch(FUNCTIONS_SQL, names)
+        judged = verdict.with_functions(functions_of(said))
+        if judged.refusal is not None:
+            raise self._refused(judged.refusal, verdict.statement)
+        found = Judged(text=judged.statement, mark=mark, value=value)
+        return self._judged.keep(verdict.statement, found)
 
     async def _select(
-        self, connection: Any, statement: str, args: Sequence[Any], bounds: Bounds
+        self, connection: Any, statement: Judged, args: Sequence[Any], bounds: Bounds
     ) -> tuple[tuple[str, ...], tuple[Mapping[str, Any], ...], bool]:
         key = (statement, bounds.rows, bounds.bytes)
         plan = known = self._plans.recall(key)
         if plan is None:
-            prepared = await connection.prepare(statement)
+            prepared = await connection.prepare(statement.text)
             plan = self._plans.keep(key, plan_of(statement, prepared.get_attributes(), bounds))
         try:
             records = await connection.fetch(plan.text, *args)
@@ -245,8 +252,12 @@ class Reader:
             if state == _DIVISION_BY_ZERO and not plan.exact:
                 plan.exact = True  # it may be the statement's own, and is seen again then
                 raise _AgainError from error
-            if known is not None and state.startswith(_NOT_SO) and self._plans.pop(key, None):
-                raise _AgainError from error  # its tables may have changed
+            gate = state == _NEGATIVE_LIMIT and statement.mark
+            if gate or (known is not None and state.startswith(_NOT_SO)):
+                # Its tables or functions may have changed: learn them anew.
+                self._plans.pop(key, None)
+                self._judged.clear()
+                raise _AgainError from error
             raise
         if not plan.holds(records):
             self._plans.pop(key, None)

@@ -8,26 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-__all__ = ["begin_reading", "milliseconds", "read_only"]
-
-_BEGIN = (
-    "BEGIN READ ONLY",
-    "SELECT 1",  # from here on the transaction cannot be made to write again
-)
+__all__ = ["milliseconds", "read_only"]
 
 
 def milliseconds(seconds: float) -> int:
     """Return a time-out as the server takes it, where 0 would be none at all."""
     return min(max(1, round(seconds * 1000)), 2**31 - 1)
-
-
-def begin_reading(statements: Sequence[str] = ()) -> str:
-    """Return what begins a transaction that cannot write.
-
-    Args:
-        statements: Statements of ours to go on with.
-    """
-    return "; ".join((*_BEGIN, *statements))
 
 
 @asynccontextmanager
@@ -41,6 +27,6 @@ async def read_only(connection: Any, statements: Sequence[str] = ()) -> AsyncIte
         connection: An asyncpg connection outside of any transaction.
         statements: Statements of ours to begin with.
     """
-    await connection.execute(begin_reading(statements))
+    await connection.execute("; ".join(("BEGIN READ ONLY", *statements)))
     yield
     await connection.execute("ROLLBACK")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from agentinfra.db.guard.touched import Attribute, Call
 
-__all__ = ["FUNCTIONS_SQL", "Function", "functions_of", "judge_attribute", "judge_call"]
+__all__ = ["FUNCTIONS_SQL", "MARK_SQL", "Function", "functions_of", "judge_attribute", "judge_call"]
 
 _HARMLESS_ARRAY = "{" + ",".join(sorted(HARMLESS)) + "}"
 
@@ -36,6 +36,13 @@ WHERE p.proname = ANY ($1::name[])
 ORDER BY n.nspname, p.oid
 """  # noqa: S608 - only the constants above are put into it
 """The functions of some names, as the connection that will read sees them."""
+
+
+MARK_SQL = """
+SELECT coalesce(sum(p.oid::int8 * 31 + p.xmin::text::int8), 0)::int8
+FROM pg_catalog.pg_proc p WHERE p.proname = ANY ({names})
+"""
+"""A number that changes with every function of some names that is made, changed or dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
