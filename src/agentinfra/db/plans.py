@@ -252,8 +252,8 @@ def _converter(column: Column) -> Callable[[Any], Any] | None:
 
 def _plain_value(value: Any) -> Any:
     """Return a value with the driver's own types turned into Python's, at any depth."""
-    if isinstance(value, list):
-        return [_plain_value(inner) for inner in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_plain_value(inner) for inner in value)
     convert = _converters().get(type(value))
     return value if convert is None else convert(value)
 

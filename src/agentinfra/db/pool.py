@@ -81,6 +81,7 @@ class ConnectionPool:
         waiting: How many callers wait for a connection now.
         on_demand: Called when all connections are out and somebody wants one.
         on_return: Called when a connection is back.
+        on_stuck: Called when every connection is held by what does not stop.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ConnectionPool:
         self.waiting = 0
         self.on_demand: Callable[[], None] | None = None
         self.on_return: Callable[[], None] | None = None
+        self.on_stuck: Callable[[], None] | None = None
         self._untouched: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stuck: dict[int, Any] = {}
@@ -316,6 +318,8 @@ class ConnectionPool:
         pid = 0 if is_gone(connection) else connection.get_server_pid()
         self._stuck[pid] = connection
         _log.warning("database.backend_does_not_stop", pid=pid, pool=self._options.name)
+        if self.on_stuck is not None and len(self._stuck) >= self._options.max_size:
+            self.on_stuck()
         while not returning.done():
             if not await self._options.is_at_work(pid):
                 await asyncio.wait({returning}, timeout=_ASKING)

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from agentinfra.db.scope import Scope, quoted
+from agentinfra.db.scope import MARKS, Scope, Seen, quoted
 
 __all__ = ["READER", "ReaderRole"]
 
@@ -90,14 +90,25 @@ class ReaderRole:
             for schema in schemas
             if self.scope.names_in(schema)
         ]
+        ours = {row["schema"] for row in tables if row["name"] in MARKS}
         for row in tables:
-            what = self.scope.readable_columns(row["schema"], row["name"], row["columns"] or ())
+            schema = row["schema"]
+            seen = Seen(schema=schema, name=row["name"], beside_ours=schema in ours)
+            what = self.scope.readable_columns(seen, row["columns"] or ())
             if what is None:
                 continue
             columns = f" ({', '.join(map(quoted, what))})" if what else ""
             table = f"{quoted(row['schema'])}.{quoted(row['name'])}"
             statements.append(f"GRANT SELECT{columns} ON {table} TO {READER}")
         await connection.execute(";\n".join(statements))
+
+    @staticmethod
+    def exceptions_for(user: str) -> tuple[str, ...]:
+        """Return what gives another user of a server of ours back the locks our code takes."""
+        return tuple(
+            f"GRANT EXECUTE ON FUNCTION pg_catalog.{name}(bigint) TO {quoted(user)}"
+            for name in ("pg_advisory_xact_lock", "pg_try_advisory_lock", "pg_advisory_unlock")
+        )
 
     def sentences(self, login: str) -> tuple[str, ...]:
         """Return what the owner of a server has to run, so that reads can be lowered to the role.

@@ -147,7 +147,12 @@ class Reader:
             except (DatabaseError, _AgainError) as error:
                 if not self._is_worth_another_try(error):
                     raise
-        return await self._run(verdict, args, bounds, settings)
+        try:
+            return await self._run(verdict, args, bounds, settings)
+        except _AgainError as error:  # what looked like ours is the statement's own
+            with self._errors.running(statement=verdict.statement):
+                raise error.__cause__ or error from None
+            raise
 
     def close(self) -> None:
         """Give back what is kept between two reads."""
@@ -208,6 +213,9 @@ class Reader:
         """Judge what only the server knows: its functions, and what names of relations mean."""
         touched = verdict.touched
         asked = self._options.scope.asks_about(touched)
+        refusal = self._options.scope.judge_names(touched)
+        if refusal is not None:  # before the server is asked, which tells nothing of closed schemas
+            raise self._refused(refusal, verdict.statement)
         if asked:
             rows = await connection.fetch(RELATIONS_SQL, [name_of(relation) for relation in asked])
             seen = {row[0]: Seen(schema=row[1], name=row[2], beside_ours=row[3]) for row in rows}

@@ -11,7 +11,7 @@ from agentinfra.db.guard.touched import Refusal
 if TYPE_CHECKING:
     from agentinfra.db.guard.touched import Relation, Touched
 
-__all__ = ["DEFAULT_SCHEMA", "RELATIONS_SQL", "Scope", "Seen", "name_of", "quoted"]
+__all__ = ["DEFAULT_SCHEMA", "MARKS", "RELATIONS_SQL", "Scope", "Seen", "name_of", "quoted"]
 
 DEFAULT_SCHEMA = "agentinfra"
 """The schema of our own tables where nothing else is said; nobody else's are in it."""
@@ -33,16 +33,17 @@ they are is told by the table of migrations beside them."""
 
 _PREFIXES = ("agentinfra_", "vec_")
 
-RELATIONS_SQL = """
+MARKS = frozenset({"checkpoint_migrations", "store_migrations", "agentinfra_collections"})
+"""Tables that only we and LangGraph make: what is beside them and bears a name of ours is ours."""
+
+RELATIONS_SQL = f"""
 SELECT asked.name, n.nspname::text AS schema, c.relname::text AS relation,
        EXISTS (SELECT FROM pg_catalog.pg_class m WHERE m.relnamespace = c.relnamespace
-               AND m.relname = ANY ('{checkpoint_migrations,store_migrations}'))
-       OR EXISTS (SELECT FROM pg_catalog.pg_class m WHERE m.relnamespace = c.relnamespace
-               AND m.relname = 'agentinfra_collections') AS beside_ours
+               AND m.relname = ANY ('{{{",".join(sorted(MARKS))}}}')) AS beside_ours
 FROM unnest($1::text[]) AS asked (name)
 JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(asked.name)
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-"""
+"""  # noqa: S608 - only the constants above are put into it
 """What some names of relations mean on the connection that will read."""
 
 
@@ -98,13 +99,11 @@ class Scope:
         dedicated = schema == self.ours == DEFAULT_SCHEMA
         return listed and schema not in self.hidden and not dedicated
 
-    def readable_columns(
-        self, schema: str, table: str, columns: Sequence[str]
-    ) -> tuple[str, ...] | None:
+    def readable_columns(self, seen: Seen, columns: Sequence[str]) -> tuple[str, ...] | None:
         """Return the columns of a table that may be read: empty for all, None for none."""
-        if self.refusal_of(Seen(schema=schema, name=table, beside_ours=True)) is not None:
+        if self.refusal_of(seen) is not None:
             return None
-        hidden = self.hidden_columns(schema, table)
+        hidden = self.hidden_columns(seen.schema, seen.name)
         return tuple(column for column in columns if column not in hidden) if hidden else ()
 
     def hidden_columns(self, schema: str, table: str) -> frozenset[str]:
@@ -119,6 +118,17 @@ class Scope:
         if self.readable is not None or self.hidden:
             return touched.relations
         return tuple(relation for relation in touched.relations if self._may_be_ours(relation))
+
+    def judge_names(self, touched: Touched) -> Refusal | None:
+        """Judge the relations that name their schema: nobody has to be asked about those."""
+        for relation in self.asks_about(touched):
+            if relation.schema:
+                beside = relation.schema == self.ours
+                seen = Seen(schema=relation.schema, name=relation.name, beside_ours=beside)
+                refusal = self.refusal_of(seen)
+                if refusal is not None:
+                    return refusal
+        return None
 
     def judge(self, touched: Touched, seen: dict[str, Seen]) -> Refusal | None:
         """Judge what a statement touches.

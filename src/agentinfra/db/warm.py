@@ -46,6 +46,7 @@ class Warm:
         self._timer: asyncio.TimerHandle | None = None
         pool.on_demand = self.cool_one
         pool.on_return = self._wake_one
+        pool.on_stuck = self._refuse
 
     async def take(self) -> tuple[Any, str]:
         """Return a connection, and what begins a read on it.
@@ -83,7 +84,7 @@ class Warm:
             async with asyncio.timeout(patience):
                 return await wanted
         except BaseException as error:
-            if wanted.done() and not wanted.cancelled():
+            if wanted.done() and not wanted.cancelled() and wanted.exception() is None:
                 # It was handed over in the very moment this task was cancelled: pass it on.
                 passed = wanted.result()
                 if passed is None:
@@ -93,6 +94,13 @@ class Warm:
             if isinstance(error, TimeoutError):
                 raise self._pool.none_free(patience) from error
             raise
+
+    def _refuse(self) -> None:
+        """Tell all who wait that there is nothing to wait for."""
+        while self._wanted:
+            wanted = self._wanted.popleft()
+            if not wanted.done():
+                wanted.set_exception(self._pool.none_free(self._pool.patience))
 
     def _wake_one(self) -> None:
         self._wake()

@@ -153,10 +153,11 @@ async def test_cancelled_upsert_leaves_nothing(
     await store.upsert(first, embeddings=vector)
     records, vectors = batch(0, rows)
     async with database.transaction() as connection:
+        table = f'{database.server.schema}."vec_{store.name}"'
         # An id in the middle belongs to somebody who has not decided yet.
         await connection.execute(
-            f'INSERT INTO agentinfra."vec_{store.name}" (id, text, metadata, embedding) '
-            f'SELECT $1, text, metadata, embedding FROM agentinfra."vec_{store.name}"',
+            f"INSERT INTO {table} (id, text, metadata, embedding) "
+            f"SELECT $1, text, metadata, embedding FROM {table}",
             records[rows // 2].id,
         )
         task = asyncio.create_task(store.upsert(records, embeddings=vectors))
@@ -238,6 +239,7 @@ async def test_index_is_built_once_and_replaced(store: VectorStore, database: Da
     assert not await store.create_index(m=8, ef_construction=32)
 
 
+@pytest.mark.usefixtures("embedded_only")
 async def test_index_that_was_left_half_built_is_built_anew(store: VectorStore, database: Database):
     """What an interrupted build leaves behind is replaced by a whole index."""
     records, vectors = batch(0, 50)
@@ -266,6 +268,6 @@ async def indexes(database: Database, store: VectorStore) -> dict[str, bool]:
         rows = await connection.fetch(
             "SELECT relname, indisvalid FROM pg_index JOIN pg_class ON oid = indexrelid "
             "WHERE indrelid = $1::text::regclass AND relname LIKE '%hnsw%'",
-            f'agentinfra."vec_{store.name}"',
+            f'{database.server.schema}."vec_{store.name}"',
         )
     return {row[0].removeprefix(f"vecidx_{store.name}_"): row[1] for row in rows}
