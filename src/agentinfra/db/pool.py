@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.closing import cancel_and_wait, finish
@@ -188,11 +189,16 @@ class ConnectionPool:
         """
         connection = await self.acquire()
         held = connection.transaction(isolation=isolation, readonly=readonly)
-        undo: Callable[[], Awaitable[Any]] | None = held.rollback
+        # Begun and ended as `async with` would do it: the driver complains of transactions that
+        # were begun by hand and are found open when a connection comes back.
+        undo: Callable[[], Awaitable[Any]] | None = partial(connection.execute, "ROLLBACK")
+        roll_back, by_hand = partial(held.__aexit__, BaseException, None, None), undo
         try:
-            await held.start()
+            await held.__aenter__()
+            undo = roll_back
             yield connection
-            await held.commit()
+            undo = by_hand
+            await held.__aexit__(None, None, None)
             undo = None
         finally:
             await self._returned(self.give_back(connection, reset=reset, undo=undo))
