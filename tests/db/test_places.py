@@ -131,14 +131,19 @@ async def test_an_ordinary_user_is_told_what_to_run(places):
         await owner.execute(
             "GRANT agentinfra_reader TO app; GRANT USAGE ON SCHEMA app TO agentinfra_reader"
         )
+        async with Database(DatabaseSettings(), url=url) as db:  # it may read nothing here yet
+            assert (await db.query("SELECT current_user::text AS u"))[0]["u"] == "app"
+        await owner.execute("GRANT SELECT ON app.lent TO agentinfra_reader")
         async with Database(DatabaseSettings(), url=url) as db:
             assert "as agentinfra_reader" in (await db.probe()).detail
-            row = (await db.query("SELECT current_user::text AS u"))[0]
-            assert row["u"] == "agentinfra_reader"
+            row = (await db.query("SELECT n, current_user::text AS u FROM app.lent"))[0]
+            assert row == {"n": 1, "u": "agentinfra_reader"}
+            await db.execute("CREATE TABLE IF NOT EXISTS app.kept AS SELECT 1 AS n")
             with pytest.raises(DatabaseError, match="permission denied"):
-                await db.query("SELECT n FROM app.lent")
+                await db.query("SELECT n FROM app.kept")
     finally:
         await owner.execute(
+            "REVOKE ALL ON app.lent FROM agentinfra_reader;"
             "REVOKE agentinfra_reader FROM app; REVOKE ALL ON SCHEMA app FROM agentinfra_reader"
         )
         await owner.close()

@@ -30,10 +30,13 @@ SELECT current_setting('server_version') AS version,
        pg_catalog.pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'
            AS standby,
        extversion AS vector, n.nspname::text AS vector_schema,
-       coalesce((SELECT pg_catalog.pg_has_role(oid, CASE
+       coalesce((SELECT pg_catalog.pg_has_role(r.oid, CASE
                      WHEN current_setting('server_version_num')::int >= 160000
                      THEN 'SET' ELSE 'MEMBER' END)
-                 FROM pg_catalog.pg_roles WHERE rolname = '{READER}'), false) AS may_lower,
+                 AND EXISTS (SELECT FROM pg_catalog.pg_class c
+                             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.oid >= 16384
+                             AND pg_catalog.has_table_privilege(r.oid, c.oid, 'SELECT'))
+                 FROM pg_catalog.pg_roles r WHERE r.rolname = '{READER}'), false) AS may_lower,
        pg_catalog.has_database_privilege(current_database(), 'CREATE') AS may_create_schema
 FROM (SELECT 1) AS one
 LEFT JOIN (pg_catalog.pg_extension e
@@ -58,7 +61,8 @@ class Server:
         vector_schema: The schema pgvector is in.
         layout: Where our own tables are.
         role: What the role may that SQL of others reads as.
-        lowers: Whether the login may become that role.
+        lowers: Whether the login may become that role, and the role may read anything here:
+            roles belong to all databases of a server, and what they may to each one.
     """
 
     version: str
