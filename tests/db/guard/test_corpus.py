@@ -66,6 +66,18 @@ def test_attack_is_judged(attack: dict[str, str]):
     assert refused is not harmless
 
 
+def test_the_page_shows_what_is_measured():
+    """The table of the explanation has the numbers of this corpus and this guard."""
+    page = (Path(__file__).parents[3] / "docs/explanation/read-only.md").read_text()
+    counts: dict[str, list[int]] = {}
+    for attack in attacks():
+        count = counts.setdefault(attack["class"], [0, 0])
+        count[0] += 1
+        count[1] += judge(attack["sql"]).refusal is not None
+    for name, (statements, refused) in counts.items():
+        assert f"| {name} | {statements} | {refused} |" in page
+
+
 def test_comment_does_not_break_out():
     """A statement that ends in a comment can be wrapped without losing what follows."""
     wrapped = f"SELECT * FROM ({check_readonly('SELECT 1 --')}) AS q LIMIT 1"
