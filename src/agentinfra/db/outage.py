@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Outage"]
 
+_FIRST = 0.05
+"""Seconds before the first question: a server of ours is started again by it."""
+
 _PAUSE = 0.5
 """Seconds between two questions: whoever comes back is used again within a second."""
 
@@ -90,8 +93,10 @@ class Outage:
 
     async def _keep_asking(self) -> None:
         try:
+            pause = _FIRST
             while self._reason:
-                await self._clock.sleep(_PAUSE)
+                await self._clock.sleep(pause)
+                pause = _PAUSE
                 if not self._reason:
                     return
                 try:
