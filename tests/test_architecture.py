@@ -44,8 +44,8 @@ INSIDE = {
     "observability": "probes nodes tracing logging logs traces metrics redaction semconv",
     "llm": "client probing kinds structured calls policy wire dialects money",
     "db": (
-        "database vectors access route reading guard pool transactions embedded server outage "
-        "errors operations"
+        "database vectors access route reading warm plans transactions server reader_role layout "
+        "scope guard pool connecting embedded outage errors operations"
     ),
     "cache": "caches kinds tiered backend shared memory codec vectors keys sizing tally",
     "testing": (

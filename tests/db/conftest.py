@@ -3,49 +3,159 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import socket
+import subprocess
+import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from agentinfra.db.database import Database
 from agentinfra.db.embedded import EmbeddedPostgres
 from agentinfra.db.embedded.programs import find_programs
 from agentinfra.settings import DatabaseSettings
-
-
-class HandClock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-        await asyncio.sleep(0)
-
-    def timeout_at(self, when: float | None) -> asyncio.Timeout:
-        return asyncio.timeout(None if when is None else max(0.0, when - self.time))
+from agentinfra.testing import ManualClock
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    """A clock that stands still until a test moves it."""
+    return ManualClock()
+
+
+PLACES = ("embedded", "pgbouncer", "ordinary", "second")
+"""Where the tests of this folder can run: on the embedded server as its superuser, through a
+pgbouncer in transaction mode, as a user without any right on ``public``, in a second database."""
+
+PLACE = os.environ.get("TEST_DATABASE_PLACE", "embedded")
+
+
+@pytest.fixture
+def embedded_only() -> None:
+    """For what is about the embedded server itself: its role, its sessions, its processes."""
+    if PLACE != "embedded":
+        pytest.skip(f"the tests run at {PLACE}")
+
+
+class Places:
+    """A server, and the ways to it."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self.server = server
+        self.pgbouncer: PgBouncer | None = None
+
+    async def url(self, place: str) -> str:
+        """The address of a place; what it needs is made."""
+        if place == "pgbouncer":
+            if self.pgbouncer is None:
+                self.pgbouncer = PgBouncer(self.server.data_dir)
+                await asyncio.to_thread(self.pgbouncer.start)
+            return self.pgbouncer.url
+        if place == "embedded":
+            return self.server.url
+        connection = await asyncpg.connect(self.server.url)
+        try:
+            if place == "second":
+                await _unless_there(connection, "CREATE DATABASE second")
+                return self.server.url.replace("/postgres?", "/second?")
+            for statement in (
+                "CREATE ROLE app LOGIN",
+                "CREATE DATABASE apps OWNER postgres",
+            ):
+                await _unless_there(connection, statement)
+        finally:
+            await connection.close()
+        url = self.server.url.replace("/postgres?", "/apps?")
+        owner = await asyncpg.connect(url)
+        try:
+            await _unless_there(owner, "CREATE SCHEMA extensions")
+            await owner.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA extensions")
+            await owner.execute("GRANT USAGE ON SCHEMA extensions TO PUBLIC")
+            await _unless_there(owner, "CREATE SCHEMA app AUTHORIZATION app")
+            await owner.execute("ALTER ROLE app IN DATABASE apps SET search_path = app, public")
+        finally:
+            await owner.close()
+        return url.replace("postgres@", "app@")
+
+    def stop(self) -> None:
+        if self.pgbouncer is not None:
+            self.pgbouncer.stop()
+
+
+async def _unless_there(connection: Any, statement: str) -> None:
+    with suppress(
+        asyncpg.DuplicateObjectError, asyncpg.DuplicateDatabaseError, asyncpg.DuplicateSchemaError
+    ):
+        await connection.execute(statement)
+
+
+class PgBouncer:
+    """Debian's pgbouncer in transaction mode, in front of a server on a socket."""
+
+    def __init__(self, sockets: Path) -> None:
+        self.sockets = sockets
+        self.port = _free_port()
+        self.folder = Path(tempfile.mkdtemp(dir="/tmp"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bare_url(self) -> str:
+        """Its address, without a word on what it is."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def url(self) -> str:
+        return f"{self.bare_url}?pgbouncer=true"
+
+    def start(self) -> None:
+        owner = self.sockets.stat().st_uid
+        (self.folder / "users").write_text('"postgres" ""\n')
+        (self.folder / "ini").write_text(
+            f"[databases]\n* = host={self.sockets}\n[pgbouncer]\nlisten_addr=127.0.0.1\n"
+            f"listen_port={self.port}\nauth_type=trust\nauth_file={self.folder}/users\n"
+            "pool_mode=transaction\ndefault_pool_size=10\nunix_socket_dir=\n"
+        )
+        self.folder.chmod(0o755)
+        self.process = subprocess.Popen(
+            ["/usr/sbin/pgbouncer", "-q", str(self.folder / "ini")],
+            user=owner if os.geteuid() == 0 else None,
+            stderr=subprocess.DEVNULL,
+        )
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+        shutil.rmtree(self.folder)
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """The address of a server that lives as long as the tests."""
+def places() -> Iterator[Places]:
+    """A server that lives as long as the tests, and the ways to it."""
     with asyncio.Runner() as runner:
         server = EmbeddedPostgres("temporary")
         runner.run(server.__aenter__())
-        yield server.url
+        found = Places(server)
+        yield found
+        found.stop()
         runner.run(server.aclose())
+
+
+@pytest.fixture(scope="session")
+def postgres_url(places: Places) -> str:
+    """The address the tests run at."""
+    return asyncio.run(places.url(PLACE))
 
 
 @pytest.fixture

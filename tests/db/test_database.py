@@ -48,7 +48,8 @@ async def test_rows_are_plain(database):
     """A read gives columns and rows of Python's own values."""
     result = await database.query(
         "SELECT 1 AS n, 1.50 AS price, 'x' AS t, date '2026-01-02' AS d, NULL AS z, "
-        """'{"a": [1]}'::jsonb AS j, ARRAY[1, 2] AS l, '[1,2]'::vector AS v"""
+        """'{"a": [1]}'::jsonb AS j, ARRAY[1, 2] AS l, """
+        f"'[1,2]'::{database.server.vector_type('vector')} AS v"
     )
     assert result.columns == ("n", "price", "t", "d", "z", "j", "l", "v")
     assert result.rows == (
@@ -149,6 +150,7 @@ async def test_a_new_function_can_be_called(database):
     assert (await database.query("SELECT one() AS n"))[0]["n"] == 1
 
 
+@pytest.mark.usefixtures("embedded_only")
 async def test_reads_have_a_role_of_their_own(database):
     """On the embedded server reads log in as a role that may only read, and check says so."""
     user = await database.query("SELECT current_user::text AS u, session_user::text AS s")
@@ -156,6 +158,7 @@ async def test_reads_have_a_role_of_their_own(database):
     assert "reads as agentinfra_reader" in (await database.probe()).detail
 
 
+@pytest.mark.usefixtures("embedded_only")
 async def test_the_role_reads_what_comes_later(database):
     """Tables and schemas made later can be read, and nothing in them be changed."""
     await database.execute("CREATE SCHEMA later; CREATE TABLE later.things AS SELECT 5 AS n")
@@ -274,6 +277,7 @@ async def test_check_is_ready_again(postgres_url):
     assert "pgvector 0.8" in row.detail
 
 
+@pytest.mark.usefixtures("embedded_only")
 async def test_a_session_that_hangs(postgres_url, database):
     """A server that does not answer is failed for the check, and works again when it does."""
     settings = DatabaseSettings(max_size=1, connect_timeout=0.2)
@@ -289,6 +293,7 @@ async def test_a_session_that_hangs(postgres_url, database):
         assert (await db.probe()).state == "ready"
 
 
+@pytest.mark.usefixtures("embedded_only")
 async def test_sessions_are_reset(postgres_url):
     """What one block sets in its session, the next one does not see."""
     async with Database(DatabaseSettings(max_size=1), url=postgres_url) as db:
@@ -417,7 +422,7 @@ async def test_a_server_of_its_own(data_dir):
     """Without an address it starts the embedded server, and stops it."""
     async with Database(DatabaseSettings(data_dir=data_dir)) as db:
         assert db.dsn.hosts[0][0] == str(data_dir)
-        assert db.pgvector
+        assert db.server.vector
     assert not (data_dir / "postmaster.pid").exists()
 
 
@@ -453,6 +458,7 @@ async def test_through_a_pgbouncer(postgres_url):
             assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements") == 0
 
 
+@pytest.mark.usefixtures("embedded_only")
 async def test_spans_and_metrics(postgres_url):
     """Each operation is a span and is counted; refusals are counted by their reason."""
     spans = []

@@ -1,4 +1,4 @@
-"""The command line: ``agentinfra demo``, ``doctor``, ``serve-fake``, ``prune`` and ``prices``."""
+"""The command line: a module for each of its commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from agentinfra import __version__
-from agentinfra.cli import demo, doctor, prices, prune, serve_fake
+from agentinfra.cli import demo, doctor, migrate, prices, prune, serve_fake
 from agentinfra.cli.failing import outcome_of
 
 __all__ = ["main"]
@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "doctor": doctor,
     "serve-fake": serve_fake,
     "prune": prune,
+    "migrate": migrate,
     "prices": prices,
 }
 

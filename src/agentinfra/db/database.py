@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -13,22 +12,24 @@ from agentinfra._mechanics.closing import finish
 from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.resource import Resource
 from agentinfra.db.access import Access, open_access
-from agentinfra.db.operations import operation_of
+from agentinfra.db.layout import migrate
+from agentinfra.db.operations import observed, operation_of
 from agentinfra.db.outage import Outage
-from agentinfra.db.reading import Bounds
+from agentinfra.db.plans import Bounds
 from agentinfra.db.route import Route, missing_packages
-from agentinfra.db.transactions import milliseconds, transaction
+from agentinfra.db.transactions import milliseconds
 from agentinfra.errors import AgentInfraError, DatabaseError, PoolTimeoutError
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
-from agentinfra.observability.tracing import start_span
 from agentinfra.results import ResourceHealth
 from agentinfra.settings.dsn import DSN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from agentinfra._types import ResourceState
+    from agentinfra.db.server import Server
     from agentinfra.db.vectors.store import VectorStore
     from agentinfra.observability.tracing import Span
     from agentinfra.protocols import Address, Embedder
@@ -42,6 +43,9 @@ _log = get_logger("agentinfra.database")
 _CLOSING = 60.0
 """Seconds closing may take in all: pools bound themselves, and so does the embedded server."""
 
+_ATTEMPT = 2.0
+"""Seconds an attempt may take to get the server back."""
+
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
 
@@ -50,8 +54,8 @@ class Database(Resource):
 
     Whoever enters it owns it; tasks share it. Without an address it starts the embedded server
     and stops it again. A cancelled call gives its connection back whole. While the server is
-    away, calls fail at once and the server is asked again with growing pauses; when it answers,
-    the database is ready again by itself.
+    away, calls fail at once and a task asks for it; when it answers, the database is ready again
+    by itself.
 
     Args:
         settings: The address, the sizes and the limits.
@@ -83,9 +87,12 @@ class Database(Resource):
         self._route = Route(settings, url)
         self._access: Access | None = None
         self._lacking = ""
-        self._opening = asyncio.Lock()
         self._outage = Outage(
-            clock, began=self._lost, ended=self._back, connected=self._is_connected
+            clock,
+            began=self._lost,
+            ended=self._back,
+            ask=self._ask,
+            connected=self._is_connected,
         )
         self._stores: dict[tuple[str, int | None], VectorStore] = {}
 
@@ -110,22 +117,13 @@ class Database(Resource):
         return self._known.dsn
 
     @property
-    def pgvector(self) -> str:
-        """The version of pgvector, empty where the database has not got it.
+    def server(self) -> Server:
+        """What is known of the server: its version, where our tables and pgvector are, and more.
 
         Raises:
             DatabaseError: The database has not been reached yet.
         """
-        return self._known.facts.vector
-
-    @property
-    def pooled(self) -> bool:
-        """Whether sessions are shared with others, by a pgbouncer in transaction mode.
-
-        Raises:
-            DatabaseError: The database has not been reached yet.
-        """
-        return self.settings.pgbouncer or self._known.pgbouncer
+        return self._known.server
 
     @asynccontextmanager
     async def connection(self, *, readonly: bool = True, reset: bool = True) -> AsyncIterator[Any]:
@@ -143,13 +141,17 @@ class Database(Resource):
         with self._working() as work:
             access = await self._ready()
             pool = access.read if readonly else access.write
-            async with pool.lease(reset=reset) as connection:
-                work.held(partial(pool.give_back, connection))
-                with access.errors.running(connection=connection):
-                    if readonly and access.pgbouncer:  # its sessions cannot be made read-only
-                        async with transaction(connection, readonly=True):
-                            yield connection
-                    else:
+            # Sessions of a pgbouncer cannot be made read-only.
+            in_transaction = readonly and access.server.pooled
+            lent = (
+                pool.transaction(readonly=True, reset=reset)
+                if in_transaction
+                else pool.lease(reset=reset)
+            )
+            with access.errors.running():
+                async with lent as connection:
+                    work.held(partial(pool.reclaim, connection))
+                    with access.errors.running(connection=connection):
                         yield connection
 
     @asynccontextmanager
@@ -171,14 +173,19 @@ class Database(Resource):
         """
         with self._working() as work, self._observed("TRANSACTION"):
             access = await self._ready()
-            async with access.write.lease(reset=reset) as connection:
-                work.held(partial(access.write.give_back, connection))
-                with access.errors.running(connection=connection):
-                    async with transaction(connection, isolation=isolation):
+            with access.errors.running():
+                async with access.write.transaction(isolation=isolation, reset=reset) as connection:
+                    work.held(partial(access.write.reclaim, connection))
+                    with access.errors.running(connection=connection):
                         yield connection
 
     async def query(
-        self, sql: str, *args: Any, limit: int | None = None, timeout: float | None = None
+        self,
+        sql: str,
+        *args: Any,
+        limit: int | None = None,
+        timeout: float | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> QueryResult:
         """Run one statement that only reads, whoever wrote it.
 
@@ -190,9 +197,12 @@ class Database(Resource):
             args: The arguments.
             limit: Rows to return at most; None is the setting ``row_limit``.
             timeout: Seconds it may take; None is the setting ``statement_timeout``.
+            settings: Settings of your own for this statement (``{"app.tenant": "7"}``), for
+                policies of row-level security; no statement that is let through can change them.
 
         Raises:
-            ReadOnlyViolationError: It does more than read; it was not run.
+            ReadOnlyViolationError: It does more than read, or reads what it may not; it was not
+                run.
             QueryError: The server refuses it.
             StatementTimeoutError: It took too long.
             PoolTimeoutError: No connection became free in time.
@@ -205,7 +215,7 @@ class Database(Resource):
         )
         with self._observed(operation_of(sql)) as span:
             access = await self._ready()
-            result = await access.reader.query(sql, args, bounds)
+            result = await access.reader.query(sql, args, bounds, settings or {})
             span.set(semconv.DB_ROWS, len(result))
         return result
 
@@ -227,9 +237,28 @@ class Database(Resource):
             access = await self._ready()
             async with access.write.lease() as connection:
                 with access.errors.running(statement=sql, connection=connection, timeout=limit):
-                    if timeout is not None and not access.pgbouncer:  # the session has its own
+                    if timeout is not None and not access.server.pooled:  # the session has its own
                         await connection.execute(f"SET statement_timeout = {milliseconds(limit)}")
                     return str(await connection.execute(sql, *args, timeout=limit))
+
+    async def migrate(self) -> tuple[str, ...]:
+        """Bring the schema of our own tables to the newest layout; return the steps taken.
+
+        Of processes that call it together one takes them. It is called by whoever needs a table
+        that is not there; ``agentinfra migrate`` does it for users who may not make any.
+
+        Raises:
+            DatabaseError: The user may not make tables there; the sentence says what to do.
+        """
+        with self._working():
+            access = await self._ready()
+            if access.server.layout.newest:
+                return ()
+            async with access.write.lease() as connection:
+                with access.errors.running(connection=connection):
+                    taken = await migrate(connection, access.server.layout)
+                    await access.look_again(connection)
+            return taken
 
     def vectors(self, name: str, dimensions: int | None = None) -> VectorStore:
         """Return the collection of vectors of this name.
@@ -251,11 +280,8 @@ class Database(Resource):
         detail = ""
         try:
             access = await self._ready()
-            patience = self.settings.connect_timeout
-            async with access.read.lease(reset=False) as connection:
-                with access.errors.running(connection=connection, timeout=patience):
-                    await connection.fetchval("SELECT 1", timeout=patience)
-            detail = access.detail
+            await access.read.ask(self.settings.connect_timeout)
+            detail = access.server.detail
             self._outage.over()
             self._be_ready()
         except PoolTimeoutError as error:
@@ -271,6 +297,11 @@ class Database(Resource):
             detail=detail,
         )
 
+    def degrade(self, reason: str, *, state: ResourceState = "degraded") -> None:
+        """Go on with less, and ask for the server until it is there."""
+        super().degrade(reason, state=state)
+        self._outage.watch()
+
     async def _open(self) -> None:
         if not self.settings.enabled:
             self.degrade("switched off: set AGENTINFRA_DATABASE__ENABLED=true", state="disabled")
@@ -282,6 +313,7 @@ class Database(Resource):
             raise
 
     async def _close(self) -> None:
+        await self._outage.close()
         await finish(self._shut(), grace=_CLOSING, name="close the database")
 
     async def _shut(self) -> None:
@@ -296,36 +328,26 @@ class Database(Resource):
     def _known(self) -> Access:
         self._guard()
         if self._access is None:
+            self._outage.refuse()
             raise DatabaseError(self._reason or "the database has not been reached yet")
         return self._access
 
     async def _ready(self) -> Access:
-        """Return the way in; look for it again where there is none and an attempt is due."""
+        """Return the way in, or refuse at once."""
         self._guard()
-        if self._access is not None and not self._outage.active:
-            return self._access
         if self._state == "disabled":
             raise DatabaseError(f"the database is {self._reason}")
-        ours = self._outage.refuse()
-        async with self._opening:
-            if not ours:
-                self._outage.refuse()
-            if self._access is None:
-                await self._noting_failures(self._reach())
-            elif self._outage.active:
-                await self._noting_failures(self._route.revive(self._access.facts.embedded))
+        self._outage.watch()
+        self._outage.refuse()
         return self._known
 
-    async def _noting_failures(self, attempt: Coroutine[Any, Any, None]) -> None:
-        """Make an attempt to get the server back; when it fails, the next one is due later."""
-        try:
-            await attempt
-        except DatabaseError as error:
-            self._outage.failed(str(error))
-            raise
-        except AgentInfraError as error:  # a missing package, an unusable folder
-            self._outage.failed(str(error))
-            raise DatabaseError(str(error)) from error
+    async def _ask(self) -> None:
+        """Try to get the server back; raise one of our errors where that fails."""
+        if self._access is None:
+            await self._reach()
+            return
+        await self._route.revive(self._access.server.embedded)
+        await self._access.greet(min(self.settings.connect_timeout, _ATTEMPT))
 
     async def _reach(self) -> None:
         try:
@@ -336,22 +358,24 @@ class Database(Resource):
             )
             self._guard()  # it may have been left meanwhile
         except BaseException:
-            await self._close()
+            await finish(self._shut(), grace=_CLOSING, name="close the database")
             raise
-        self._be_ready()
         self._outage.over()
-        _log.info("database.opened", detail=self._access.detail)
+        self._be_ready()
+        _log.info("database.opened", detail=self._access.server.detail)
 
     def _is_connected(self) -> bool:
         return self._access is not None and self._access.connected
 
     def _lost(self, reason: str) -> None:
-        self.degrade(reason, state="degraded" if self._access is None else "failed")
+        if self._access is not None:
+            self.degrade(reason, state="failed")
         _log.warning("database.unreachable", reason=reason)
 
     def _be_ready(self) -> None:
-        if self._lacking:
-            self.degrade(self._lacking)
+        lacking = self._lacking or (self._access.stuck if self._access is not None else "")
+        if lacking:
+            self.degrade(lacking)
         else:
             self.restore()
 
@@ -361,21 +385,6 @@ class Database(Resource):
 
     @contextmanager
     def _observed(self, operation: str) -> Iterator[Span]:
-        began = time.perf_counter()
-        outcome = "ok"
-        attributes = {semconv.DB_SYSTEM: "postgresql", semconv.DB_OPERATION: operation}
-        if self._access is not None:
-            attributes |= self._access.address
-        try:
-            with (
-                self._working(),
-                start_span(f"{semconv.SPAN_QUERY} {operation}", attributes, kind="client") as span,
-            ):
-                yield span
-        except BaseException as error:
-            ours = isinstance(error, AgentInfraError | asyncio.CancelledError)
-            outcome = type(error).__name__ if ours else "error"
-            raise
-        finally:
-            seconds = self.metrics.histogram(semconv.DB_QUERIES, operation, outcome)
-            seconds.observe(time.perf_counter() - began)
+        address = self._access.address if self._access is not None else {}
+        with self._working(), observed(operation, address, self.metrics) as span:
+            yield span

@@ -18,11 +18,11 @@ from agentinfra.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from agentinfra.settings.dsn import DSN
 
-__all__ = ["ErrorMap", "is_gone"]
+__all__ = ["POOLER", "ErrorMap", "is_gone"]
 
 _LOST = {
     "08": "the connection broke: {said}",
@@ -41,6 +41,13 @@ _LOST = {
 }
 """What ends a connection, or keeps one from being opened; by SQLSTATE or its class."""
 
+
+_PROTOCOL_VIOLATION = "08P01"
+
+POOLER = (
+    "a pgbouncer (or a pooler like it) is in between, which takes no settings for sessions: set "
+    "AGENTINFRA_DATABASE__PGBOUNCER=true, or add ?pgbouncer=true to the URL"
+)
 
 _NO_SOCKET = "there is no such socket: start the server, or correct the folder in the URL"
 _NO_CERTIFICATE = "a certificate's file is missing: correct sslrootcert, sslcert or sslkey"
@@ -113,6 +120,14 @@ class ErrorMap:
             "give connections back sooner, or raise AGENTINFRA_DATABASE__MAX_SIZE"
         )
 
+    def stuck(self, pids: Sequence[int], size: int) -> PoolTimeoutError:
+        """Return the error for a pool whose connections are held by what does not stop."""
+        return PoolTimeoutError(
+            f"{self.place}: {len(pids)} of {size} connections are held by statements that were "
+            f"told to stop and have not (backends {', '.join(map(str, pids))}): they are free "
+            "when those end"
+        )
+
     def _known(
         self,
         error: BaseException,
@@ -126,6 +141,7 @@ class ErrorMap:
             ClientConfigurationError,
             InterfaceError,
             InternalClientError,
+            OutdatedSchemaCacheError,
             PostgresError,
             TargetServerAttributeNotMatched,
         )
@@ -133,9 +149,13 @@ class ErrorMap:
         if isinstance(error, ClientConfigurationError):
             return ConfigurationError(f"{self.place}: {_line(error)}")
         if isinstance(error, PostgresError):
+            if connecting and error.sqlstate == _PROTOCOL_VIOLATION:
+                return ConfigurationError(f"{self.place}: {POOLER}")
             return self._refused(error, statement, connecting=connecting)
         if isinstance(error, TargetServerAttributeNotMatched):
             return self.lost("no host is what target_session_attrs asks for")
+        if isinstance(error, OutdatedSchemaCacheError):
+            return QueryError(f"a type has changed meanwhile ({_line(error)}): send it again")
         if isinstance(error, InternalClientError):
             return self.lost(_line(error))
         if isinstance(error, InterfaceError) and gone:

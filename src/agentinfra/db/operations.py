@@ -1,10 +1,24 @@
-"""The words operations are named by in spans and metrics."""
+"""Operations as they are seen from outside: one word, a span and a metric each."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["operation_of"]
+from agentinfra.errors import AgentInfraError
+from agentinfra.observability import semconv
+from agentinfra.observability.tracing import start_span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from agentinfra.observability.metrics import Metrics
+    from agentinfra.observability.tracing import Span
+
+__all__ = ["observed", "operation_of"]
 
 _FIRST_WORD = re.compile(
     r"\s*(SELECT|WITH|VALUES|TABLE|SHOW|EXPLAIN|INSERT|UPDATE|DELETE|MERGE|COPY|CREATE|ALTER|DROP"
@@ -17,3 +31,27 @@ def operation_of(sql: str) -> str:
     """Return the first word of a statement; ``OTHER`` for odd ones, for labels must stay few."""
     word = _FIRST_WORD.match(sql)
     return word[1].upper() if word else "OTHER"
+
+
+@contextmanager
+def observed(operation: str, address: Mapping[str, Any], metrics: Metrics) -> Iterator[Span]:
+    """Show an operation: a span around it, and how long it took and how it ended as a metric.
+
+    Args:
+        operation: Its word.
+        address: Attributes that say where the server is.
+        metrics: Where it is counted.
+    """
+    began = time.perf_counter()
+    outcome = "ok"
+    attributes = {semconv.DB_SYSTEM: "postgresql", semconv.DB_OPERATION: operation, **address}
+    try:
+        with start_span(f"{semconv.SPAN_QUERY} {operation}", attributes, kind="client") as span:
+            yield span
+    except BaseException as error:
+        ours = isinstance(error, AgentInfraError | asyncio.CancelledError)
+        outcome = type(error).__name__ if ours else "error"
+        raise
+    finally:
+        seconds = metrics.histogram(semconv.DB_QUERIES, operation, outcome)
+        seconds.observe(time.perf_counter() - began)

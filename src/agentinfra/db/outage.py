@@ -1,31 +1,35 @@
-"""What is known of a database that is away, and when to ask it again."""
+"""A database that is away: callers are refused at once, and one task asks whether it is back."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from agentinfra.errors import ConnectionLostError
+from agentinfra._mechanics.closing import cancel_and_wait
+from agentinfra.errors import AgentInfraError, ConnectionLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from agentinfra._mechanics.clock import Clock
 
 __all__ = ["Outage"]
 
-_FIRST = 0.5
-_LONGEST = 30.0
+_FIRST = 0.05
+"""Seconds before the first question: a server of ours is started again by it."""
+
+_PAUSE = 0.5
+"""Seconds between two questions: whoever comes back is used again within a second."""
 
 
 class Outage:
-    """Keeps callers from asking a dead server: they fail at once until the next attempt is due.
-
-    The first attempt is due after half a second, each failed one doubles the wait up to 30 s.
+    """Keeps callers from asking a dead server, and asks in their place.
 
     Args:
         clock: Where time comes from.
-        began: Called with the reason when the server goes away, and at each failed attempt.
+        began: Called with the reason when the server goes away.
         ended: Called when it is back.
+        ask: Asks the server; raises one of our errors while it is away.
         connected: Whether there are connections to it; then a failed attempt to open one more
             is no outage: there may only be no room for it.
     """
@@ -36,56 +40,71 @@ class Outage:
         *,
         began: Callable[[str], None],
         ended: Callable[[], None],
+        ask: Callable[[], Awaitable[None]],
         connected: Callable[[], bool],
     ) -> None:
         self._clock = clock
         self._began = began
         self._ended = ended
+        self._ask = ask
         self._connected = connected
         self._reason = ""
-        self._wait = 0.0
-        self._due = 0.0
-        self._attempted = False
+        self._asking: asyncio.Task[None] | None = None
 
     @property
     def active(self) -> bool:
         """Whether the server is away as far as is known."""
         return bool(self._reason)
 
-    def refuse(self) -> bool:
-        """Refuse a call while the server is away, but for the one that makes the next attempt.
-
-        Returns:
-            Whether this call makes the attempt; until it is over, or was due again, no other does.
+    def refuse(self) -> None:
+        """Refuse a call while the server is away.
 
         Raises:
             ConnectionLostError: With the reason of the last attempt.
         """
-        if not self._reason:
-            return False
-        now = self._clock.now()
-        if now < self._due:
-            left = f"next attempt in {self._due - now:.1f} s"
-            raise ConnectionLostError(f"{self._reason} ({left})")
-        self._due = now + self._wait
-        self._attempted = True
-        return True
+        if self._reason:
+            raise ConnectionLostError(f"{self._reason} (it is asked again every {_PAUSE:g} s)")
 
     def failed(self, reason: str) -> None:
-        """Note that the server could not be reached.
-
-        Calls that fail beside the one that makes the attempt change nothing.
-        """
-        if self._connected() or (self._reason and not self._attempted):
+        """Note that the server could not be reached."""
+        if self._connected():
             return
-        self._attempted = False
-        self._wait = min(self._wait * 2 or _FIRST, _LONGEST)
-        self._due = self._clock.now() + self._wait
+        news = not self._reason
         self._reason = reason
-        self._began(reason)
+        if news:
+            self._began(reason)
+
+    def watch(self) -> None:
+        """Ask for the server until it is back, unless that is being done."""
+        if self._reason and self._asking is None:
+            self._asking = asyncio.create_task(self._keep_asking(), name="ask for the database")
 
     def over(self) -> None:
         """Note that the server answers."""
         if self._reason:
-            self._reason, self._wait, self._attempted = "", 0.0, False
+            self._reason = ""
             self._ended()
+
+    async def close(self) -> None:
+        """Ask no more."""
+        asking, self._asking = self._asking, None
+        if asking is not None and asking is not asyncio.current_task():
+            await cancel_and_wait(asking)
+
+    async def _keep_asking(self) -> None:
+        try:
+            pause = _FIRST
+            while self._reason:
+                await self._clock.sleep(pause)
+                pause = _PAUSE
+                if not self._reason:
+                    return
+                try:
+                    await self._ask()
+                except AgentInfraError as error:
+                    self._reason = str(error)
+                else:
+                    self.over()
+        finally:
+            if self._asking is asyncio.current_task():
+                self._asking = None

@@ -89,7 +89,7 @@ def shared_server(run: str) -> Iterator[PostgresServer]:
     """
     from agentinfra.db.embedded import EmbeddedPostgres
 
-    folder = Path(tempfile.gettempdir()) / f"agentinfra-pg-{run}"
+    folder = Path(tempfile.gettempdir()) / f"agentinfra-test-pg-{run}"
     folder.mkdir(mode=0o755, exist_ok=True)
     folder.chmod(0o755)
     with ending_in_order():

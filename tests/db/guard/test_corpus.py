@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from agentinfra.db.guard import READABLE_FUNCTIONS_SQL, check_readonly, judge
+from agentinfra.db.guard import FUNCTIONS_SQL, check_readonly, examine, functions_of, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +66,18 @@ def test_attack_is_judged(attack: dict[str, str]):
     assert refused is not harmless
 
 
+def test_the_page_shows_what_is_measured():
+    """The table of the explanation has the numbers of this corpus and this guard."""
+    page = (Path(__file__).parents[3] / "docs/explanation/read-only.md").read_text()
+    counts: dict[str, list[int]] = {}
+    for attack in attacks():
+        count = counts.setdefault(attack["class"], [0, 0])
+        count[0] += 1
+        count[1] += judge(attack["sql"]).refusal is not None
+    for name, (statements, refused) in counts.items():
+        assert f"| {name} | {statements} | {refused} |" in page
+
+
 def test_comment_does_not_break_out():
     """A statement that ends in a comment can be wrapped without losing what follows."""
     wrapped = f"SELECT * FROM ({check_readonly('SELECT 1 --')}) AS q LIMIT 1"
@@ -80,10 +92,13 @@ def test_analytics_pass(sql: str):
 
 async def test_analytics_pass_with_the_functions_of_a_server(postgres_url: str):
     """Every function of real analytics is one a server declares free of side effects."""
+    verdicts = [examine(sql) for sql in analytics()]
+    names = {name for verdict in verdicts for name in verdict.touched.names}
     connection = await asyncpg.connect(postgres_url)
     try:
-        rows = await connection.fetch(READABLE_FUNCTIONS_SQL)
+        known = functions_of(await connection.fetch(FUNCTIONS_SQL, sorted(names)))
     finally:
         await connection.close()
-    functions = frozenset(row["name"] for row in rows)
-    assert [sql for sql in analytics() if judge(sql, functions=functions).refusal] == []
+    judged = [verdict.with_functions(known) for verdict in verdicts]
+    assert [verdict for verdict in judged if verdict.refusal is not None] == []
+    assert all(new.statement == old.statement for new, old in zip(judged, verdicts, strict=True))

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from agentinfra.db.database import Database
-from agentinfra.db.vectors.schema import Collection
+from agentinfra.db.vectors.schema import Collection, Site
 from agentinfra.db.vectors.search import Query, settings, statement
 from agentinfra.db.vectors.store import Record, VectorStore
 from agentinfra.errors import VectorError
@@ -205,11 +205,16 @@ async def test_more_hits_than_the_index_keeps_by_default(large: VectorStore):
     assert len(await large.search(LARGE.queries[0], top_k=50, ef_search=1)) == 50
 
 
+def site_of(database: Database) -> Site:
+    """Where the collections of a database are."""
+    return Site(schema=database.server.schema, pgvector=database.server.vector_schema)
+
+
 async def plan(database: Database, query: Query, collection: Collection, *, exact: bool) -> str:
     """Give the plan of a search."""
     text, arguments = statement(collection, query, exact=exact)
     async with database.transaction() as connection:
-        await connection.execute("; ".join(settings(query, pgvector=database.pgvector)))
+        await connection.execute("; ".join(settings(query, iterative=True)))
         rows = await connection.fetch(f"EXPLAIN {text}", *arguments)
     return "\n".join(row[0] for row in rows)
 
@@ -217,7 +222,7 @@ async def plan(database: Database, query: Query, collection: Collection, *, exac
 @pytest.mark.parametrize("ef_search", [1, 40, 100, 400])
 async def test_plans_use_the_index(database: Database, large: VectorStore, ef_search: int):
     """A search goes through the index, with a filter that much matches too, and not when exact."""
-    collection = Collection(name=large.name, dimensions=32)
+    collection = Collection(site=site_of(database), name=large.name, dimensions=32)
     vector = LARGE.queries[0]
     index = f"Index Scan using vecidx_{large.name}_hnsw_16_64"
     plain = Query(vector=vector, top_k=10, ef_search=ef_search)
@@ -345,7 +350,7 @@ async def test_long_vectors_are_indexed_by_half(database: Database):
     store = database.vectors(f"t{secrets.token_hex(4)}")
     await corpus.fill(store)
     await store.create_index()
-    collection = Collection(name=store.name, dimensions=2_100)
+    collection = Collection(site=site_of(database), name=store.name, dimensions=2_100)
     for query in corpus.queries[:5]:
         truth = corpus.nearest(query, 5)
         hits = await store.search(query, top_k=5)

@@ -107,13 +107,14 @@ async def test_records_that_did_not_change_are_left_alone(store: VectorStore, da
     records = [Record(id=f"r{n}", text="t", metadata={"n": n}) for n in range(100)]
     vectors = np.tile(A, (100, 1))
     await store.upsert(records, embeddings=vectors)
-    table = f'SELECT max(xmin::text::bigint), max(updated_at) FROM "vec_{store.name}"'
-    before = (await database.query(table))[0]
+    place = f'{database.server.schema}."vec_{store.name}"'
+    table = f"SELECT max(xmin::text::bigint), max(updated_at) FROM {place}"
+    before = await database.pool.fetchrow(table)
     assert await store.upsert(records, embeddings=vectors) == 100
     assert await store.upsert(records[:3], embeddings=vectors[:3]) == 3
-    assert (await database.query(table))[0] == before
+    assert await database.pool.fetchrow(table) == before
     await store.upsert([Record(id="r0", text="changed")], embeddings=[A])
-    assert (await database.query(table))[0] != before
+    assert await database.pool.fetchrow(table) != before
 
 
 async def test_many_records_are_copied(store: VectorStore):
@@ -413,7 +414,7 @@ async def test_a_table_that_was_removed_by_hand_is_made_again(
 ):
     """A collection whose table somebody dropped is empty, and can be written again."""
     await store.upsert([Record(id="a")], embeddings=[A])
-    await database.execute(f'DROP TABLE "vec_{store.name}"')
+    await database.execute(f'DROP TABLE {database.server.schema}."vec_{store.name}"')
     assert await store.search(A) == []
     assert await store.upsert([Record(id="b")], embeddings=[A]) == 1
     assert [hit.id for hit in await store.search(A)] == ["b"]

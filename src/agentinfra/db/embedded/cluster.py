@@ -6,7 +6,8 @@ once, and nothing has to be counted, in this process or in a file:
 * the *gate*, on the folder itself, is held while the server is being started or stopped;
 * the *lease*, on its file ``PG_VERSION``, is shared by all for as long as they use the server.
 
-Whoever leaves tries to get the lease alone; who gets it was the last, and stops the server.
+Whoever leaves tries to get the lease alone; who gets it was the last, and stops the server. For
+a user who was killed, its watcher does that.
 """
 
 from __future__ import annotations
@@ -14,35 +15,38 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import struct
-import tempfile
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentinfra.db.embedded.data_folder import prepare
+from agentinfra.db.embedded.ending import PATIENCE, alive, locked, stop, within
+from agentinfra.db.embedded.places import Place, Watcher, sweep, temporary_folders
 from agentinfra.db.embedded.programs import Programs, find_programs
 from agentinfra.errors import ConfigurationError, DatabaseError
 from agentinfra.settings.dsn import DSN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["Cluster"]
-
-PATIENCE = 30.0
-"""Seconds the longest wait may take: for another process at the gate, for a crash recovery."""
-
-_TICK = 0.003
 
 _WIND_DOWN = 5.0
 """Seconds the rest of a server that was killed gets to go away."""
 
 _LEFTOVERS = ('"postmaster.pid" already exists', "pre-existing shared memory block")
 """What PostgreSQL says as long as processes of a killed server run, or wait to be reaped."""
+
+_MOST_MEMORY = 640 * 1024
+"""KB each process of the server may have for itself. PostgreSQL bounds what sorts take, and nothing
+else: one statement could build an array of gigabytes. What asks for more fails alone (53200). An
+index is built with up to 512 MB."""
+
+_LAUNCH = f'ulimit -d {_MOST_MEMORY} 2>/dev/null; "$@" >>log 2>&1 </dev/null & echo $!'
 
 _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 100
@@ -54,18 +58,21 @@ class Cluster:
     """One user's hold on the server of a folder. Blocking: call it in a thread.
 
     Args:
-        folder: Where the data is; made when it is missing.
-        fleeting: True for a folder of one user, without syncing; it is removed at the end.
+        folder: Where the data is; made when it is missing. None is a temporary folder of this
+            user alone, without syncing; it is removed at the end.
     """
 
-    def __init__(self, folder: Path, *, fleeting: bool = False) -> None:
-        self.folder = folder
-        self._fleeting = fleeting
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or Path()
+        self._fleeting = folder is None
         self._gate = -1
         self._lease = -1
         self._server = 0
         self._link: Path | None = None
+        self._places: list[Place] = []
+        self._watcher: Watcher | None = None
         self._owner = os.getpid()
+        _HELD.add(self)
 
     @property
     def dsn(self) -> DSN:
@@ -82,8 +89,8 @@ class Cluster:
         """
         try:
             if self._gate < 0:
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._gate = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+                sweep()
+                self._settle()
             with self._through_the_gate():
                 self._take()
         except OSError as error:
@@ -106,7 +113,7 @@ class Cluster:
             return
         try:
             with self._through_the_gate():
-                if _locked(self._lease, fcntl.LOCK_EX):
+                if locked(self._lease, fcntl.LOCK_EX):
                     self._stop()
         finally:
             self._let_go()
@@ -115,13 +122,52 @@ class Cluster:
         """Return whether somebody listens on the folder's socket."""
         return _listener(self._socket) != 0
 
+    def forget(self) -> None:
+        """Close what a forked child has copies of: they would outlive the owner."""
+        for descriptor in (self._lease, self._gate):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._lease = self._gate = -1
+        for held in (*self._places, self._watcher):
+            if held is not None:
+                held.forget()
+        self._places, self._watcher = [], None
+
     @property
     def _socket(self) -> Path:
         return (self._link or self.folder) / _SOCKET
 
+    def _settle(self) -> None:
+        """Make the folders, and have them watched before anything starts in them."""
+        if self._fleeting:
+            self._places.append(Place(temporary_folders()[0]))
+            self.folder = self._places[0].path / "data"
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if len(os.fsencode(self._socket)) > _LONGEST_SOCKET_PATH:
+            self._link = self._shorter()
+        self._watcher = Watcher(self.folder, *(place.path for place in self._places))
+        self._gate = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+
+    def _shorter(self) -> Path:
+        """Return a link to the folder by which its socket can be named."""
+        for base in temporary_folders():
+            with contextlib.suppress(OSError):
+                place = Place(base)
+                link = place.path / "pg"
+                if len(os.fsencode(link / _SOCKET)) <= _LONGEST_SOCKET_PATH:
+                    self._places.append(place)
+                    link.symlink_to(self.folder)
+                    return link
+                place.release()
+        raise ConfigurationError(
+            f"the path of the embedded PostgreSQL's socket in {self.folder} is longer than "
+            f"{_LONGEST_SOCKET_PATH} bytes, and no temporary folder is shorter: name a shorter "
+            "data_dir, or set TMPDIR to a short folder"
+        )
+
     @contextlib.contextmanager
     def _through_the_gate(self) -> Iterator[None]:
-        if not _within(PATIENCE, lambda: _locked(self._gate, fcntl.LOCK_EX)):
+        if not within(PATIENCE, lambda: locked(self._gate, fcntl.LOCK_EX)):
             raise DatabaseError(
                 f"the embedded PostgreSQL in {self.folder} has been starting or stopping for "
                 f"{PATIENCE:g} s: end the process that does it, or name another data_dir"
@@ -138,25 +184,25 @@ class Cluster:
         if self._lease < 0:
             self._lease = os.open(self.folder / "PG_VERSION", os.O_RDONLY)
             fcntl.flock(self._lease, fcntl.LOCK_SH)
-        if self._link is None and len(os.fsencode(self._socket)) > _LONGEST_SOCKET_PATH:
-            self._link = Path(tempfile.mkdtemp(prefix="agentinfra-")) / "pg"
-            self._link.symlink_to(self.folder)
         # A server whose owner was killed while it started or stopped gets to an end by itself.
-        _within(PATIENCE, lambda: self._status() in ("", "ready"))
+        within(PATIENCE, lambda: self._status() in ("", "ready"))
         self._server = _listener(self._socket) or self._start(programs)
 
     def _let_go(self) -> None:
-        for descriptor in (self._lease, self._gate):
+        lease, gate, self._lease, self._gate = self._lease, self._gate, -1, -1
+        for descriptor in (lease, gate):
             if descriptor >= 0:
                 # Closing is not enough: a child that is being forked has a copy for a moment.
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
                 os.close(descriptor)
-        self._lease = self._gate = -1
-        if self._link is not None:
-            shutil.rmtree(self._link.parent, ignore_errors=True)
-            self._link = None
-        if self._fleeting:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self._link = None
+        places, self._places = self._places, []
+        for place in places:
+            place.release()
+        # Last: a kill in the middle of this is still noticed.
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.dismiss()
 
     def _status(self) -> str:
         """Return what a living server says of itself, "" when there is none."""
@@ -186,7 +232,7 @@ class Cluster:
         """Start a server; return what it said when it did not become ready."""
         before = log.stat().st_size if log.exists() else 0
         pid = self._server = self._spawn(programs)
-        if not _within(PATIENCE, lambda: self._status() == "ready" or not _alive(pid)):
+        if not within(PATIENCE, lambda: self._status() == "ready" or not alive(pid)):
             os.kill(pid, signal.SIGQUIT)
         return "" if self._status() == "ready" else _last_words(log, before)
 
@@ -197,7 +243,7 @@ class Cluster:
         server = [str(programs.folder / "postgres"), "-D", where, "-k", sockets]
         # The last setting does nothing: it tells people who look at processes whose server it is.
         server += ["-c", "listen_addresses=", "-c", f"agentinfra.data_dir={self.folder}"]
-        shell = ["/bin/sh", "-c", '"$@" >>log 2>&1 </dev/null & echo $!', "sh"]
+        shell = ["/bin/sh", "-c", _LAUNCH, "sh"]
         done = programs.run([*shell, *server], folder=self.folder)
         if done.returncode:
             raise DatabaseError(f"PostgreSQL cannot be started: {done.stderr.strip()[:300]}")
@@ -205,31 +251,10 @@ class Cluster:
 
     def _stop(self) -> None:
         pid = _listener(self._socket) or (self._server if _is_postgres(self._server) else 0)
-        if not pid:
-            return
-        for kind in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, by force
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, kind)
-            if _within(PATIENCE / 3, lambda: not _alive(pid)):
-                return
-        raise DatabaseError(f"the embedded PostgreSQL in {self.folder} (pid {pid}) does not stop")
-
-
-def _locked(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _within(seconds: float, holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(_TICK)
-    return True
+        if pid and not stop(pid):
+            raise DatabaseError(
+                f"the embedded PostgreSQL in {self.folder} (pid {pid}) does not stop"
+            )
 
 
 def _listener(path: Path) -> int:
@@ -250,23 +275,6 @@ def _listener(path: Path) -> int:
         return int(struct.unpack("3i", peer)[0])
 
 
-def _alive(pid: int) -> bool:
-    """Return whether a process runs; one that has ended and waits to be reaped does not."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # as process 1 of a container we inherit the server
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        pass
-    if Path("/proc/self").exists():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def _is_postgres(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
@@ -279,3 +287,14 @@ def _last_words(log: Path, since: int) -> str:
     fatal = [line for line in text.splitlines() if "FATAL:" in line or "PANIC:" in line]
     lines = fatal or text.splitlines() or ["it says nothing"]
     return lines[-1].partition("FATAL:")[2].strip() or lines[-1].strip()
+
+
+_HELD: weakref.WeakSet[Cluster] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    for cluster in list(_HELD):
+        cluster.forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import tempfile
 from pathlib import Path
@@ -84,6 +86,8 @@ def _refuse_foreign_files(folder: Path) -> None:
 
 
 def _initdb(folder: Path, programs: Programs, *, fleeting: bool) -> None:
+    if programs.account is None:
+        _refuse_unknown_user()
     programs.hand_over(folder)
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder))
     programs.hand_over(scratch)
@@ -100,6 +104,19 @@ def _initdb(folder: Path, programs: Programs, *, fleeting: bool) -> None:
             f"no database can be made in {folder}: {' '.join(said[0].split())[:300]}"
         )
     scratch.rename(folder / _FINISHED)
+
+
+def _refuse_unknown_user() -> None:
+    """Say what to do where initdb cannot name its user, as in a container with a uid of its own."""
+    uid = os.geteuid()
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise ConfigurationError(
+            f"the embedded PostgreSQL cannot be made by user {uid}, who is not in /etc/passwd: "
+            f"add the line 'agent:x:{uid}:{os.getegid()}::/tmp:/bin/sh' to it, run as a user "
+            "who is in it, or set DATABASE_URL"
+        ) from None
 
 
 def _move_up(made: Path) -> None:

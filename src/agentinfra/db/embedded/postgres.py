@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import tempfile
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +26,11 @@ class EmbeddedPostgres(Resource):
     """A PostgreSQL server of this machine's own, reached through a Unix socket.
 
     All that use one folder share one server, whichever loop, thread or process they are in: the
-    first starts it, the last stops it, at exit too. One whose users were killed is stopped by
-    the next last user. Whoever enters owns it; tasks may share it. Entering and leaving work in
-    a thread, which ends with them; a cancelled entering waits for it and undoes it.
+    first starts it, the last stops it, at exit too. It goes with its last user however that one
+    ends: a small process watches, and ends the server of a user who was killed (SIGTERM,
+    SIGKILL, a crash); what was killed together with its watcher, the next start removes.
+    Whoever enters owns it; tasks may share it. Entering and leaving work in a thread, which ends
+    with them; a cancelled entering waits for it and undoes it.
 
     Args:
         data_dir: The folder of the data; None is the platform's folder for user data,
@@ -110,8 +110,7 @@ class EmbeddedPostgres(Resource):
         from agentinfra.db.embedded.cluster import Cluster
 
         if str(self._data_dir) == TEMPORARY:
-            folder = Path(tempfile.gettempdir()) / f"agentinfra-{uuid.uuid4().hex[:12]}"
-            return Cluster(folder, fleeting=True)
+            return Cluster()
         return Cluster(Path(self._data_dir or _default_folder()).expanduser().absolute())
 
     def _started(self) -> Cluster:

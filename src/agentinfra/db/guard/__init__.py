@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from agentinfra.db.guard.functions import FUNCTIONS_SQL, MARK_SQL, Function, functions_of
 from agentinfra.db.guard.judging import (
-    READABLE_FUNCTIONS_SQL,
     GuardVerdict,
-    Refusal,
     check_readonly,
+    examine,
     judge,
     load_parser,
 )
+from agentinfra.db.guard.touched import Refusal, Relation, Touched
 
 __all__ = [
-    "READABLE_FUNCTIONS_SQL",
+    "FUNCTIONS_SQL",
+    "MARK_SQL",
+    "Function",
     "GuardVerdict",
     "Refusal",
+    "Relation",
+    "Touched",
     "check_readonly",
+    "examine",
+    "functions_of",
     "judge",
     "load_parser",
 ]

@@ -48,8 +48,9 @@ class _Group:
         return self.deepest + self.spanning + 1
 
     def read(self, kind: str) -> None:
-        if kind in _LEFT_NESTING:
+        if kind in _LEFT_NESTING:  # what is on its two sides lies side by side
             self.spanning += 1
+            self.end_part()
         elif self._separates(kind):
             self.end_part()
         elif kind not in _LEAVES:

@@ -2,7 +2,7 @@
 
 Everything called ``pg_*`` is refused unless it stands here, so what a later PostgreSQL adds is
 refused until somebody looked at it. Functions and relations of other names are refused when they
-stand here; volatile functions of the database at hand come in with ``READABLE_FUNCTIONS_SQL``.
+stand here; what the functions of the database at hand do is asked of the server.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ __all__ = [
     "DENIED_INFORMATION_PREFIXES",
     "DENIED_RELATION_PREFIXES",
     "EXPLAIN_OPTIONS",
+    "HARMLESS",
     "NODES",
     "PG_FUNCTIONS",
-    "READABLE_FUNCTIONS_SQL",
     "SETTINGS",
 ]
 
@@ -41,10 +41,13 @@ NODES = _names(
 )
 """Kinds of the parse tree a plain read is made of."""
 
-EXPLAIN_OPTIONS = frozenset(
-    {"buffers", "costs", "format", "generic_plan", "memory", "settings", "summary", "verbose"}
+EXPLAIN_OPTIONS = _names(
+    """
+    analyse analyze buffers costs format generic_plan memory serialize settings summary timing
+    verbose wal
+    """
 )
-"""Options of EXPLAIN that do not run the statement."""
+"""Options of EXPLAIN; those that run the statement are fine where it is a read itself."""
 
 SETTINGS = _names(
     """
@@ -127,32 +130,10 @@ DENIED_RELATION_PREFIXES = ("_pg_", "dblink_")
 DENIED_INFORMATION_PREFIXES = ("_pg_", "column_options", "foreign_", "user_mapping")
 """Views of information_schema that show the options, and so the passwords, of foreign servers."""
 
-_HARMLESS = PG_FUNCTIONS | _names(
+HARMLESS = PG_FUNCTIONS | _names(
     """
     array_sample array_shuffle clock_timestamp gen_random_uuid random random_normal timeofday
     uuidv4 uuidv7
     """
 )
-_HARMLESS_ARRAY = "{" + ",".join(sorted(_HARMLESS)) + "}"
-
-READABLE_FUNCTIONS_SQL = f"""
-WITH callable AS (
-    SELECT n.nspname AS schema, p.proname AS name,
-           n.nspname = ANY (current_schemas(true)) AS visible,
-           p.prokind <> 'p' AND (
-               p.provolatile <> 'v'
-               OR n.nspname = 'pg_catalog' AND p.proname = ANY ('{_HARMLESS_ARRAY}')
-           ) AS readable
-    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-    WHERE NOT 'internal'::regtype = ANY (p.proargtypes)
-      AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
-)
-SELECT CASE WHEN bool_and(readable) THEN '' ELSE '!' END || name AS name
-FROM callable WHERE visible GROUP BY callable.name
-UNION ALL
-SELECT CASE WHEN bool_and(readable) THEN '' ELSE '!' END || schema || '.' || callable.name
-FROM callable GROUP BY schema, callable.name
-"""  # noqa: S608 - only the constants above are put into it
-"""One text column: the functions of a database, with and without schema, ``!`` before those that
-may write (VOLATILE in one of their variants). Run it on the connection that will read: names
-without schema are those of its search_path."""
+"""Functions of PostgreSQL's own that are VOLATILE and may be called all the same."""

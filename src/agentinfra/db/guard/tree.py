@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -18,54 +17,36 @@ from agentinfra.db.guard.names import (
     PG_FUNCTIONS,
     SETTINGS,
 )
+from agentinfra.db.guard.touched import Gathering, Refusal, Touched, strings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Set
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Kind", "Refusal", "judge_statement"]
+__all__ = ["Kind", "judge_statement"]
 
 Kind: TypeAlias = Literal["select", "explain", "show", "other"]
 
-Reason: TypeAlias = Literal[
-    "clause", "depth", "encoding", "function", "relation", "setting", "several", "size", "statement"
-]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Why a statement may not run.
-
-    Attributes:
-        reason: One word, for counting.
-        message: One line, for people and models: what is refused, and what to write instead.
-    """
-
-    reason: Reason
-    message: str
-
-
-def judge_statement(node: Any, functions: Set[str] | None) -> tuple[Kind, Refusal | None]:
-    """Return what a statement is, and why it may not run.
+def judge_statement(node: Any) -> tuple[Kind, Refusal | Touched]:
+    """Return what a statement is, and why it may not run or else what it touches.
 
     Args:
         node: The statement's node.
-        functions: What ``READABLE_FUNCTIONS_SQL`` gave, None to judge functions by name alone.
     """
     which = node.WhichOneof("node")
     inner = getattr(node, which)
     if which == "select_stmt":
-        return "select", _SelectJudge(functions).judge(inner)
+        return "select", _SelectJudge().judge(inner)
     if which == "explain_stmt":
-        refusal = _explain_options(inner) or _explained(inner.query, functions)
-        return "explain", refusal
+        return "explain", _explain_options(inner) or _explained(inner.query)
     if which == "variable_show_stmt":
-        return "show", _setting(inner.name)
+        return "show", _setting(inner.name) or Touched()
     return "other", _not_a_read(inner)
 
 
-def _explained(node: Any, functions: Set[str] | None) -> Refusal | None:
+def _explained(node: Any) -> Refusal | Touched:
     if node.HasField("select_stmt"):
-        return _SelectJudge(functions).judge(node.select_stmt)
+        return _SelectJudge().judge(node.select_stmt)
     return _not_a_read(getattr(node, node.WhichOneof("node")))
 
 
@@ -75,7 +56,7 @@ def _explain_options(explain: Any) -> Refusal | None:
         if name not in EXPLAIN_OPTIONS:
             return Refusal(
                 reason="clause",
-                message=f"EXPLAIN with {name.upper()} is refused: only plans are shown here",
+                message=f"EXPLAIN with {name.upper()} is refused: leave the option out",
             )
     return None
 
@@ -83,18 +64,20 @@ def _explain_options(explain: Any) -> Refusal | None:
 class _SelectJudge:
     """Looks at every node of one SELECT, without recursion."""
 
-    __slots__ = ("_checks", "_functions")
+    __slots__ = ("_checks", "_gathering")
 
-    def __init__(self, functions: Set[str] | None) -> None:
-        self._functions = functions
+    def __init__(self) -> None:
+        self._gathering = Gathering()
         self._checks: Mapping[str, Callable[[Any], Refusal | None]] = {
             "FuncCall": self._call,
-            "RangeVar": _relation,
-            "ColumnRef": lambda node: self._attributes(node.fields[1:]),
-            "A_Indirection": lambda node: self._attributes(node.indirection),
+            "RangeVar": self._relation,
+            "ColumnRef": self._column,
+            "A_Indirection": self._indirection,
+            "RangeFunction": self._gathering.function_in_from,
+            "JoinExpr": self._gathering.join,
         }
 
-    def judge(self, select: Any) -> Refusal | None:
+    def judge(self, select: Any) -> Refusal | Touched:
         for message in _walk(select):
             kind = type(message).__name__
             if kind not in NODES:
@@ -103,32 +86,40 @@ class _SelectJudge:
             refusal = check(message) if check is not None else None
             if refusal is not None:
                 return refusal
-        return None
+        return self._gathering.all()
 
     def _call(self, node: Any) -> Refusal | None:
-        names = _strings(node.funcname)
+        names = strings(node.funcname)
         name = names[-1].lower()
         if name == "current_setting":
-            return _told_setting(node)
-        if _denied(name) or name.startswith(DENIED_FUNCTION_PREFIXES):
+            refusal = _told_setting(node)
+            if refusal is not None:
+                return refusal
+        elif _denied(name) or name.startswith(DENIED_FUNCTION_PREFIXES):
             return _refused_function(names)
-        qualified = ".".join(names[-2:])
-        if self._functions is None or qualified in self._functions:
-            return None
-        return Refusal(
-            reason="function",
-            message=f"the function {qualified} is refused: it does not exist, or it is VOLATILE "
-            "(one that only reads can be declared STABLE)",
-        )
-
-    def _attributes(self, fields: Any) -> Refusal | None:
-        # `a.b` and `(a).b` call the function b where a has no such column: one could read a file
-        # by ('name'::text).pg_read_file.
-        for name in _strings(fields):
-            denied = _denied(name.lower()) or name.lower() == "current_setting"
-            if denied or (self._functions is not None and f"!{name}" in self._functions):
-                return _refused_function([name])
+        self._gathering.call(node)
         return None
+
+    def _relation(self, node: Any) -> Refusal | None:
+        self._gathering.relation(node)
+        return _server_relation(node)
+
+    def _column(self, node: Any) -> Refusal | None:
+        self._gathering.column(node)
+        return _denied_attribute(node.fields[1:])
+
+    def _indirection(self, node: Any) -> Refusal | None:
+        self._gathering.indirection(node)
+        return _denied_attribute(node.indirection)
+
+
+def _denied_attribute(fields: Any) -> Refusal | None:
+    # `a.b` and `(a).b` call the function b where a has no such column: one could read a file
+    # by ('name'::text).pg_read_file.
+    for name in strings(fields):
+        if _denied(name.lower()) or name.lower() == "current_setting":
+            return _refused_function([name])
+    return None
 
 
 def _walk(root: Any) -> Iterator[Any]:
@@ -163,10 +154,6 @@ def _children(kind: Any) -> tuple[tuple[str, bool], ...]:
     )
 
 
-def _strings(nodes: Any) -> list[str]:
-    return [node.string.sval for node in nodes if node.HasField("string")]
-
-
 def _denied(name: str) -> bool:
     return name in DENIED_FUNCTIONS or (name.startswith("pg_") and name not in PG_FUNCTIONS)
 
@@ -194,7 +181,7 @@ def _setting(name: str) -> Refusal | None:
     )
 
 
-def _relation(node: Any) -> Refusal | None:
+def _server_relation(node: Any) -> Refusal | None:
     schema, name = node.schemaname.lower(), node.relname.lower()
     if name.startswith("pg_"):
         allowed = name in CATALOGS and schema in ("", "pg_catalog")

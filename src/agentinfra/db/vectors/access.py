@@ -6,11 +6,12 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from agentinfra.db.scope import quoted
 from agentinfra.db.transactions import read_only
 from agentinfra.db.vectors import index as indexing
 from agentinfra.db.vectors import schema, search
 from agentinfra.db.vectors.filters import Arguments, condition
-from agentinfra.db.vectors.schema import Collection, Wish
+from agentinfra.db.vectors.schema import Collection, Site, Wish
 from agentinfra.db.vectors.writing import write
 from agentinfra.errors import QueryError, VectorError
 
@@ -36,17 +37,23 @@ class CollectionAccess:
     """
 
     def __init__(self, database: Home, name: str) -> None:
-        self.table = schema.table_of(name)
+        schema.check_name(name)
         self._database = database
         self._name = name
         self._wish: Wish | None = None  # what the embedder was asked for, once it was looked up
+
+    @property
+    def site(self) -> Site:
+        """Where collections are."""
+        server = self._database.server
+        return Site(schema=server.schema, pgvector=quoted(server.vector_schema))
 
     async def known(self) -> Collection | None:
         """Return what is known of the collection, None when it does not exist."""
         collection = None
         with _missing_is_empty():
-            async with self._database.connection(readonly=True, reset=False) as connection:
-                collection = await schema.load(connection, self._name)
+            async with self._database.connection(readonly=False, reset=False) as connection:
+                collection = await schema.load(connection, self.site, self._name)
         self._wish = None if collection is None else collection.wish
         return collection
 
@@ -62,11 +69,12 @@ class CollectionAccess:
         Raises:
             VectorError: The database lacks pgvector.
         """
+        if not self._database.server.vector:
+            raise VectorError(
+                "the database has no pgvector: install it there and run CREATE EXTENSION vector"
+            )
+        await self._database.migrate()
         async with self._database.transaction(reset=False) as connection:
-            if not self._database.pgvector:
-                raise VectorError(
-                    "the database has no pgvector: install it there and run CREATE EXTENSION vector"
-                )
             collection = await schema.create(connection, wanted)
         self._wish = collection.wish
         return collection
@@ -92,7 +100,7 @@ class CollectionAccess:
         """
         with _missing_is_empty():
             async with self._searching(query) as connection:
-                collection = await schema.load(connection, self._name)
+                collection = await schema.load(connection, self.site, self._name)
                 if collection is not None:
                     self._fits(collection, made)
                     return await search.run(connection, collection, query)
@@ -105,7 +113,7 @@ class CollectionAccess:
         parts = [condition(matching, arguments)] if matching else []
         if ids is not None:
             parts.append(f"id = ANY ({arguments.bind(list(ids))}::text[])")
-        statement = f"DELETE FROM {self.table} WHERE {' AND '.join(parts)}"
+        statement = f"DELETE FROM {self.site.table(self._name)} WHERE {' AND '.join(parts)}"
         status = ""
         with _missing_is_empty():
             async with self._database.transaction(reset=False) as connection:
@@ -118,8 +126,8 @@ class CollectionAccess:
         where = condition(matching, arguments) or "true"
         found = 0
         with _missing_is_empty():
-            async with self._database.connection(readonly=True, reset=False) as connection:
-                statement = f"SELECT count(*) FROM {self.table} WHERE {where}"
+            async with self._database.connection(readonly=False, reset=False) as connection:
+                statement = f"SELECT count(*) FROM {self.site.table(self._name)} WHERE {where}"
                 found = int(await connection.fetchval(statement, *arguments))
         return found
 
@@ -135,13 +143,14 @@ class CollectionAccess:
         database = self._database
         async with database.connection(readonly=False) as connection:
             return await indexing.build(
-                connection, collection, options, own_session=not database.pooled
+                connection, collection, options, own_session=not database.server.pooled
             )
 
     async def drop(self) -> None:
         """Remove the collection, if there is one."""
-        async with self._database.transaction(reset=False) as connection:
-            await schema.drop(connection, self._name)
+        with _missing_is_empty():
+            async with self._database.transaction(reset=False) as connection:
+                await schema.drop(connection, self.site, self._name)
         self._wish = None
 
     async def _written(self, rows: Rows, made: Embedded, wanted: Collection | None = None) -> bool:
@@ -158,7 +167,7 @@ class CollectionAccess:
             async with self._database.transaction(reset=False) as connection:
                 if wanted is not None:
                     await schema.create(connection, wanted)
-                collection = await schema.hold(connection, self._name, adopted)
+                collection = await schema.hold(connection, self.site, self._name, adopted)
                 if collection is not None:
                     self._fits(collection, made)
                     await write(connection, collection, rows)
@@ -167,14 +176,11 @@ class CollectionAccess:
 
     @asynccontextmanager
     async def _searching(self, query: search.Query) -> AsyncIterator[Any]:
-        async with self._database.connection(readonly=True, reset=False) as connection:
-            begin = search.settings(query, pgvector=self._database.pgvector)
-            if connection.is_in_transaction():  # as it is behind a pgbouncer
-                await connection.execute("; ".join(begin))
+        # As who writes: SQL of others, and the role it reads as, never see these tables.
+        async with self._database.connection(readonly=False, reset=False) as connection:
+            iterative = self._database.server.iterative_scans
+            async with read_only(connection, search.settings(query, iterative=iterative)):
                 yield connection
-            else:
-                async with read_only(connection, begin):
-                    yield connection
 
     def _fits(self, collection: Collection, made: Embedded) -> None:
         try:

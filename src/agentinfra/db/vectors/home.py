@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from agentinfra.db.server import Server
     from agentinfra.observability.metrics import Metrics
     from agentinfra.protocols import Embedder
 
@@ -27,13 +28,12 @@ class Home(Protocol):
         ...
 
     @property
-    def pgvector(self) -> str:
-        """The version of pgvector, empty where the database has not got it."""
+    def server(self) -> Server:
+        """What is known of the server: where our tables and pgvector are, and more."""
         ...
 
-    @property
-    def pooled(self) -> bool:
-        """Whether sessions are shared with others, by a pgbouncer in transaction mode."""
+    async def migrate(self) -> tuple[str, ...]:
+        """Make what our tables need to be there."""
         ...
 
     def connection(

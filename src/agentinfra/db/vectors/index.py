@@ -96,7 +96,7 @@ async def build(
             await _create(connection, collection, options, wanted)
         for row in rows:
             if row["name"] != wanted:
-                await _drop(connection, row["name"])
+                await _drop(connection, collection, row["name"])
         await connection.execute(f"ANALYZE {collection.table}")  # filters are planned by it
     return wanted not in valid
 
@@ -109,24 +109,26 @@ async def _create(connection: Any, collection: Collection, options: Options, nam
         f"({_expression(collection)}) "
         f"WITH (m = {options.m}, ef_construction = {options.ef_construction})"
     )
-    await _drop(connection, name)  # what a build that was interrupted left behind
+    await _drop(connection, collection, name)  # what a build that was interrupted left behind
     try:
         await connection.execute(statement)
     except DiskFullError:
         # Workers share the graph through /dev/shm, which a container may have hardly any of.
-        await _drop(connection, name)
+        await _drop(connection, collection, name)
         await connection.execute("SET max_parallel_maintenance_workers = 0")
         await connection.execute(statement)
 
 
 def _expression(collection: Collection) -> str:
+    site = collection.site
     if collection.halved:
-        return f"(embedding::halfvec({collection.dimensions})) halfvec_cosine_ops"
-    return "embedding vector_cosine_ops"
+        half = site.type("halfvec", collection.dimensions)
+        return f"(embedding::{half}) {site.pgvector}.halfvec_cosine_ops"
+    return f"embedding {site.pgvector}.vector_cosine_ops"
 
 
-async def _drop(connection: Any, name: str) -> None:
-    await connection.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "public"."{name}"')
+async def _drop(connection: Any, collection: Collection, name: str) -> None:
+    await connection.execute(f'DROP INDEX CONCURRENTLY IF EXISTS {collection.site.schema}."{name}"')
 
 
 @asynccontextmanager

@@ -14,12 +14,13 @@ __all__ = [
     "MAX_INDEXED_DIMENSIONS",
     "TEXT_CONFIGURATION",
     "Collection",
+    "Site",
     "Wish",
+    "check_name",
     "create",
     "drop",
     "hold",
     "load",
-    "table_of",
 ]
 
 MAX_DIMENSIONS = 16_000
@@ -29,7 +30,6 @@ MAX_INDEXED_DIMENSIONS = 4_000
 TEXT_CONFIGURATION = "english"
 """How words are cut for hybrid search: English stems; words of other languages stay whole."""
 
-_REGISTRY = '"public"."agentinfra_collections"'
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _SCHEMA_LOCK = 6_418_237_905_113  # any number, as long as every process takes the same
 _LONGEST_INDEXED_TEXT = 250_000  # characters; a tsvector holds at most 1 MB
@@ -55,16 +55,49 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where collections are in a database; nothing depends on the search path.
+
+    Attributes:
+        schema: The schema of their tables, quoted.
+        pgvector: The schema of pgvector, quoted.
+    """
+
+    schema: str
+    pgvector: str
+
+    @property
+    def registry(self) -> str:
+        """The table that says what each was made with."""
+        return f"{self.schema}.agentinfra_collections"
+
+    @property
+    def nearness(self) -> str:
+        """The operator of cosine distance."""
+        return f"OPERATOR({self.pgvector}.<=>)"
+
+    def table(self, name: str) -> str:
+        """Return the quoted table of a collection."""
+        return f'{self.schema}."vec_{name}"'
+
+    def type(self, name: str, dimensions: int) -> str:
+        """Return one of pgvector's types."""
+        return f"{self.pgvector}.{name}({dimensions})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
     """What is known of a collection.
 
     Attributes:
+        site: Where it is.
         name: Its name.
         dimensions: Length of its vectors.
         model: The model that made them; None where nobody said.
         wish: What the embedder was asked for when it was created.
     """
 
+    site: Site
     name: str
     dimensions: int
     model: str | None = None
@@ -73,7 +106,7 @@ class Collection:
     @property
     def table(self) -> str:
         """Its table, quoted."""
-        return table_of(self.name)
+        return self.site.table(self.name)
 
     def index(self, what: str) -> str:
         """Return the name of one of its indexes, quoted; no collection's table is called so."""
@@ -117,8 +150,8 @@ class Collection:
             )
 
 
-def table_of(name: str) -> str:
-    """Return the quoted table of a collection.
+def check_name(name: str) -> None:
+    """Refuse what cannot name a collection.
 
     Raises:
         VectorError: The name cannot be one.
@@ -128,34 +161,33 @@ def table_of(name: str) -> str:
             f"{name!r} cannot name a collection: use up to 40 letters, digits, '-' and '_', "
             "beginning with a letter or digit"
         )
-    return f'"public"."vec_{name}"'
 
 
-async def load(connection: Any, name: str) -> Collection | None:
+async def load(connection: Any, site: Site, name: str) -> Collection | None:
     """Return what is known of a collection, None when it does not exist.
 
     Raises an undefined-table error of the server where no collection was ever created.
     """
-    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM {_REGISTRY} WHERE name = $1", name)
-    return None if row is None else _collection(row)
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM {site.registry} WHERE name = $1", name)
+    return None if row is None else _collection(site, row)
 
 
-async def hold(connection: Any, name: str, model: str | None) -> Collection | None:
+async def hold(connection: Any, site: Site, name: str, model: str | None) -> Collection | None:
     """Return a collection and keep it from being dropped until the transaction ends.
 
     A collection whose model nobody named takes this one.
     """
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM {_REGISTRY} WHERE name = $1 FOR KEY SHARE", name
+        f"SELECT {_COLUMNS} FROM {site.registry} WHERE name = $1 FOR KEY SHARE", name
     )
     if row is not None and row["model"] is None and model is not None:
         row = await connection.fetchrow(
-            f"UPDATE {_REGISTRY} SET model = coalesce(model, $2) WHERE name = $1 "
+            f"UPDATE {site.registry} SET model = coalesce(model, $2) WHERE name = $1 "
             f"RETURNING {_COLUMNS}",
             name,
             model,
         )
-    return None if row is None else _collection(row)
+    return None if row is None else _collection(site, row)
 
 
 async def create(connection: Any, wanted: Collection) -> Collection:
@@ -164,48 +196,38 @@ async def create(connection: Any, wanted: Collection) -> Collection:
     Processes that create the same one at the same time come one after the other. Call it in a
     transaction of its own.
     """
+    site = wanted.site
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
-    for statement in (_REGISTRY_TABLE, *_tables(wanted)):
+    for statement in _tables(wanted):
         await connection.execute(statement)
     await connection.execute(
-        f"INSERT INTO {_REGISTRY} ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        f"INSERT INTO {site.registry} ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5) "
+        "ON CONFLICT DO NOTHING",
         wanted.name,
         wanted.dimensions,
         wanted.model,
         wanted.wish.model,
         wanted.wish.dimensions,
     )
-    found = await load(connection, wanted.name)
+    found = await load(connection, site, wanted.name)
     return wanted if found is None else found
 
 
-async def drop(connection: Any, name: str) -> None:
+async def drop(connection: Any, site: Site, name: str) -> None:
     """Remove a collection, if there is one. Call it in a transaction of its own."""
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
-    await connection.execute(_REGISTRY_TABLE)
-    await connection.execute(f"DELETE FROM {_REGISTRY} WHERE name = $1", name)
-    await connection.execute(f"DROP TABLE IF EXISTS {table_of(name)}")
+    await connection.execute(f"DELETE FROM {site.registry} WHERE name = $1", name)
+    await connection.execute(f"DROP TABLE IF EXISTS {site.table(name)}")
 
 
-def _collection(row: Any) -> Collection:
+def _collection(site: Site, row: Any) -> Collection:
     return Collection(
+        site=site,
         name=row["name"],
         dimensions=row["dimensions"],
         model=row["model"],
         wish=Wish(model=row["asked_model"], dimensions=row["asked_dimensions"]),
     )
-
-
-_REGISTRY_TABLE = f"""
-CREATE TABLE IF NOT EXISTS {_REGISTRY} (
-    name text PRIMARY KEY,
-    dimensions integer NOT NULL,
-    model text,
-    asked_model text,
-    asked_dimensions integer,
-    created_at timestamptz NOT NULL DEFAULT now()
-)
-"""
 
 
 def _tables(collection: Collection) -> tuple[str, ...]:
@@ -216,7 +238,7 @@ def _tables(collection: Collection) -> tuple[str, ...]:
             id text CONSTRAINT {collection.index("id")} PRIMARY KEY,
             text text NOT NULL,
             metadata jsonb NOT NULL,
-            embedding vector({collection.dimensions}) NOT NULL,
+            embedding {collection.site.type("vector", collection.dimensions)} NOT NULL,
             tsv tsvector GENERATED ALWAYS AS (
                 to_tsvector('{TEXT_CONFIGURATION}', left(text, {_LONGEST_INDEXED_TEXT}))
             ) STORED,

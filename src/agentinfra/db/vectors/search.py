@@ -81,12 +81,12 @@ class Query:
         return self.top_k if self.text is None else min(MAX_TOP_K, _POOL * self.top_k)
 
 
-def settings(query: Query, *, pgvector: str) -> list[str]:
+def settings(query: Query, *, iterative: bool) -> list[str]:
     """Return what a search transaction begins with.
 
     Args:
         query: The search.
-        pgvector: Its version; from 0.8 on it can scan until enough rows match.
+        iterative: Whether pgvector can scan until enough rows match.
     """
     usual = _EF_FILTERED if query.filter else _EF_SEARCH
     wanted = max(query.ef_search or usual, query.candidates)
@@ -99,7 +99,7 @@ def settings(query: Query, *, pgvector: str) -> list[str]:
         # Where the index is to be asked, only a plan without it has to sort; without statistics
         # the planner takes a filter for selective and would sort all that match.
         statements.append("SET LOCAL enable_sort = off")
-    if [int(number) for number in pgvector.split(".")[:2]] >= [0, 8]:
+    if iterative:
         statements.append("SET LOCAL hnsw.iterative_scan = relaxed_order")
     return statements
 
@@ -157,7 +157,7 @@ def statement(collection: Collection, query: Query, *, exact: bool) -> tuple[str
         exact: Whether to compare every row that matches instead of asking the index.
     """
     arguments = Arguments()
-    vector = f"{arguments.bind(query.vector)}::vector"
+    vector = f"{arguments.bind(query.vector)}::{collection.site.pgvector}.vector"
     matches = condition(query.filter, arguments)
     parts = [*_nearest(collection, query, vector, matches, exact=exact)]
     if query.text is None:
@@ -180,7 +180,7 @@ def _nearest(
     """Return the query that gives the nearest rows and their distances."""
     where = f"WHERE {matches}" if matches else ""
     limit = query.candidates
-    distance = f"embedding <=> {vector}"
+    distance = f"embedding {collection.site.nearness} {vector}"
     if exact:
         # Materialised, or the planner would take the index and lose most of the few that match.
         every = f"SELECT id, {distance} AS distance FROM {collection.table} {where}"
@@ -189,8 +189,9 @@ def _nearest(
     near = f"SELECT id, {distance} AS distance FROM {collection.table} {where}"
     if not collection.halved:
         return [f"nearest AS MATERIALIZED ({near} ORDER BY {distance} LIMIT {limit})"]
-    half = f"halfvec({collection.dimensions})"
-    rough = f"{near} ORDER BY embedding::{half} <=> {vector}::{half} LIMIT {2 * limit}"
+    half = collection.site.type("halfvec", collection.dimensions)
+    nearness = collection.site.nearness
+    rough = f"{near} ORDER BY embedding::{half} {nearness} {vector}::{half} LIMIT {2 * limit}"
     first = f"SELECT * FROM rough ORDER BY distance LIMIT {limit}"
     return [f"rough AS MATERIALIZED ({rough})", f"nearest AS MATERIALIZED ({first})"]
 

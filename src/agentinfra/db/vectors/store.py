@@ -40,7 +40,7 @@ class VectorStore:
     ``Database.vectors(name)`` gives it. It holds nothing that has to be closed, and tasks may
     share it; a call that is cancelled leaves the collection as it was. The collection is created
     with the first records and remembers their dimensions and model; what does not fit them is
-    refused. Reads run on the database's reading side.
+    refused. SQL that ``query`` runs never sees it.
 
     Args:
         database: Where it lives.
@@ -79,7 +79,12 @@ class VectorStore:
                 )
             wish = Wish(dimensions=self.dimensions)
             collection = await self._access.create(
-                Collection(name=self.name, dimensions=self.dimensions, wish=wish)
+                Collection(
+                    site=self._access.site,
+                    name=self.name,
+                    dimensions=self.dimensions,
+                    wish=wish,
+                )
             )
         if self.dimensions is not None:
             collection.check_dimensions(self.dimensions, "this store")
@@ -119,7 +124,11 @@ class VectorStore:
                 wish = wish.or_else(await self._access.wish())
                 made = await embed_records(self._database.embedder, checked, wish)
             wanted = Collection(
-                name=self.name, dimensions=made.dimensions, model=made.model, wish=wish
+                site=self._access.site,
+                name=self.name,
+                dimensions=made.dimensions,
+                model=made.model,
+                wish=wish,
             )
             if self.dimensions is not None:
                 wanted.check_dimensions(self.dimensions, "this store")

@@ -20,26 +20,32 @@ _AT_ONCE = 5_000
 
 _INCOMING = "agentinfra_incoming"
 
-_ON_CONFLICT = """
+
+def _on_conflict(collection: Collection) -> str:
+    """Return what becomes of a record that is there.
+
+    One that is as it was stays untouched: a rewritten row would bloat every index.
+    """
+    differs = f"OPERATOR({collection.site.pgvector}.<>)"
+    return f"""
 ON CONFLICT (id) DO UPDATE
 SET text = excluded.text, metadata = excluded.metadata, embedding = excluded.embedding,
     updated_at = now()
-WHERE (old.text, old.metadata, old.embedding)
-    IS DISTINCT FROM (excluded.text, excluded.metadata, excluded.embedding)
+WHERE old.text <> excluded.text OR old.metadata <> excluded.metadata
+    OR old.embedding {differs} excluded.embedding
 """
-"""A record that is there as it is stays untouched: a rewritten row would bloat every index."""
 
 
 async def write(connection: Any, collection: Collection, rows: Rows) -> None:
     """Insert or replace rows; call it in a transaction."""
     insert = f"INSERT INTO {collection.table} AS old (id, text, metadata, embedding)"
     if len(rows) <= _FEW:
-        statement = f"{insert} VALUES ($1, $2, $3::text::jsonb, $4) {_ON_CONFLICT}"
+        statement = f"{insert} VALUES ($1, $2, $3::text::jsonb, $4) {_on_conflict(collection)}"
         await connection.executemany(statement, list(rows.tuples()))
         return
     await connection.execute(
         f"CREATE TEMPORARY TABLE {_INCOMING} (id text, text text, metadata text, "
-        f"embedding vector({collection.dimensions})) ON COMMIT DROP"
+        f"embedding {collection.site.type('vector', collection.dimensions)}) ON COMMIT DROP"
     )
     left = rows.tuples()
     while some := list(islice(left, _AT_ONCE)):
@@ -48,6 +54,6 @@ async def write(connection: Any, collection: Collection, rows: Rows) -> None:
         )
         await connection.execute(
             f"{insert} SELECT id, text, metadata::jsonb, embedding FROM {_INCOMING} "
-            f"ORDER BY id {_ON_CONFLICT}"
+            f"ORDER BY id {_on_conflict(collection)}"
         )
         await connection.execute(f"TRUNCATE {_INCOMING}")
