@@ -49,8 +49,8 @@ INSIDE = {
     ),
     "cache": "caches kinds tiered backend shared memory codec vectors keys sizing tally",
     "testing": (
-        "plugin server zoo apis validation outcome scripts answers faults ledger replies origin "
-        "leaks clock"
+        "plugin resilience recording capturing postgres network secrets server zoo apis validation "
+        "outcome scripts answers faults ledger replies origin leaks clock"
     ),
     "checkpoint": "checkpointer saver noop retention schema pool serde",
     "runtime": "runtime running life leaving health owned plan",
