@@ -45,7 +45,10 @@ INSIDE = {
         "database vectors access route reading guard pool transactions embedded server outage "
         "errors operations"
     ),
-    "cache": "caches kinds tiered backend shared memory codec vectors keys sizing tally",
+    "cache": (
+        "caches kinds loading tiered backend ordering shared entry memory codec forms vectors "
+        "copying options keys sizing tally"
+    ),
     "checkpoint": "checkpointer saver noop retention schema pool serde",
 }
 """What is inside of a room, from top to bottom: its files and the rooms in it."""

@@ -8,6 +8,20 @@ from agentinfra.settings.groups.group import Group
 
 __all__ = ["CacheSettings"]
 
+_SCHEMES = frozenset(
+    {
+        "redis",
+        "rediss",
+        "unix",
+        "valkey",
+        "valkeys",
+        "redis+sentinel",
+        "rediss+sentinel",
+        "redis+cluster",
+        "rediss+cluster",
+    }
+)
+
 
 class CacheSettings(Group):
     """The three caches.
@@ -45,6 +59,9 @@ class CacheSettings(Group):
     def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value().strip():
             return None
-        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must start with redis://, rediss:// or unix://")
+        if value.get_secret_value().partition("://")[0] not in _SCHEMES:
+            raise ValueError(
+                "must start with redis://, rediss:// or unix://, or be a valkey://, "
+                "redis+sentinel:// or redis+cluster:// URL"
+            )
         return value

@@ -1,0 +1,351 @@
+"""One load for many callers, in this process and in the others."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from agentinfra.cache.copying import hand_out, refuse_read_once
+from agentinfra.cache.entry import Flight, Load
+from agentinfra.cache.shared.sharing import Claimed
+from agentinfra.cache.tiered import MISSING, TieredCache
+from agentinfra.errors import CacheError
+from agentinfra.observability.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from agentinfra.cache.entry import Record
+    from agentinfra.cache.shared.lease import Lease
+    from agentinfra.cache.shared.sharing import Sharing
+
+__all__ = ["ComputingCache"]
+
+_log = get_logger("agentinfra.cache")
+V = TypeVar("V")
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
+
+
+class _Job(Generic[V]):
+    """One key on its way from a loader into the tiers."""
+
+    __slots__ = ("_begun", "granted", "key", "record", "tags", "ttl")
+
+    def __init__(
+        self, key: bytes, record: Record[Any], ttl: float | None, tags: tuple[str, ...] = ()
+    ) -> None:
+        self.key = key
+        self.record = record
+        self.ttl = ttl
+        self.tags = tags
+        self.granted = False
+        self._begun = record.generation
+
+    @property
+    def newest(self) -> bool:
+        """Whether nothing was written since the job began: else its value is the older one."""
+        return self.record.generation == self._begun
+
+
+class ComputingCache(TieredCache[V]):
+    """A cache that computes what it does not have, once for all who ask at the same time."""
+
+    async def _compute(
+        self,
+        key: bytes,
+        loader: Callable[[], Awaitable[V]],
+        ttl: float | None = None,
+        tags: Iterable[str] = (),
+    ) -> V:
+        held = self._memory.get(key, MISSING)
+        if held is not MISSING:
+            self._tally.hit()
+            if self._early and self._memory.fresh_for(key) <= self._early:
+                self._refresh(key, loader, ttl, tags)
+            return hand_out(held)  # type: ignore[no-any-return]
+        held = self._memory.stale(key, MISSING)
+        if held is not MISSING:
+            self._tally.count("stale")
+            self._refresh(key, loader, ttl, tags)
+            return hand_out(held)  # type: ignore[no-any-return]
+        with self._records.of(key) as record:
+            flight = record.flight
+            if flight is None or flight.abandoned:
+                job: _Job[V] = _Job(key, record, ttl, tuple(dict.fromkeys(tags)))
+                flight = self._take_off([job], partial(self._fill, job, loader))[0]
+            else:
+                self._tally.count("coalesced")
+            # What is held in place of the value: each caller gets one of its own.
+            return hand_out(await flight.wait())  # type: ignore[no-any-return]
+
+    async def _compute_many(
+        self,
+        keys: Sequence[bytes],
+        loader: Callable[[list[int]], Awaitable[Sequence[V]]],
+        ttl: float | None = None,
+    ) -> list[V]:
+        """Return the value of each key; the loader is called once, with the places it is to fill.
+
+        A key another caller is loading is waited for, and not loaded again.
+        """
+        found = [self._held(key) for key in keys]
+        missing = [at for at, value in enumerate(found) if value is MISSING]
+        if not missing:
+            return found
+        places: dict[bytes, int] = {}
+        for at in missing:
+            places.setdefault(keys[at], at)
+        flights = self._join_many(places, loader, ttl)
+        try:
+            for at in missing:
+                found[at] = hand_out(await flights[keys[at]].landed())
+        finally:
+            for flight in flights.values():
+                flight.leave()
+        return found
+
+    def _join_many(
+        self,
+        places: dict[bytes, int],
+        loader: Callable[[list[int]], Awaitable[Sequence[V]]],
+        ttl: float | None,
+    ) -> dict[bytes, Flight[Any]]:
+        flights: dict[bytes, Flight[Any]] = {}
+        jobs: list[_Job[V]] = []
+        with ExitStack() as stack:
+            for key in places:
+                record = stack.enter_context(self._records.of(key))
+                if record.flight is not None and not record.flight.abandoned:
+                    flights[key] = record.flight
+                    self._tally.count("coalesced")
+                else:
+                    jobs.append(_Job(key, record, ttl))
+            if jobs:
+                started = self._take_off(jobs, partial(self._fill_many, jobs, places, loader))
+                flights |= {job.key: flight for job, flight in zip(jobs, started, strict=True)}
+        joined: list[Flight[Any]] = []
+        try:
+            # All are joined before the first is waited for: no other caller's leaving ends them.
+            for flight in flights.values():
+                flight.join()
+                joined.append(flight)
+        except CacheError:
+            for flight in joined:
+                flight.leave()
+            raise
+        return flights
+
+    def _take_off(
+        self,
+        jobs: Sequence[_Job[V]],
+        work: Callable[[], Awaitable[dict[bytes, Any]]],
+        *,
+        quiet: bool = False,
+    ) -> list[Flight[Any]]:
+        """Start one load for keys nobody loads; callers join its flights from now on."""
+        flights: list[Flight[Any]] = []
+        for job in jobs:
+            flight: Flight[Any] = Flight(
+                f"{self.kind} {job.key.hex()[:8]}", quiet=quiet, tags=job.tags
+            )
+            self._records.take_off(job.record, flight)
+            flights.append(flight)
+        load = Load(work, flights)
+        for job, flight in zip(jobs, flights, strict=True):
+            flight.board(load, job.key, partial(self._records.landed, job.key, job.record))
+        return flights
+
+    async def _fill(self, job: _Job[V], loader: Callable[[], Awaitable[V]]) -> dict[bytes, Any]:
+        """Return what is held in place of the value: from the shared tier, or the loader."""
+        claimed, lease = Claimed[V](), None
+        if self._sharing is not None:
+            claimed, lease = await self._sharing.claim_in_turn(job.key)
+        held = self._take(job, claimed)
+        if held is not MISSING:
+            self._tally.hit()
+            return {job.key: held}
+        self._tally.count("miss")
+        return {job.key: await self._load_or_stale(job, loader, lease)}
+
+    async def _fill_quietly(
+        self, job: _Job[V], loader: Callable[[], Awaitable[V]]
+    ) -> dict[bytes, Any]:
+        """Refresh a value; another process that does so is left to it."""
+        lease = None
+        if self._sharing is not None:
+            (claimed,), lease = await self._sharing.claim([job.key], fresh_for=self._early)
+            held = self._take(job, claimed, fresh_for=self._early)
+            if held is MISSING and claimed.elsewhere:
+                held = self._memory.stale(job.key, MISSING)
+            if held is not MISSING:
+                return {job.key: held}
+            job.granted = claimed.granted
+        return {job.key: await self._load_or_stale(job, loader, lease)}
+
+    async def _load_or_stale(
+        self, job: _Job[V], loader: Callable[[], Awaitable[V]], lease: Lease | None
+    ) -> Any:
+        """Return what the loader gives, and where it fails the old value while it is stale."""
+
+        async def load(_: list[_Job[V]]) -> Sequence[V]:
+            return (await loader(),)
+
+        job.granted = lease is not None
+        try:
+            held = (await self._load([job], load, lease))[job.key]
+        except Exception as error:
+            held = self._memory.stale(job.key, MISSING)
+            if held is MISSING:
+                raise
+            self._refresh_failed(job.record, error)
+        else:
+            job.record.failures = 0
+        return held
+
+    async def _fill_many(
+        self,
+        jobs: list[_Job[V]],
+        places: dict[bytes, int],
+        loader: Callable[[list[int]], Awaitable[Sequence[V]]],
+    ) -> dict[bytes, Any]:
+        """Return what is held in place of each value.
+
+        What another process loads at this moment is loaded here too, and left to it to store.
+        """
+        got: dict[bytes, Any] = {}
+        lease = None
+        if self._sharing is not None:
+            claims, lease = await self._sharing.claim([job.key for job in jobs])
+            for job, claimed in zip(jobs, claims, strict=True):
+                job.granted = claimed.granted
+                held = self._take(job, claimed)
+                if held is not MISSING:
+                    self._tally.hit()
+                    got[job.key] = held
+        left = [job for job in jobs if job.key not in got]
+        self._tally.count("miss", len(left))
+
+        async def load(wanted: list[_Job[V]]) -> Sequence[V]:
+            return await loader([places[job.key] for job in wanted])
+
+        return got | (await self._load(left, load, lease) if left else {})
+
+    async def _load(
+        self,
+        jobs: list[_Job[V]],
+        loader: Callable[[list[_Job[V]]], Awaitable[Sequence[V]]],
+        lease: Lease | None,
+    ) -> dict[bytes, Any]:
+        """Call the loader, hold what it gives, and store it where a lease or the tier allows."""
+        sharing = self._sharing
+        if sharing is None:
+            return self._keep(jobs, await loader(jobs))
+        life = self._life(max(jobs[0].ttl or 0.0, self._ttl))
+        stamps = await sharing.stamps(jobs[0].tags, life)
+        if lease is None:
+            values = await loader(jobs)
+            held = self._keep(jobs, values)
+            if not sharing.coordinated:
+                await self._store(jobs, values, stamps, sharing)
+            return held
+        sealed: list[tuple[bytes, bytes | None]] = [(job.key, None) for job in jobs if job.granted]
+        try:
+            async with lease:
+                values = await loader(jobs)
+            held = self._keep(jobs, values)
+            life = self._life(max(self._seconds(value, jobs[0].ttl) for value in values))
+            sealed = [
+                (job.key, self._seal(job, value, stamps, sharing))
+                for job, value in zip(jobs, values, strict=True)
+                if job.granted
+            ]
+        finally:
+            # Whatever has happened the lease goes: other processes wait for it.
+            await self._settle(jobs, sealed, lease, life, sharing)
+        return held
+
+    def _keep(self, jobs: list[_Job[V]], values: Sequence[V]) -> dict[bytes, Any]:
+        """Hold loaded values, unless something newer was written; return what is held of each."""
+        if len(values) != len(jobs):
+            raise CacheError(f"the loader gave {len(values)} values for {len(jobs)}")
+        for value in values:
+            refuse_read_once(value)
+        kept = {}
+        for job, value in zip(jobs, values, strict=True):
+            seconds = self._seconds(value, job.ttl)
+            kept[job.key] = self._hold(job.key, value, seconds, job.tags, keep=job.newest)
+        return kept
+
+    def _seal(
+        self, job: _Job[V], value: V, stamps: list[bytes] | None, sharing: Sharing[V]
+    ) -> bytes | None:
+        return sharing.seal(value, self._seconds(value, job.ttl), job.tags, stamps)
+
+    async def _settle(
+        self,
+        jobs: list[_Job[V]],
+        sealed: list[tuple[bytes, bytes | None]],
+        lease: Lease,
+        life: float,
+        sharing: Sharing[V],
+    ) -> None:
+        by_key = {job.key: job for job in jobs}
+        async with self._order.writing([key for key, _ in sealed]):
+            # Only now: a set or delete of this process that came before our turn is newer.
+            kept = [(key, data if by_key[key].newest else None) for key, data in sealed]
+            settled = await sharing.settle(kept, lease, life)
+        for (key, data), held in zip(kept, settled, strict=True):
+            # Another process has written meanwhile, or the lease ran out: what we hold may be old.
+            if data is not None and held is False and by_key[key].newest:
+                self._memory.delete(key)
+
+    async def _store(
+        self,
+        jobs: list[_Job[V]],
+        values: Sequence[V],
+        stamps: list[bytes] | None,
+        sharing: Sharing[V],
+    ) -> None:
+        async with self._order.writing([job.key for job in jobs]):
+            for job, value in zip(jobs, values, strict=True):
+                if job.newest:
+                    data = self._seal(job, value, stamps, sharing)
+                    await sharing.put([(job.key, data)], self._life(self._seconds(value, job.ttl)))
+
+    def _take(self, job: _Job[V], claimed: Claimed[V], fresh_for: float = 0.0) -> Any:
+        """Hold what the shared tier had; return what is held of it where it is fresh enough."""
+        found = claimed.found
+        if found is None:
+            return MISSING
+        held = self._hold(job.key, found.value, found.fresh, found.tags, keep=job.newest)
+        return held if found.fresh > fresh_for else MISSING
+
+    def _refresh(
+        self,
+        key: bytes,
+        loader: Callable[[], Awaitable[V]],
+        ttl: float | None,
+        tags: Iterable[str],
+    ) -> None:
+        """Compute a value anew behind the callers, once at a time, after failures less often."""
+        with self._records.of(key) as record:
+            if record.flight is not None or self._clock.now() < record.retry_at:
+                return
+            job: _Job[V] = _Job(key, record, ttl, tuple(dict.fromkeys(tags)))
+            self._take_off([job], partial(self._fill_quietly, job, loader), quiet=True)
+
+    def _refresh_failed(self, record: Record[Any], error: Exception) -> None:
+        record.failures += 1
+        pause = min(_FIRST_PAUSE * 2 ** min(record.failures - 1, 16), _LONGEST_PAUSE)
+        record.retry_at = self._clock.now() + pause
+        self._tally.count("refresh_failed")
+        _log.warning(
+            "cache.refresh_failed",
+            cache=self.kind,
+            error=type(error).__name__,
+            failures=record.failures,
+            retry_in=pause,
+        )
