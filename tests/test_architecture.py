@@ -83,6 +83,7 @@ VENDORS = {
 
 EXTENSIONS = {
     "cache/backend.py",
+    "cache/shared/backend.py",
     "checkpoint/noop.py",
     "checkpoint/pool.py",
     "checkpoint/retention/pruner.py",

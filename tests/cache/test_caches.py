@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from cache_support import Loader, answering
 
 from agentinfra.cache import EmbeddingCache, ResponseCache, RoutingCache
 from agentinfra.errors import CacheError, ClosedError, ConfigurationError, WrongLoopError
@@ -14,39 +15,10 @@ from agentinfra.observability.metrics import Metrics
 pytestmark = pytest.mark.usefixtures("no_tasks_left")
 
 
-class Loader:
-    """A loader that answers when it is told to, and counts its calls."""
-
-    def __init__(self, *answers: object) -> None:
-        self.answers = list(answers)
-        self.calls = 0
-        self.ended = 0
-        self.started = asyncio.Event()
-        self.go = asyncio.Event()
-
-    async def __call__(self) -> object:
-        self.calls += 1
-        self.started.set()
-        try:
-            await self.go.wait()
-        finally:
-            self.ended += 1
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
 async def settled(cache) -> None:
     """Wait until nothing is loaded any more."""
     while flights := cache._records._flights:
         await asyncio.wait({flight._load.task for flight in flights})
-
-
-def answering(*answers: object) -> Loader:
-    loader = Loader(*answers)
-    loader.go.set()
-    return loader
 
 
 async def test_routing_goes_by_the_normalised_text():

@@ -14,6 +14,7 @@ from decimal import Decimal
 import msgspec
 import pydantic
 import pytest
+from cache_support import heard
 
 from agentinfra.cache import EmbeddingCache, RedisTier, ResponseCache, RoutingCache
 from agentinfra.errors import CacheError, ConfigurationError
@@ -130,26 +131,6 @@ async def test_a_type_nobody_can_read_is_refused():
     """A type neither package knows fails at construction."""
     with pytest.raises(ConfigurationError, match="neither msgspec nor pydantic"):
         RoutingCache(type=3)
-
-
-class Mark:
-    """A listener that notices when it is told something."""
-
-    def __init__(self) -> None:
-        self.told = asyncio.Event()
-
-    def changed(self, keys):
-        self.told.set()
-
-    cleared = untagged = changed
-
-
-async def heard(tier: RedisTier) -> None:
-    """Wait until a tier has heard everything that was said before."""
-    mark = Mark()
-    tier.listen("mark:", "me", mark)
-    await tier.drop(["mark:{00}"], "other")
-    await mark.told.wait()
 
 
 async def absent():

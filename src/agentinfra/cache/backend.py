@@ -1,6 +1,6 @@
 """The bounded memory tier as an aiocache backend, for its decorators, plugins and serializers.
 
-Importing this module imports aiocache; nothing else in the package does so.
+Importing this module imports aiocache, and gives Redis as such a backend too.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from aiocache.serializers import NullSerializer
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra.cache.memory import MemoryTier
+from agentinfra.cache.shared.backend import RedisCache
 from agentinfra.cache.sizing import estimate_bytes
 
-__all__ = ["LRUMemoryCache"]
+__all__ = ["LRUMemoryCache", "RedisCache"]
 
 
 class LRUMemoryCache(BaseCache):  # type: ignore[misc]  # aiocache has no types

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.closing import cancel_and_wait
@@ -23,6 +23,9 @@ __all__ = ["RedisConnection"]
 
 _log = get_logger("agentinfra.cache")
 T = TypeVar("T")
+
+Kind: TypeAlias = Literal["reads", "leases", "writes", "deletions"]
+"""What a server may refuse: it is well again when it has done one of the same kind."""
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -126,24 +129,41 @@ class RedisConnection(Resource):
             self._start_return(self._store)
         return self._store if self._up else None
 
-    async def _read(self, command: Callable[[RedisStore], Awaitable[T]], instead: T) -> T:
-        store = self._usable()
-        return instead if store is None else await self._watched(command(store))
+    async def read(
+        self,
+        command: Callable[[RedisStore], Awaitable[T]],
+        instead: T,
+        *,
+        kind: Kind = "reads",
+    ) -> T:
+        """Run a command that changes nothing; give ``instead`` while the server is away.
 
-    async def _change(
+        Raises:
+            CacheError: Redis failed or refused just now.
+        """
+        store = self._usable()
+        return instead if store is None else await self._watched(command(store), kind)
+
+    async def change(
         self,
         command: Callable[[RedisStore], Awaitable[T]],
         instead: T,
         *,
         keys: Iterable[str] = (),
         prefix: str | None = None,
+        kind: Kind = "writes",
     ) -> T:
+        """Run a command that changes keys; while the server is away remember them as outdated.
+
+        Raises:
+            CacheError: Redis failed or refused just now.
+        """
         store = self._usable()
         if store is None:
             self._miss(keys, prefix)
             return instead
         try:
-            return await self._watched(command(store), "write")
+            return await self._watched(command(store), kind)
         except BaseException:
             self._miss(keys, prefix)  # it may or may not have been done
             raise
@@ -154,13 +174,13 @@ class RedisConnection(Resource):
         if prefix is not None:
             self._missed.add(prefix=prefix)
 
-    async def _watched(self, command: Awaitable[T], kind: Literal["read", "write"] = "read") -> T:
+    async def _watched(self, command: Awaitable[T], kind: Kind = "reads") -> T:
         try:
             answer = await command
         except StoreBusyError:
             raise
         except StoreRefusedError as error:
-            self._say(kind, f"{kind}s fail, the rest goes on: {error}")
+            self._say(kind, f"{kind} fail, the rest goes on: {error}")
             raise
         except CacheError as error:
             if self._up:
@@ -194,7 +214,7 @@ class RedisConnection(Resource):
             # It answers: what is outdated there is not read, and dropped when it can be.
             self._retry_at = self._clock.now() + self._next_pause()
             self._rise()
-            self._say("write", f"writes fail, the rest goes on: {error}")
+            self._say("deletions", f"deletions fail, the rest goes on: {error}")
         except CacheError as error:
             if self._up and isinstance(error, StoreBusyError):
                 return  # the next use tries again
@@ -203,12 +223,16 @@ class RedisConnection(Resource):
         else:
             self._retry_at = 0.0
             self._rise()
+            self._say("deletions", "")
         finally:
             self._returning = None
 
     async def _catch_up(self, store: RedisStore, keys: tuple[str, ...], prefix: str | None) -> None:
         """Drop what this process changed while the server did not take it."""
-        raise NotImplementedError
+        if prefix is not None:
+            await store.delete_matching(prefix)
+        else:
+            await store.execute("UNLINK", *keys)
 
     def _next_pause(self) -> float:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE) if self.reason else _FIRST_PAUSE

@@ -8,7 +8,6 @@ from weakref import ref
 
 import msgspec
 
-from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra.observability.logging import get_logger
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ __all__ = ["Hearing", "say"]
 _log = get_logger("agentinfra.cache")
 
 _LISTEN = 5.0
+_SWALLOWED = 0.05
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
 
@@ -78,9 +78,13 @@ class Hearing:
     async def stop(self) -> None:
         """Listen no more."""
         task, self._task = self._task, None
-        if task is not None:
-            await cancel_and_wait(task)
-            self._missed = True
+        if task is None:
+            return
+        self._missed = True
+        # Again and again: the client lets a cancellation pass for the end of a wait of its own.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_SWALLOWED)
 
     def tell(self, message: bytes) -> None:
         """Tell the listeners what a message says; one that cannot be read tells them all."""

@@ -48,7 +48,7 @@ class RedisTier(RedisConnection):
         if self._missed and self._missed.covers(key):
             self._usable()
             return None
-        data = await self._read(lambda store: store.get(key), None)
+        data = await self.read(lambda store: store.get(key), None)
         return None if data is None else SharedValue(data, _FOREVER)
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -59,7 +59,7 @@ class RedisTier(RedisConnection):
         """
         wanted = [key for key in keys if not (self._missed and self._missed.covers(key))]
         nothing: list[bytes | None] = []
-        found = await self._read(lambda store: store.get_many(wanted), nothing)
+        found = await self.read(lambda store: store.get_many(wanted), nothing)
         known = dict(zip(wanted, found, strict=False))
         return [known.get(key) for key in keys]
 
@@ -76,11 +76,12 @@ class RedisTier(RedisConnection):
         wanted = [key for key in keys if not (self._missed and self._missed.covers(key))]
         least = time.time() + fresh_for
         nothing: list[Any] = []
-        answers = await self._read(
+        answers = await self.read(
             lambda store: store.run(
                 CLAIM, wanted, token, _milliseconds(lease), repr(least), MAGIC, FRESH_AT
             ),
             nothing,
+            kind="leases",
         )
         flat = _flat(answers)
         found = {
@@ -97,7 +98,9 @@ class RedisTier(RedisConnection):
         """
         nothing: list[Any] = []
         arguments = (token, _milliseconds(lease))
-        held = await self._read(lambda store: store.run(RENEW, keys, *arguments), nothing)
+        held = await self.read(
+            lambda store: store.run(RENEW, keys, *arguments), nothing, kind="leases"
+        )
         return sum(held)
 
     async def settle(
@@ -114,7 +117,7 @@ class RedisTier(RedisConnection):
         nothing: list[Any] = []
         keys = [key for key, _ in pairs]
         data = [b"" if data is None else data for _, data in pairs]
-        answers = await self._change(
+        answers = await self.change(
             lambda store: store.run(SETTLE, keys, token, _milliseconds(ttl), each=data), nothing
         )
         return [held == 1 for held in _flat(answers)]
@@ -136,7 +139,7 @@ class RedisTier(RedisConnection):
         keys, data = [key for key, _ in pairs], [data for _, data in pairs]
         arguments = (_milliseconds(ttl), self._channel, _news(keys, origin))
         nothing: list[Any] = []
-        await self._change(
+        await self.change(
             lambda store: store.run(PUT, keys, *arguments, each=data), nothing, keys=keys
         )
 
@@ -156,8 +159,8 @@ class RedisTier(RedisConnection):
         """
         nothing: list[Any] = []
         arguments = (self._channel, _news(keys, origin))
-        gone = await self._change(
-            lambda store: store.run(DROP, keys, *arguments), nothing, keys=keys
+        gone = await self.change(
+            lambda store: store.run(DROP, keys, *arguments), nothing, keys=keys, kind="deletions"
         )
         return sum(gone)
 
@@ -175,7 +178,9 @@ class RedisTier(RedisConnection):
         Raises:
             CacheError: Redis failed just now.
         """
-        await self._change(lambda store: self._wipe(store, prefix, origin), None, prefix=prefix)
+        await self.change(
+            lambda store: self._wipe(store, prefix, origin), None, prefix=prefix, kind="deletions"
+        )
 
     async def stamps(self, keys: Sequence[str], ttl: float) -> list[bytes] | None:
         """Return the stamp of each tag, made where there is none, kept for ``ttl`` seconds more.
@@ -187,7 +192,7 @@ class RedisTier(RedisConnection):
         """
         nothing: list[Any] = []
         fresh = [uuid.uuid4().bytes for _ in keys]
-        answers = await self._change(
+        answers = await self.change(
             lambda store: store.run(STAMPS, keys, _milliseconds(ttl), each=fresh), nothing
         )
         return _flat(answers) or None
@@ -200,8 +205,11 @@ class RedisTier(RedisConnection):
         """
         arguments = (self._channel, say(origin, prefix=prefix, tag=tag))
         nothing: list[Any] = []
-        await self._change(
-            lambda store: store.run(DROP_TAG, [key], *arguments), nothing, keys=[key]
+        await self.change(
+            lambda store: store.run(DROP_TAG, [key], *arguments),
+            nothing,
+            keys=[key],
+            kind="deletions",
         )
 
     def outdated(self, keys: Iterable[str]) -> None:

@@ -145,6 +145,11 @@ class RedisStore:
         async with self._command():
             return await self.client.execute_command(*words)
 
+    async def call(self, method: str, *args: Any, **more: Any) -> Any:
+        """Call a method of the client's."""
+        async with self._command():
+            return await getattr(self.client, method)(*args, **more)
+
     async def delete_matching(self, prefix: str, suffix: str = "") -> None:
         """Drop every key that begins and ends so, a few hundred at a time."""
         # KEYS would stop the server while it looks.

@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha1
 
-__all__ = ["CLAIM", "DROP", "DROP_TAG", "PUT", "RENEW", "SETTLE", "STAMPS", "Script"]
+__all__ = [
+    "CLAIM",
+    "COMPARE_AND_SET",
+    "DROP",
+    "DROP_TAG",
+    "PUT",
+    "RELEASE",
+    "RENEW",
+    "SETTLE",
+    "STAMPS",
+    "Script",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +30,10 @@ class Script:
     Attributes:
         text: The Lua.
         leases: Whether it takes leases beside the keys.
-        writes: Whether a server that takes no writes refuses it.
     """
 
     text: str
     leases: bool = True
-    writes: bool = True
 
     @property
     def digest(self) -> str:
@@ -60,7 +69,6 @@ for i = 1, n do
 end
 return out
 """,
-    writes=False,
 )
 """Each value, and 0 where it is fresh, 1 where the lease was taken, 2 where somebody holds it."""
 
@@ -147,6 +155,24 @@ DROP_TAG = Script(
 redis.call('unlink', KEYS[1])
 redis.pcall('publish', ARGV[1], ARGV[2])
 return 1
+""",
+    leases=False,
+)
+
+COMPARE_AND_SET = Script(
+    text=_STORE
+    + """
+if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
+local stored = store(KEYS[1], tonumber(ARGV[3]), ARGV[2])
+return stored.err and stored or 1
+""",
+    leases=False,
+)
+
+RELEASE = Script(
+    text="""
+if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('unlink', KEYS[1])
 """,
     leases=False,
 )
