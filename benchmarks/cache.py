@@ -37,7 +37,9 @@ async def run(*, quick: bool) -> Result:
     memory = await _vector_memory()
     traces = _traces(20_000 if quick else 200_000)
     claims = (
-        Claim("hit_of_an_ordered_dict", hits["agentinfra backend"] / hits["OrderedDict"], "<=", 2.3),
+        Claim(
+            "hit_of_an_ordered_dict", hits["agentinfra backend"] / hits["OrderedDict"], "<=", 2.3
+        ),
         Claim("miss_of_async_lru", misses["agentinfra routing"] / misses["async-lru"], "<=", 1.3),
         Claim("vector_get_of_its_key", vectors["EmbeddingCache.get"] / vectors["key"], "<=", 1.8),
         Claim("vectors_of_their_bytes", memory, "<=", 1.1),

@@ -62,7 +62,7 @@ class RedisServer:
             connection.sendall(b"*%d\r\n%b" % (len(words), parts))
             return connection.recv(65536)
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Return the names of all keys."""
         return [line.decode() for line in self.command("KEYS", "*").split(b"\r\n")[2::2]]
 

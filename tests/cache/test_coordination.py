@@ -96,7 +96,7 @@ async def test_a_lease_is_renewed_while_its_load_runs(two, clock, redis_server):
     cache, loader = RoutingCache(shared=two[0], clock=clock), Loader("v")
     caller = asyncio.create_task(cache.get_or_compute("q", loader))
     await loader.started.wait()
-    (name,) = (key for key in redis_server.keys() if key.endswith(":lease"))
+    (name,) = (key for key in redis_server.names() if key.endswith(":lease"))
     redis_server.command("PEXPIRE", name, "1000")
     await clock.advance(LEASE / 3)
     while int(redis_server.command("PTTL", name)[1:-2]) < 5_000:
@@ -130,7 +130,7 @@ async def test_a_lost_lease_stores_nothing(two, clock, redis_server):
     mine, loader = RoutingCache(shared=two[0], clock=clock), Loader("old")
     caller = asyncio.create_task(mine.get_or_compute("q", loader))
     await loader.started.wait()
-    redis_server.command("DEL", *(key for key in redis_server.keys() if key.endswith(":lease")))
+    redis_server.command("DEL", *(key for key in redis_server.names() if key.endswith(":lease")))
     assert await RoutingCache(shared=two[1], clock=clock).get_or_compute("q", answering(1)) == 1
     loader.go.set()
     assert await caller == "old"

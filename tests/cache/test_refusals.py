@@ -71,7 +71,7 @@ async def test_a_replica_serves_what_it_has(tier, redis_server, clock):
 async def test_a_key_of_another_type_is_a_miss(tier, redis_server, clock):
     """What somebody else keeps under our key is not read, and loaded over."""
     await RoutingCache(shared=tier).set("q", "v")
-    (key,) = redis_server.keys()
+    (key,) = redis_server.names()
     redis_server.command("DEL", key)
     redis_server.command("LPUSH", key, "x")
     cache = RoutingCache(shared=tier, clock=clock)

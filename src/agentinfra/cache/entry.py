@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agentinfra.errors import CacheError, ClosedError, WrongLoopError
@@ -25,16 +26,18 @@ class Load:
 
     Args:
         work: What it does.
-        flights: How many flights it serves.
+        flights: The flights it serves.
+        kind: The cache's name, for people who look at a hanging program.
     """
 
     __slots__ = ("_flights", "closing", "task")
 
-    def __init__(self, work: Callable[[], Awaitable[Any]], flights: Sequence[Flight[Any]]) -> None:
+    def __init__(
+        self, work: Callable[[], Awaitable[Any]], flights: Sequence[Flight[Any]], kind: str
+    ) -> None:
         self._flights = len(flights)
         self.closing = False
-        name = f"cache load {flights[0].name}"
-        self.task = asyncio.create_task(self._run(work, flights), name=name)
+        self.task = asyncio.create_task(self._run(work, flights), name=f"cache load {kind}")
 
     def leave(self) -> None:
         """One flight is given up; the last one ends the load."""
@@ -54,26 +57,31 @@ class Flight(Generic[V]):
     cancelled, unless it runs behind the callers.
 
     Args:
-        name: What it loads, for people.
+        kind: The cache's name, for people.
+        key: The key it loads.
         quiet: Whether it runs behind the callers: nobody has to wait for it.
         tags: The tags of what it loads.
     """
 
     __slots__ = (
         "_callers",
+        "_kind",
         "_load",
         "_value",
         "_waiters",
         "abandoned",
         "awaiting",
         "error",
-        "name",
+        "key",
         "quiet",
         "tags",
     )
 
-    def __init__(self, name: str, *, quiet: bool = False, tags: tuple[str, ...] = ()) -> None:
-        self.name = name
+    def __init__(
+        self, kind: str, key: bytes, *, quiet: bool = False, tags: tuple[str, ...] = ()
+    ) -> None:
+        self.key = key
+        self._kind = kind
         self.quiet = quiet
         self.tags = tags
         self.abandoned = False
@@ -85,10 +93,15 @@ class Flight(Generic[V]):
         self._waiters: set[asyncio.Future[None]] = set()
         self.awaiting: list[Flight[Any]] = []
 
-    def board(self, load: Load, key: bytes, ended: Callable[[Flight[V]], None]) -> None:
+    @property
+    def name(self) -> str:
+        """What it loads, for people."""
+        return f"{self._kind} {self.key.hex()[:8]}"
+
+    def board(self, load: Load, ended: Callable[[Flight[V]], None]) -> None:
         """Be served by a load, whose result has the value under the key."""
         self._load = load
-        load.task.add_done_callback(lambda task: self._land(task, key, ended))
+        load.task.add_done_callback(partial(self._land, ended))
 
     async def wait(self) -> V:
         """Return what the load gives.
@@ -110,10 +123,11 @@ class Flight(Generic[V]):
         Raises:
             CacheError: The caller is within a loader this flight waits for.
         """
-        for within in _WITHIN.get():
-            self._refuse_circle(within)
-        for within in _WITHIN.get():
-            within.awaiting.append(self)
+        if loading := _WITHIN.get():
+            for within in loading:
+                self._refuse_circle(within)
+            for within in loading:
+                within.awaiting.append(self)
         self._callers += 1
 
     def leave(self) -> None:
@@ -149,12 +163,7 @@ class Flight(Generic[V]):
         self._load.task.cancel()
         return self._load.task
 
-    def _land(
-        self,
-        task: asyncio.Task[dict[bytes, V]],
-        key: bytes,
-        ended: Callable[[Flight[V]], None],
-    ) -> None:
+    def _land(self, ended: Callable[[Flight[V]], None], task: asyncio.Task[dict[bytes, V]]) -> None:
         if task.cancelled():
             # Nobody has cancelled the callers: to them it is an error like any other.
             closing = self._load is not None and self._load.closing
@@ -166,7 +175,7 @@ class Flight(Generic[V]):
         elif (error := task.exception()) is not None:
             self.error = error
         else:
-            self._value = task.result()[key]
+            self._value = task.result()[self.key]
         ended(self)
         for waiter in self._waiters:
             if not waiter.done():
@@ -198,19 +207,25 @@ class Record(Generic[V]):
             it old.
         failures: Refreshes that failed one after the other.
         retry_at: When the next refresh is tried at the earliest.
-        turn: Held by a write to the shared tier: the writes of one key arrive in order.
         users: Operations that need the record now.
     """
 
-    __slots__ = ("failures", "flight", "generation", "retry_at", "turn", "users")
+    __slots__ = ("_turn", "failures", "flight", "generation", "retry_at", "users")
 
     def __init__(self) -> None:
         self.generation = 0
         self.flight: Flight[V] | None = None
         self.failures = 0
         self.retry_at = 0.0
-        self.turn = asyncio.Lock()
+        self._turn: asyncio.Lock | None = None
         self.users = 0
+
+    @property
+    def turn(self) -> asyncio.Lock:
+        """Held by a write to the shared tier: the writes of one key arrive in order."""
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        return self._turn
 
 
 class Records(Generic[V]):
@@ -236,7 +251,15 @@ class Records(Generic[V]):
 
     @contextmanager
     def of(self, key: bytes) -> Iterator[Record[V]]:
-        """Give the record of a key for an operation, and drop it when it is not needed any more.
+        """Give the record of a key for a block; see :meth:`hold`."""
+        record = self.hold(key)
+        try:
+            yield record
+        finally:
+            self.release(key, record)
+
+    def hold(self, key: bytes) -> Record[V]:
+        """Return the record of a key, for an operation that gives it back.
 
         Raises:
             WrongLoopError: Another event loop uses the cache.
@@ -246,11 +269,12 @@ class Records(Generic[V]):
         if record is None:
             record = self._records[key] = Record()
         record.users += 1
-        try:
-            yield record
-        finally:
-            record.users -= 1
-            self._tidy(key, record)
+        return record
+
+    def release(self, key: bytes, record: Record[V]) -> None:
+        """Give a record back; one that nothing needs any more is dropped."""
+        record.users -= 1
+        self._tidy(key, record)
 
     def check_loop(self) -> None:
         """Refuse a second event loop while the first one lives.
@@ -277,13 +301,12 @@ class Records(Generic[V]):
         self._flights.add(flight)
         record.users += 1
 
-    def landed(self, key: bytes, record: Record[V], flight: Flight[V]) -> None:
+    def landed(self, record: Record[V], flight: Flight[V]) -> None:
         """Have a flight that ended joined no more."""
         self._flights.discard(flight)
-        record.users -= 1
         if record.flight is flight:
             record.flight = None
-        self._tidy(key, record)
+        self.release(flight.key, record)
 
     def supersede(self, key: bytes) -> None:
         """Have what is being loaded or fetched for a key not kept: a newer write is coming."""

@@ -71,15 +71,18 @@ class ComputingCache(TieredCache[V]):
             self._tally.count("stale")
             self._refresh(key, loader, ttl, tags)
             return hand_out(held)  # type: ignore[no-any-return]
-        with self._records.of(key) as record:
+        record = self._records.hold(key)
+        try:
             flight = record.flight
             if flight is None or flight.abandoned:
-                job: _Job[V] = _Job(key, record, ttl, tuple(dict.fromkeys(tags)))
-                flight = self._take_off([job], partial(self._fill, job, loader))[0]
+                job: _Job[V] = _Job(key, record, ttl, tuple(dict.fromkeys(tags)) if tags else ())
+                (flight,) = self._take_off((job,), partial(self._fill, job, loader))
             else:
                 self._tally.count("coalesced")
             # What is held in place of the value: each caller gets one of its own.
             return hand_out(await flight.wait())  # type: ignore[no-any-return]
+        finally:
+            self._records.release(key, record)
 
     async def _compute_many(
         self,
@@ -146,23 +149,22 @@ class ComputingCache(TieredCache[V]):
         quiet: bool = False,
     ) -> list[Flight[Any]]:
         """Start one load for keys nobody loads; callers join its flights from now on."""
-        flights: list[Flight[Any]] = []
-        for job in jobs:
-            flight: Flight[Any] = Flight(
-                f"{self.kind} {job.key.hex()[:8]}", quiet=quiet, tags=job.tags
-            )
-            self._records.take_off(job.record, flight)
-            flights.append(flight)
-        load = Load(work, flights)
+        flights: list[Flight[Any]] = [
+            Flight(self.kind, job.key, quiet=quiet, tags=job.tags) for job in jobs
+        ]
+        load = Load(work, flights, self.kind)
         for job, flight in zip(jobs, flights, strict=True):
-            flight.board(load, job.key, partial(self._records.landed, job.key, job.record))
+            self._records.take_off(job.record, flight)
+            flight.board(load, partial(self._records.landed, job.record))
         return flights
 
     async def _fill(self, job: _Job[V], loader: Callable[[], Awaitable[V]]) -> dict[bytes, Any]:
         """Return what is held in place of the value: from the shared tier, or the loader."""
-        claimed, lease = Claimed[V](), None
-        if self._sharing is not None:
-            claimed, lease = await self._sharing.claim_in_turn(job.key)
+        if self._sharing is None:
+            self._tally.count("miss")
+            # Nothing older is held: the caller would have been given it.
+            return {job.key: self._keep_one(job, await loader())}
+        claimed, lease = await self._sharing.claim_in_turn(job.key)
         held = self._take(job, claimed)
         if held is not MISSING:
             self._tally.hit()
@@ -189,13 +191,16 @@ class ComputingCache(TieredCache[V]):
         self, job: _Job[V], loader: Callable[[], Awaitable[V]], lease: Lease | None
     ) -> Any:
         """Return what the loader gives, and where it fails the old value while it is stale."""
-
-        async def load(_: list[_Job[V]]) -> Sequence[V]:
-            return (await loader(),)
-
         job.granted = lease is not None
         try:
-            held = (await self._load([job], load, lease))[job.key]
+            if self._sharing is None:
+                held = self._keep_one(job, await loader())
+            else:
+
+                async def load(_: list[_Job[V]]) -> Sequence[V]:
+                    return (await loader(),)
+
+                held = (await self._load([job], load, lease, self._sharing))[job.key]
         except Exception as error:
             held = self._memory.stale(job.key, MISSING)
             if held is MISSING:
@@ -231,18 +236,20 @@ class ComputingCache(TieredCache[V]):
         async def load(wanted: list[_Job[V]]) -> Sequence[V]:
             return await loader([places[job.key] for job in wanted])
 
-        return got | (await self._load(left, load, lease) if left else {})
+        if not left:
+            return got
+        if self._sharing is None:
+            return got | self._keep(left, await load(left))
+        return got | await self._load(left, load, lease, self._sharing)
 
     async def _load(
         self,
         jobs: list[_Job[V]],
         loader: Callable[[list[_Job[V]]], Awaitable[Sequence[V]]],
         lease: Lease | None,
+        sharing: Sharing[V],
     ) -> dict[bytes, Any]:
         """Call the loader, hold what it gives, and store it where a lease or the tier allows."""
-        sharing = self._sharing
-        if sharing is None:
-            return self._keep(jobs, await loader(jobs))
         life = self._life(max(jobs[0].ttl or 0.0, self._ttl))
         stamps = await sharing.stamps(jobs[0].tags, life)
         if lease is None:
@@ -271,13 +278,14 @@ class ComputingCache(TieredCache[V]):
         """Hold loaded values, unless something newer was written; return what is held of each."""
         if len(values) != len(jobs):
             raise CacheError(f"the loader gave {len(values)} values for {len(jobs)}")
-        for value in values:
-            refuse_read_once(value)
-        kept = {}
-        for job, value in zip(jobs, values, strict=True):
-            seconds = self._seconds(value, job.ttl)
-            kept[job.key] = self._hold(job.key, value, seconds, job.tags, keep=job.newest)
-        return kept
+        return {
+            job.key: self._keep_one(job, value) for job, value in zip(jobs, values, strict=True)
+        }
+
+    def _keep_one(self, job: _Job[V], value: V) -> Any:
+        refuse_read_once(value)
+        seconds = self._seconds(value, job.ttl)
+        return self._hold(job.key, value, seconds, job.tags, keep=job.newest)
 
     def _seal(
         self, job: _Job[V], value: V, stamps: list[bytes] | None, sharing: Sharing[V]

@@ -16,7 +16,8 @@ ENTRY_BYTES = 450
 
 _MOST_OBJECTS = 2_000
 _SAMPLE = 100
-_LEAVES = (str, bytes, int, float, bool, type(None), complex)
+_LEAVES: tuple[type, ...] = (str, bytes, int, float, bool, type(None), complex)
+_PLAIN = frozenset(_LEAVES)
 
 
 def estimate_bytes(value: Any) -> int:
@@ -27,6 +28,8 @@ def estimate_bytes(value: Any) -> int:
     at and stands for the others. An array that is a view counts what it keeps alive. After 2,000
     objects it stops looking.
     """
+    if type(value) in _PLAIN:
+        return sys.getsizeof(value)
     return round(_Estimate().of(value))
 
 

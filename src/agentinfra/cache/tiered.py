@@ -131,10 +131,10 @@ class TieredCache(Generic[V]):
             refresh_failures=counts["refresh_failed"],
         )
 
-    def _key(self, *parts: KeyPart) -> bytes:
-        """Return the key of a text, which comes first, and of what else tells values apart."""
-        text, *about = parts
-        return text_digest(self._key_prefix + encode_parts(*about), self._normalize(str(text)))
+    def _key(self, text: str, *parts: KeyPart) -> bytes:
+        """Return the key of a text and of what else tells values apart."""
+        about = self._key_prefix + encode_parts(*parts) if parts else self._key_prefix
+        return text_digest(about, self._normalize(text))
 
     def _held(self, key: bytes) -> Any:
         """Return the fresh value in memory and count the hit, else MISSING."""
@@ -301,7 +301,8 @@ class TieredCache(Generic[V]):
 
     def _dropped(self, why: Drop, key: bytes) -> None:
         self._tally.count(why)
-        self._records.settled(key)
+        if len(self._records):
+            self._records.settled(key)
 
     def _use_keys(self, options: CacheOptions) -> Any:
         """Encode what is the same in every key, and return what makes texts comparable."""
