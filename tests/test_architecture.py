@@ -46,8 +46,8 @@ INSIDE = {
         "errors operations"
     ),
     "cache": (
-        "caches kinds loading tiered backend ordering shared entry memory codec forms vectors "
-        "copying options keys sizing tally"
+        "caches kinds loading tiered options backend ordering shared entry memory codec forms "
+        "vectors copying keys sizing tally"
     ),
     "checkpoint": "checkpointer saver noop retention schema pool serde",
 }
