@@ -57,13 +57,16 @@ class Flight(Generic[V]):
     cancelled, unless it runs behind the callers.
 
     Args:
-        kind: The cache's name, for people.
         key: The key it loads.
-        quiet: Whether it runs behind the callers: nobody has to wait for it.
+        record: The key's record.
+        kind: The cache's name, for people.
+        ttl: Seconds what it loads is fresh; None for the cache's own.
         tags: The tags of what it loads.
+        quiet: Whether it runs behind the callers: nobody has to wait for it.
     """
 
     __slots__ = (
+        "_begun",
         "_callers",
         "_kind",
         "_load",
@@ -72,18 +75,32 @@ class Flight(Generic[V]):
         "abandoned",
         "awaiting",
         "error",
+        "granted",
         "key",
         "quiet",
+        "record",
         "tags",
+        "ttl",
     )
 
     def __init__(
-        self, kind: str, key: bytes, *, quiet: bool = False, tags: tuple[str, ...] = ()
+        self,
+        key: bytes,
+        record: Record[V],
+        *,
+        kind: str,
+        ttl: float | None = None,
+        tags: tuple[str, ...] = (),
+        quiet: bool = False,
     ) -> None:
         self.key = key
-        self._kind = kind
-        self.quiet = quiet
+        self.record = record
+        self.ttl = ttl
         self.tags = tags
+        self.quiet = quiet
+        self.granted = False
+        self._kind = kind
+        self._begun = record.generation
         self.abandoned = False
         self.error: BaseException | None = None
         self._load: Load | None = None
@@ -97,6 +114,11 @@ class Flight(Generic[V]):
     def name(self) -> str:
         """What it loads, for people."""
         return f"{self._kind} {self.key.hex()[:8]}"
+
+    @property
+    def newest(self) -> bool:
+        """Whether nothing was written since the flight began: else its value is the older one."""
+        return self.record.generation == self._begun
 
     def board(self, load: Load, ended: Callable[[Flight[V]], None]) -> None:
         """Be served by a load, whose result has the value under the key."""
@@ -144,7 +166,7 @@ class Flight(Generic[V]):
 
     async def landed(self) -> V:
         """Return what the load gives to a caller that has joined; see :meth:`wait`."""
-        if not hasattr(self, "_value") and self.error is None:
+        if self._load is not None:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
             try:
@@ -176,6 +198,9 @@ class Flight(Generic[V]):
             self.error = error
         else:
             self._value = task.result()[self.key]
+        # The task's context holds the flight: without this each load would be a circle, which only
+        # the garbage collector ends.
+        self._load = None
         ended(self)
         for waiter in self._waiters:
             if not waiter.done():
@@ -295,14 +320,17 @@ class Records(Generic[V]):
         self._flights.clear()
         self._loop = running
 
-    def take_off(self, record: Record[V], flight: Flight[V]) -> None:
-        """Have the callers of a key join a flight from now on; it has yet to board a load."""
+    def take_off(self, flight: Flight[V], load: Load) -> None:
+        """Have the callers of a key join a flight from now on."""
+        record = flight.record
         record.flight = flight
-        self._flights.add(flight)
         record.users += 1
+        self._flights.add(flight)
+        flight.board(load, self._landed)
 
-    def landed(self, record: Record[V], flight: Flight[V]) -> None:
+    def _landed(self, flight: Flight[V]) -> None:
         """Have a flight that ended joined no more."""
+        record = flight.record
         self._flights.discard(flight)
         if record.flight is flight:
             record.flight = None

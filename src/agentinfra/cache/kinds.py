@@ -238,7 +238,7 @@ class EmbeddingCache(ComputingCache["NDArray[np.float32]"]):
     ) -> None:
         # Vectors are read-only: nobody needs a copy.
         super().__init__(VectorCodec(), ttl_seconds, max_size, **(options | {"copy": False}))
-        self._about: dict[tuple[str, int | None], bytes] = {}
+        self._about: dict[str | tuple[str, int], bytes] = {}
 
     async def get(
         self, text: str, model: str, dimensions: int | None = None
@@ -355,12 +355,12 @@ class EmbeddingCache(ComputingCache["NDArray[np.float32]"]):
 
     def _vector_key(self, text: str, model: str, dimensions: int | None) -> bytes:
         # A program embeds with a model or two: what does not change is encoded once.
-        about = self._about.get((model, dimensions))
+        asked = model if dimensions is None else (model, dimensions)
+        about = self._about.get(asked)
         if about is None:
             if len(self._about) >= _MOST_MODELS:
                 self._about.clear()
-            about = self._key_prefix + encode_parts(model, dimensions)
-            self._about[model, dimensions] = about
+            about = self._about[asked] = self._key_prefix + encode_parts(model, dimensions)
         return text_digest(about, self._normalize(text))
 
     def _size(self, value: NDArray[np.float32]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentinfra.cache.copying import hand_out, refuse_read_once
 from agentinfra.cache.entry import Flight, Load
@@ -29,27 +29,6 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 
 
-class _Job(Generic[V]):
-    """One key on its way from a loader into the tiers."""
-
-    __slots__ = ("_begun", "granted", "key", "record", "tags", "ttl")
-
-    def __init__(
-        self, key: bytes, record: Record[Any], ttl: float | None, tags: tuple[str, ...] = ()
-    ) -> None:
-        self.key = key
-        self.record = record
-        self.ttl = ttl
-        self.tags = tags
-        self.granted = False
-        self._begun = record.generation
-
-    @property
-    def newest(self) -> bool:
-        """Whether nothing was written since the job began: else its value is the older one."""
-        return self.record.generation == self._begun
-
-
 class ComputingCache(TieredCache[V]):
     """A cache that computes what it does not have, once for all who ask at the same time."""
 
@@ -66,8 +45,7 @@ class ComputingCache(TieredCache[V]):
             if self._early and self._memory.fresh_for(key) <= self._early:
                 self._refresh(key, loader, ttl, tags)
             return hand_out(held)  # type: ignore[no-any-return]
-        held = self._memory.stale(key, MISSING)
-        if held is not MISSING:
+        if self._stale and (held := self._memory.stale(key, MISSING)) is not MISSING:
             self._tally.count("stale")
             self._refresh(key, loader, ttl, tags)
             return hand_out(held)  # type: ignore[no-any-return]
@@ -75,8 +53,8 @@ class ComputingCache(TieredCache[V]):
         try:
             flight = record.flight
             if flight is None or flight.abandoned:
-                job: _Job[V] = _Job(key, record, ttl, tuple(dict.fromkeys(tags)) if tags else ())
-                (flight,) = self._take_off((job,), partial(self._fill, job, loader))
+                flight = self._flight(key, record, ttl, tags)
+                self._take_off([flight], partial(self._fill, flight, loader))
             else:
                 self._tally.count("coalesced")
             # What is held in place of the value: each caller gets one of its own.
@@ -117,18 +95,19 @@ class ComputingCache(TieredCache[V]):
         ttl: float | None,
     ) -> dict[bytes, Flight[Any]]:
         flights: dict[bytes, Flight[Any]] = {}
-        jobs: list[_Job[V]] = []
+        new: list[Flight[Any]] = []
         with ExitStack() as stack:
             for key in places:
                 record = stack.enter_context(self._records.of(key))
-                if record.flight is not None and not record.flight.abandoned:
-                    flights[key] = record.flight
-                    self._tally.count("coalesced")
+                flight = record.flight
+                if flight is None or flight.abandoned:
+                    flight = self._flight(key, record, ttl)
+                    new.append(flight)
                 else:
-                    jobs.append(_Job(key, record, ttl))
-            if jobs:
-                started = self._take_off(jobs, partial(self._fill_many, jobs, places, loader))
-                flights |= {job.key: flight for job, flight in zip(jobs, started, strict=True)}
+                    self._tally.count("coalesced")
+                flights[key] = flight
+            if new:
+                self._take_off(new, partial(self._fill_many, new, places, loader))
         joined: list[Flight[Any]] = []
         try:
             # All are joined before the first is waited for: no other caller's leaving ends them.
@@ -141,78 +120,83 @@ class ComputingCache(TieredCache[V]):
             raise
         return flights
 
-    def _take_off(
+    def _flight(
         self,
-        jobs: Sequence[_Job[V]],
-        work: Callable[[], Awaitable[dict[bytes, Any]]],
+        key: bytes,
+        record: Record[Any],
+        ttl: float | None,
+        tags: Iterable[str] = (),
         *,
         quiet: bool = False,
-    ) -> list[Flight[Any]]:
-        """Start one load for keys nobody loads; callers join its flights from now on."""
-        flights: list[Flight[Any]] = [
-            Flight(self.kind, job.key, quiet=quiet, tags=job.tags) for job in jobs
-        ]
-        load = Load(work, flights, self.kind)
-        for job, flight in zip(jobs, flights, strict=True):
-            self._records.take_off(job.record, flight)
-            flight.board(load, partial(self._records.landed, job.record))
-        return flights
+    ) -> Flight[Any]:
+        marks = tuple(dict.fromkeys(tags)) if tags else ()
+        return Flight(key, record, kind=self.kind, ttl=ttl, tags=marks, quiet=quiet)
 
-    async def _fill(self, job: _Job[V], loader: Callable[[], Awaitable[V]]) -> dict[bytes, Any]:
+    def _take_off(
+        self, flights: list[Flight[Any]], work: Callable[[], Awaitable[dict[bytes, Any]]]
+    ) -> None:
+        """Start one load for keys nobody loads; callers join its flights from now on."""
+        load = Load(work, flights, self.kind)
+        for flight in flights:
+            self._records.take_off(flight, load)
+
+    async def _fill(
+        self, flight: Flight[Any], loader: Callable[[], Awaitable[V]]
+    ) -> dict[bytes, Any]:
         """Return what is held in place of the value: from the shared tier, or the loader."""
         if self._sharing is None:
             self._tally.count("miss")
             # Nothing older is held: the caller would have been given it.
-            return {job.key: self._keep_one(job, await loader())}
-        claimed, lease = await self._sharing.claim_in_turn(job.key)
-        held = self._take(job, claimed)
+            return {flight.key: self._keep_one(flight, await loader())}
+        claimed, lease = await self._sharing.claim_in_turn(flight.key)
+        held = self._take(flight, claimed)
         if held is not MISSING:
             self._tally.hit()
-            return {job.key: held}
+            return {flight.key: held}
         self._tally.count("miss")
-        return {job.key: await self._load_or_stale(job, loader, lease)}
+        return {flight.key: await self._load_or_stale(flight, loader, lease)}
 
     async def _fill_quietly(
-        self, job: _Job[V], loader: Callable[[], Awaitable[V]]
+        self, flight: Flight[Any], loader: Callable[[], Awaitable[V]]
     ) -> dict[bytes, Any]:
         """Refresh a value; another process that does so is left to it."""
         lease = None
         if self._sharing is not None:
-            (claimed,), lease = await self._sharing.claim([job.key], fresh_for=self._early)
-            held = self._take(job, claimed, fresh_for=self._early)
+            (claimed,), lease = await self._sharing.claim([flight.key], fresh_for=self._early)
+            held = self._take(flight, claimed, fresh_for=self._early)
             if held is MISSING and claimed.elsewhere:
-                held = self._memory.stale(job.key, MISSING)
+                held = self._memory.stale(flight.key, MISSING)
             if held is not MISSING:
-                return {job.key: held}
-            job.granted = claimed.granted
-        return {job.key: await self._load_or_stale(job, loader, lease)}
+                return {flight.key: held}
+            flight.granted = claimed.granted
+        return {flight.key: await self._load_or_stale(flight, loader, lease)}
 
     async def _load_or_stale(
-        self, job: _Job[V], loader: Callable[[], Awaitable[V]], lease: Lease | None
+        self, flight: Flight[Any], loader: Callable[[], Awaitable[V]], lease: Lease | None
     ) -> Any:
         """Return what the loader gives, and where it fails the old value while it is stale."""
-        job.granted = lease is not None
+        flight.granted = lease is not None
         try:
             if self._sharing is None:
-                held = self._keep_one(job, await loader())
+                held = self._keep_one(flight, await loader())
             else:
 
-                async def load(_: list[_Job[V]]) -> Sequence[V]:
+                async def load(_: list[Flight[Any]]) -> Sequence[V]:
                     return (await loader(),)
 
-                held = (await self._load([job], load, lease, self._sharing))[job.key]
+                held = (await self._load([flight], load, lease, self._sharing))[flight.key]
         except Exception as error:
-            held = self._memory.stale(job.key, MISSING)
+            held = self._memory.stale(flight.key, MISSING)
             if held is MISSING:
                 raise
-            self._refresh_failed(job.record, error)
+            self._refresh_failed(flight.record, error)
         else:
-            job.record.failures = 0
+            flight.record.failures = 0
         return held
 
     async def _fill_many(
         self,
-        jobs: list[_Job[V]],
+        flights: list[Flight[Any]],
         places: dict[bytes, int],
         loader: Callable[[list[int]], Awaitable[Sequence[V]]],
     ) -> dict[bytes, Any]:
@@ -223,18 +207,18 @@ class ComputingCache(TieredCache[V]):
         got: dict[bytes, Any] = {}
         lease = None
         if self._sharing is not None:
-            claims, lease = await self._sharing.claim([job.key for job in jobs])
-            for job, claimed in zip(jobs, claims, strict=True):
-                job.granted = claimed.granted
-                held = self._take(job, claimed)
+            claims, lease = await self._sharing.claim([flight.key for flight in flights])
+            for flight, claimed in zip(flights, claims, strict=True):
+                flight.granted = claimed.granted
+                held = self._take(flight, claimed)
                 if held is not MISSING:
                     self._tally.hit()
-                    got[job.key] = held
-        left = [job for job in jobs if job.key not in got]
+                    got[flight.key] = held
+        left = [flight for flight in flights if flight.key not in got]
         self._tally.count("miss", len(left))
 
-        async def load(wanted: list[_Job[V]]) -> Sequence[V]:
-            return await loader([places[job.key] for job in wanted])
+        async def load(wanted: list[Flight[Any]]) -> Sequence[V]:
+            return await loader([places[flight.key] for flight in wanted])
 
         if not left:
             return got
@@ -244,63 +228,68 @@ class ComputingCache(TieredCache[V]):
 
     async def _load(
         self,
-        jobs: list[_Job[V]],
-        loader: Callable[[list[_Job[V]]], Awaitable[Sequence[V]]],
+        flights: list[Flight[Any]],
+        loader: Callable[[list[Flight[Any]]], Awaitable[Sequence[V]]],
         lease: Lease | None,
         sharing: Sharing[V],
     ) -> dict[bytes, Any]:
         """Call the loader, hold what it gives, and store it where a lease or the tier allows."""
-        life = self._life(max(jobs[0].ttl or 0.0, self._ttl))
-        stamps = await sharing.stamps(jobs[0].tags, life)
+        life = self._life(max(flights[0].ttl or 0.0, self._ttl))
+        tags = flights[0].tags
         if lease is None:
-            values = await loader(jobs)
-            held = self._keep(jobs, values)
+            stamps = await sharing.stamps(tags, life)
+            values = await loader(flights)
+            held = self._keep(flights, values)
             if not sharing.coordinated:
-                await self._store(jobs, values, stamps, sharing)
+                await self._store(flights, values, stamps, sharing)
             return held
-        sealed: list[tuple[bytes, bytes | None]] = [(job.key, None) for job in jobs if job.granted]
+        sealed: list[tuple[bytes, bytes | None]] = [
+            (flight.key, None) for flight in flights if flight.granted
+        ]
         try:
+            stamps = await sharing.stamps(tags, life)
             async with lease:
-                values = await loader(jobs)
-            held = self._keep(jobs, values)
-            life = self._life(max(self._seconds(value, jobs[0].ttl) for value in values))
+                values = await loader(flights)
+            held = self._keep(flights, values)
+            life = self._life(max(self._seconds(value, flights[0].ttl) for value in values))
             sealed = [
-                (job.key, self._seal(job, value, stamps, sharing))
-                for job, value in zip(jobs, values, strict=True)
-                if job.granted
+                (flight.key, self._seal(flight, value, stamps, sharing))
+                for flight, value in zip(flights, values, strict=True)
+                if flight.granted
             ]
         finally:
             # Whatever has happened the lease goes: other processes wait for it.
-            await self._settle(jobs, sealed, lease, life, sharing)
+            await self._settle(flights, sealed, lease, life, sharing)
         return held
 
-    def _keep(self, jobs: list[_Job[V]], values: Sequence[V]) -> dict[bytes, Any]:
+    def _keep(self, flights: list[Flight[Any]], values: Sequence[V]) -> dict[bytes, Any]:
         """Hold loaded values, unless something newer was written; return what is held of each."""
-        if len(values) != len(jobs):
-            raise CacheError(f"the loader gave {len(values)} values for {len(jobs)}")
+        if len(values) != len(flights):
+            raise CacheError(f"the loader gave {len(values)} values for {len(flights)}")
         return {
-            job.key: self._keep_one(job, value) for job, value in zip(jobs, values, strict=True)
+            flight.key: self._keep_one(flight, value)
+            for flight, value in zip(flights, values, strict=True)
         }
 
-    def _keep_one(self, job: _Job[V], value: V) -> Any:
+    def _keep_one(self, flight: Flight[Any], value: V) -> Any:
         refuse_read_once(value)
-        seconds = self._seconds(value, job.ttl)
-        return self._hold(job.key, value, seconds, job.tags, keep=job.newest)
+        seconds = self._seconds(value, flight.ttl)
+        return self._hold(flight.key, value, seconds, flight.tags, keep=flight.newest)
 
     def _seal(
-        self, job: _Job[V], value: V, stamps: list[bytes] | None, sharing: Sharing[V]
+        self, flight: Flight[Any], value: V, stamps: list[bytes] | None, sharing: Sharing[V]
     ) -> bytes | None:
-        return sharing.seal(value, self._seconds(value, job.ttl), job.tags, stamps)
+        return sharing.seal(value, self._seconds(value, flight.ttl), flight.tags, stamps)
 
     async def _settle(
         self,
-        jobs: list[_Job[V]],
+        flights: list[Flight[Any]],
         sealed: list[tuple[bytes, bytes | None]],
         lease: Lease,
         life: float,
         sharing: Sharing[V],
     ) -> None:
-        by_key = {job.key: job for job in jobs}
+        by_key = {flight.key: flight for flight in flights}
         async with self._order.writing([key for key, _ in sealed]):
             # Only now: a set or delete of this process that came before our turn is newer.
             kept = [(key, data if by_key[key].newest else None) for key, data in sealed]
@@ -312,23 +301,25 @@ class ComputingCache(TieredCache[V]):
 
     async def _store(
         self,
-        jobs: list[_Job[V]],
+        flights: list[Flight[Any]],
         values: Sequence[V],
         stamps: list[bytes] | None,
         sharing: Sharing[V],
     ) -> None:
-        async with self._order.writing([job.key for job in jobs]):
-            for job, value in zip(jobs, values, strict=True):
-                if job.newest:
-                    data = self._seal(job, value, stamps, sharing)
-                    await sharing.put([(job.key, data)], self._life(self._seconds(value, job.ttl)))
+        async with self._order.writing([flight.key for flight in flights]):
+            for flight, value in zip(flights, values, strict=True):
+                if flight.newest:
+                    data = self._seal(flight, value, stamps, sharing)
+                    await sharing.put(
+                        [(flight.key, data)], self._life(self._seconds(value, flight.ttl))
+                    )
 
-    def _take(self, job: _Job[V], claimed: Claimed[V], fresh_for: float = 0.0) -> Any:
+    def _take(self, flight: Flight[Any], claimed: Claimed[V], fresh_for: float = 0.0) -> Any:
         """Hold what the shared tier had; return what is held of it where it is fresh enough."""
         found = claimed.found
         if found is None:
             return MISSING
-        held = self._hold(job.key, found.value, found.fresh, found.tags, keep=job.newest)
+        held = self._hold(flight.key, found.value, found.fresh, found.tags, keep=flight.newest)
         return held if found.fresh > fresh_for else MISSING
 
     def _refresh(
@@ -342,8 +333,8 @@ class ComputingCache(TieredCache[V]):
         with self._records.of(key) as record:
             if record.flight is not None or self._clock.now() < record.retry_at:
                 return
-            job: _Job[V] = _Job(key, record, ttl, tuple(dict.fromkeys(tags)))
-            self._take_off([job], partial(self._fill_quietly, job, loader), quiet=True)
+            flight = self._flight(key, record, ttl, tags, quiet=True)
+            self._take_off([flight], partial(self._fill_quietly, flight, loader))
 
     def _refresh_failed(self, record: Record[Any], error: Exception) -> None:
         record.failures += 1
