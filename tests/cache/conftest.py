@@ -39,6 +39,7 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
         )
         while not self._answers():
+            assert self._process.poll() is None, "redis-server ended at once"
             time.sleep(0.005)
 
     def kill(self) -> None:

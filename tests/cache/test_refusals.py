@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import socket
 
 import pytest
@@ -131,12 +133,20 @@ async def test_a_hanging_server_costs_one_timeout(tier, redis_server, clock):
     assert (await tier.probe()).state == "ready"
 
 
+def free_port():
+    """Return a port that is free, and 10,000 further up too, where a cluster talks to itself."""
+    for port in random.sample(range(11_000, 22_000), 100):
+        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
+            one.bind(("0.0.0.0", port))
+            other.bind(("0.0.0.0", port + 10_000))
+            return port
+    raise AssertionError("no free port")
+
+
 @pytest.fixture
 def cluster(redis_server):
     """The URL of a cluster of one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     redis_server.kill()
     redis_server.start("--port", str(port), "--cluster-enabled", "yes")
     redis_server.command("CLUSTER", "ADDSLOTS", *map(str, range(16384)))
