@@ -345,11 +345,16 @@ class Records(Generic[V]):
             record.failures = 0
             self._tidy(key, record)
 
-    def supersede_all(self, tag: str | None = None) -> None:
-        """Do so for all keys, or for those whose load has a tag."""
-        for key, record in list(self._records.items()):
-            if tag is None or (record.flight is not None and tag in record.flight.tags):
-                self.supersede(key)
+    def supersede_all(self, tag: str | None = None) -> list[bytes]:
+        """Do so for all keys, or for those whose load has a tag; return them."""
+        keys = [
+            key
+            for key, record in self._records.items()
+            if tag is None or (record.flight is not None and tag in record.flight.tags)
+        ]
+        for key in keys:
+            self.supersede(key)
+        return keys
 
     def settled(self, key: bytes) -> None:
         """Forget the failures of a key's refreshes: its value is new, or gone."""

@@ -109,9 +109,13 @@ class TieredCache(Generic[V]):
             How many were dropped from this memory.
         """
         self._records.check_loop()
+        under_way = self._records.supersede_all(tag)
         dropped = self._forget_tag(tag)
         if self._sharing is not None:
             await self._sharing.delete_tagged(tag)
+            if under_way:
+                # Their leases go: who asks from now on does not wait for a load that is old.
+                await self._sharing.delete(under_way)
         return dropped
 
     def stats(self) -> CacheStats:
