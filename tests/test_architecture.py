@@ -47,7 +47,10 @@ INSIDE = {
         "database vectors access route reading warm plans transactions server reader_role layout "
         "scope guard pool connecting embedded outage errors operations"
     ),
-    "cache": "caches kinds tiered backend shared memory codec vectors keys sizing tally",
+    "cache": (
+        "caches kinds loading tiered options backend ordering shared entry memory codec forms "
+        "vectors copying keys sizing tally"
+    ),
     "testing": (
         "plugin resilience recording capturing postgres network secrets server zoo apis validation "
         "outcome scripts answers faults ledger replies origin leaks clock"
@@ -89,6 +92,7 @@ VENDORS = {
 
 EXTENSIONS = {
     "cache/backend.py",
+    "cache/shared/backend.py",
     "checkpoint/noop.py",
     "checkpoint/pool.py",
     "checkpoint/retention/pruner.py",

@@ -42,3 +42,32 @@ class VectorCache(Protocol):
     async def set(self, text: str, model: str, vector: Any, dimensions: int | None = None) -> None:
         """Remember the vector of a text."""
         ...
+
+    async def get_many(
+        self, texts: Sequence[str], model: str, dimensions: int | None = None
+    ) -> list[NDArray[np.float32] | None]:
+        """Return the vector of each text, None where unknown, in one step."""
+        ...
+
+    async def set_many(
+        self,
+        texts: Sequence[str],
+        model: str,
+        vectors: Sequence[Any],
+        dimensions: int | None = None,
+    ) -> None:
+        """Remember the vectors of texts, in one step."""
+        ...
+
+    async def get_or_compute_many(
+        self,
+        texts: Sequence[str],
+        model: str,
+        loader: Callable[[list[str]], Awaitable[Sequence[Any]]],
+        dimensions: int | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """Return the vector of each text; ``loader`` gets those that nobody has or is loading.
+
+        It is called once at most, with each text once, and gives their vectors in that order.
+        """
+        ...

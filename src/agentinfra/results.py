@@ -204,6 +204,8 @@ class CacheStats:
         expirations: Entries dropped for age.
         coalesced: Callers that waited for another caller's loader.
         errors: Failures of the shared tier.
+        refused: Values too large to be held.
+        refresh_failures: Loads that failed while an old value could be given.
     """
 
     size: int = 0
@@ -214,6 +216,8 @@ class CacheStats:
     expirations: int = 0
     coalesced: int = 0
     errors: int = 0
+    refused: int = 0
+    refresh_failures: int = 0
 
     @property
     def hit_ratio(self) -> float:

@@ -29,13 +29,14 @@ class RedisServer:
         self._bridge = folder / "bridge.sock"
         self.bridge_url = f"unix://{self._bridge}"
 
-    def start(self) -> None:
+    def start(self, *more: str) -> None:
         options = ["--port", "0", "--save", "", "--appendonly", "no", "--dir", str(self._folder)]
         self._process = subprocess.Popen(
-            [str(self._binary), "--unixsocket", str(self._socket), *options],
+            [str(self._binary), "--unixsocket", str(self._socket), *options, *more],
             stdout=subprocess.DEVNULL,
         )
         while not self._answers():
+            assert self._process.poll() is None, "redis-server ended at once"
             time.sleep(0.005)
 
     def kill(self) -> None:
@@ -58,6 +59,10 @@ class RedisServer:
             parts = b"".join(b"$%d\r\n%b\r\n" % (len(w.encode()), w.encode()) for w in words)
             connection.sendall(b"*%d\r\n%b" % (len(words), parts))
             return connection.recv(65536)
+
+    def names(self) -> list[str]:
+        """Return the names of all keys."""
+        return [line.decode() for line in self.command("KEYS", "*").split(b"\r\n")[2::2]]
 
     def _answers(self) -> bool:
         try:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import collections
+import functools
+import tracemalloc
+
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -24,7 +29,12 @@ class Time:
 
 def tier(clock, **bounds):
     dropped: list[str] = []
-    return MemoryTier(**({"max_size": 2} | bounds), clock=clock, dropped=dropped.append), dropped
+    return (
+        MemoryTier(
+            **({"max_size": 2} | bounds), clock=clock, dropped=lambda why, _: dropped.append(why)
+        ),
+        dropped,
+    )
 
 
 def test_the_least_recently_used_goes_first(clock):
@@ -83,7 +93,8 @@ def test_an_entry_larger_than_the_tier_takes_nobodys_place(clock):
     cache.set("a", "old", size=10)
     cache.set("b", "kept", size=10)
     assert cache.set("a", "new", size=101) is False
-    assert (cache.get("a", None), cache.get("b", None), dropped) == (None, "kept", [])
+    assert (cache.get("a", None), cache.get("b", None)) == (None, "kept")
+    assert dropped == ["refused"]
 
 
 def test_a_tier_of_size_0_holds_nothing(clock):
@@ -122,6 +133,94 @@ def test_shared_and_circular_values_are_counted_once():
     assert 1000 < estimate_bytes(loop) < 1500
 
 
+async def test_the_dead_go_before_the_living(clock):
+    """An entry past its time makes room, though a living one was used less recently."""
+    cache, dropped = tier(clock)
+    cache.set("living", 1)
+    cache.set("dead", 2, ttl=1.0)
+    await clock.advance(1.0)
+    cache.set("new", 3)
+    assert list(cache) == ["living", "new"]
+    assert dropped == ["expiration"]
+
+
+async def test_the_dead_are_swept(clock):
+    """What is past its time goes without being met, and takes its bytes along."""
+    cache, dropped = tier(clock, max_size=1000)
+    for number in range(500):
+        cache.set(str(number), number, size=10, ttl=1.0 + number % 2)
+    await clock.advance(1.0)
+    cache.sweep()
+    assert (len(cache), cache.bytes, dropped) == (250, 2500, ["expiration"] * 250)
+
+
+def test_keys_set_anew_leave_nothing_behind(clock):
+    """The list of deaths stays in proportion to the entries."""
+    cache, _ = tier(clock, max_size=1000)
+    for number in range(5000):
+        cache.set(str(number % 10), number, ttl=5.0)
+    assert len(cache._deaths) <= 2 * len(cache) + 65
+
+
+def test_a_tag_finds_what_was_stored_under_it(clock):
+    """Deleting a tag drops its entries and no others, and forgets what has gone already."""
+    cache, _ = tier(clock, max_size=3)
+    cache.set("a", 1, tags=("x", "y"))
+    cache.set("b", 2, tags=("x",))
+    cache.set("c", 3)
+    cache.set("a", 4, tags=("y",))
+    assert cache.delete_tagged("x") == ["b"]
+    assert cache.delete_tagged("x") == []
+    assert list(cache) == ["c", "a"]
+    cache.delete("a")
+    assert cache._tagged == {}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [{"id": i, "name": f"n{i}", "v": i * 1.5} for i in range(20_000)],
+        lambda: collections.deque(str(i) * 300 for i in range(3_000)),
+        lambda: np.array([str(i) * 300 for i in range(3_000)], dtype=object),
+        lambda: np.ones((1_000, 1_000), "f4")[0],
+        lambda: {f"key {i}": [float(i)] * 3 for i in range(5_000)},
+        lambda: functools.partial(print, "x" * 1_000_000),
+        lambda: (lambda text: lambda: text)("x" * 1_000_000),
+        lambda: Slotted("x" * 1_000_000),
+        lambda: memoryview(b"x" * 1_000_000)[:10],
+    ],
+    ids=["rows", "deque", "objects", "view", "dict", "partial", "closure", "slots", "memory"],
+)
+def test_the_estimate_is_near_what_a_value_takes(make):
+    """Half of the real bytes at least, and not twice as much."""
+    tracemalloc.start()
+    value = make()
+    real = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert real / 2 < estimate_bytes(value) < 2 * real
+
+
+def test_an_estimate_looks_at_few_objects():
+    """A value a hundred times as large is not walked through a hundred times as long."""
+    asked = 0
+
+    class Counting:
+        def __sizeof__(self):
+            nonlocal asked
+            asked += 1
+            return 100
+
+    estimate_bytes([[Counting() for _ in range(300)] for _ in range(300)])
+    assert 0 < asked < 2_100
+
+
+class Slotted:
+    __slots__ = ("text",)
+
+    def __init__(self, text):
+        self.text = text
+
+
 class AgainstModel(RuleBasedStateMachine):
     """The tier does what a plain list of entries, oldest use first, would do."""
 
@@ -130,12 +229,15 @@ class AgainstModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.time = Time()
-        self.drops: list[str] = []
+        self.drops: list[tuple[str, str]] = []
         self.tier: MemoryTier[int] = MemoryTier(
-            max_size=3, max_bytes=100, clock=self.time, dropped=self.drops.append
+            max_size=3,
+            max_bytes=100,
+            clock=self.time,
+            dropped=lambda why, key: self.drops.append((why, key)),
         )
-        self.model: list[tuple[str, int, float, float, int]] = []
-        self.model_drops: list[str] = []
+        self.model: list[tuple[str, int, float, float, int, tuple[str, ...]]] = []
+        self.model_drops: list[tuple[str, str]] = []
 
     def entry(self, key):
         return next((entry for entry in self.model if entry[0] == key), None)
@@ -144,8 +246,13 @@ class AgainstModel(RuleBasedStateMachine):
         if entry is None or self.time.time < entry[3]:
             return entry
         self.model.remove(entry)
-        self.model_drops.append("expiration")
+        self.model_drops.append(("expiration", entry[0]))
         return None
+
+    def bury(self):
+        dead = [entry for entry in self.model if self.time.time >= entry[3]]
+        for entry in sorted(dead, key=lambda entry: entry[3]):
+            self.expire(entry)
 
     def use(self, entry):
         self.model.remove(entry)
@@ -157,20 +264,33 @@ class AgainstModel(RuleBasedStateMachine):
         size=st.integers(0, 120),
         ttl=st.floats(0, 10) | st.none(),
         stale=st.floats(0, 5),
+        tags=st.sets(st.sampled_from("xyz")).map(tuple),
     )
-    def set(self, key, value, size, ttl, stale):
+    def set(self, key, value, size, ttl, stale, tags):
         if (old := self.entry(key)) is not None:
             self.model.remove(old)
         held = size <= 100
-        assert self.tier.set(key, value, size=size, ttl=ttl, stale=stale) is held
+        assert self.tier.set(key, value, size=size, ttl=ttl, stale=stale, tags=tags) is held
         if not held:
+            self.model_drops.append(("refused", key))
             return
         fresh = float("inf") if ttl is None else self.time.time + ttl
-        self.model.append((key, value, fresh, fresh + stale, size))
+        self.model.append((key, value, fresh, fresh + stale, size, tags))
+        self.bury()
         while len(self.model) > 3 or sum(entry[4] for entry in self.model) > 100:
-            first = self.model.pop(0)
-            dead = self.time.time >= first[3]
-            self.model_drops.append("expiration" if dead else "eviction")
+            self.model_drops.append(("eviction", self.model.pop(0)[0]))
+
+    @rule(tag=st.sampled_from("xyz"))
+    def delete_tagged(self, tag):
+        found = [entry for entry in self.model if tag in entry[5]]
+        gone = {entry[0] for entry in found if self.time.time < entry[3]}
+        assert set(self.tier.delete_tagged(tag)) == gone
+        self.model = [entry for entry in self.model if entry not in found]
+
+    @rule()
+    def sweep(self):
+        self.tier.sweep()
+        self.bury()
 
     @rule(key=keys)
     def get(self, key):
@@ -202,7 +322,7 @@ class AgainstModel(RuleBasedStateMachine):
         if entry is not None:
             fresh = float("inf") if ttl is None else self.time.time + ttl
             at = self.model.index(entry)
-            self.model[at] = (key, entry[1], fresh, fresh, entry[4])
+            self.model[at] = (key, entry[1], fresh, fresh, *entry[4:])
 
     @rule()
     def clear(self):
@@ -217,7 +337,8 @@ class AgainstModel(RuleBasedStateMachine):
     def holds_the_same(self):
         assert list(self.tier) == [entry[0] for entry in self.model]
         assert self.tier.bytes == sum(entry[4] for entry in self.model) <= 100
-        assert self.drops == self.model_drops
+        assert sorted(self.drops) == sorted(self.model_drops)
+        assert self.tier._tagged.keys() == {tag for entry in self.model for tag in entry[5]}
 
 
 TestAgainstModel = AgainstModel.TestCase

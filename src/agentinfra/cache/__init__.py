@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from agentinfra.cache.caches import Caches, EmbeddingCache, ResponseCache, RoutingCache
 from agentinfra.cache.keys import cache_key, normalize_text
-from agentinfra.cache.shared.protocol import SharedTier, SharedValue
+from agentinfra.cache.options import CacheOptions
+from agentinfra.cache.shared.protocol import CoordinatedTier, SharedTier, SharedValue
 from agentinfra.cache.shared.redis import RedisTier
-from agentinfra.cache.tiered import CacheOptions
 
 __all__ = [
     "CacheOptions",
     "Caches",
+    "CoordinatedTier",
     "EmbeddingCache",
     "RedisTier",
     "ResponseCache",

@@ -1,6 +1,6 @@
 """The bounded memory tier as an aiocache backend, for its decorators, plugins and serializers.
 
-Importing this module imports aiocache; nothing else in the package does so.
+Importing this module imports aiocache, and gives Redis as such a backend too.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
-from aiocache.base import BaseCache
+from aiocache.base import SENTINEL, BaseCache
 from aiocache.serializers import NullSerializer
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra.cache.memory import MemoryTier
+from agentinfra.cache.shared.backend import RedisCache
 from agentinfra.cache.sizing import estimate_bytes
 
-__all__ = ["LRUMemoryCache"]
+__all__ = ["LRUMemoryCache", "RedisCache"]
 
 
 class LRUMemoryCache(BaseCache):  # type: ignore[misc]  # aiocache has no types
@@ -49,7 +50,7 @@ class LRUMemoryCache(BaseCache):  # type: ignore[misc]  # aiocache has no types
     ) -> None:
         super().__init__(serializer=serializer or NullSerializer(), **({"timeout": None} | options))
         self._sized = max_bytes is not None
-        self._tier: MemoryTier[Any] = MemoryTier(
+        self._tier: MemoryTier[Any, Any] = MemoryTier(
             max_size=max_size, max_bytes=max_bytes, clock=clock
         )
 
@@ -66,7 +67,10 @@ class LRUMemoryCache(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """Store a value; ``ttl``, ``dumps_fn`` and the rest as in aiocache."""
         if self._plugins or args or more.keys() - {"ttl"}:
             return await super().set(key, value, *args, **more)
-        ttl = more["ttl"] if more else self.ttl
+        # aiocache's decorators hand its "not given" along.
+        ttl = more.get("ttl", SENTINEL)
+        if ttl is SENTINEL:
+            ttl = self.ttl
         name = self.build_key(key, self.namespace)
         return await self._set(name, self._serializer.dumps(value), ttl)
 
@@ -148,7 +152,7 @@ _NONE = object()
 class _Mapping(MutableMapping[Any, Any]):
     """What ``raw`` runs its commands on: the tier as a dictionary."""
 
-    def __init__(self, tier: MemoryTier[Any]) -> None:
+    def __init__(self, tier: MemoryTier[Any, Any]) -> None:
         self._tier = tier
 
     def __getitem__(self, key: Any) -> Any:

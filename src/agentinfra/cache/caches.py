@@ -13,14 +13,20 @@ from agentinfra.observability.semconv import RESOURCE_STATE
 from agentinfra.results import ResourceHealth
 
 if TYPE_CHECKING:
-    from agentinfra.cache.tiered import CacheOptions
+    from agentinfra.cache.options import CacheOptions
     from agentinfra.settings import CacheSettings
 
 __all__ = ["Caches", "EmbeddingCache", "ResponseCache", "RoutingCache"]
 
 
+class VectorsByText(EmbeddingCache):
+    """The vectors a model client keeps by itself: each is that of the very text."""
+
+    kind = "vectors"
+
+
 class Caches(Resource):
-    """The routing, embedding and response caches, and the Redis they share when there is one.
+    """The three caches, the vectors a model client keeps, and the Redis they share if there is one.
 
     Whoever enters it owns its lifetime; the tasks of its event loop share it. Without Redis, or
     while Redis is away, the caches serve from memory and the state is ``degraded``. Switched off,
@@ -63,6 +69,12 @@ class Caches(Resource):
         self.response = ResponseCache(
             settings.response_ttl, settings.response_size if on else 0, **options
         )
+        self.vectors = VectorsByText(
+            settings.embedding_ttl,
+            settings.embedding_size if on else 0,
+            **(options | {"normalize": "exact"}),
+        )
+        self._all = (self.routing, self.embedding, self.response, self.vectors)
 
     @property
     def redis(self) -> RedisTier | None:
@@ -85,7 +97,7 @@ class Caches(Resource):
         )
 
     async def _open(self) -> None:
-        for cache in (self.routing, self.embedding, self.response):
+        for cache in self._all:
             cache.bind(self._metrics)
         if not self._settings.enabled:
             self.degrade("switched off: AGENTINFRA_CACHE__ENABLED is false", state="disabled")
@@ -94,7 +106,7 @@ class Caches(Resource):
             await self._tier.__aenter__()
 
     async def _close(self) -> None:
-        for cache in (self.routing, self.embedding, self.response):
+        for cache in self._all:
             await cache.aclose()
         if self._tier is not None:
             await self._tier.aclose()

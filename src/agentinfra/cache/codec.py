@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
-from agentinfra.cache.sizing import estimate_bytes
-from agentinfra.errors import CacheError
+from agentinfra.cache.forms import equal, from_form, to_form
+from agentinfra.errors import CacheError, ConfigurationError
 
-__all__ = ["Codec", "PlainCodec"]
+__all__ = ["Codec", "PlainCodec", "TypedCodec", "codec_for"]
 
 V = TypeVar("V")
 
 
 class Codec(Protocol[V]):
-    """Turns the values of one cache into bytes and back."""
+    """Turns the values of one cache into bytes and back.
+
+    Attributes:
+        number: What stands for the codec in an envelope.
+    """
+
+    number: ClassVar[int]
 
     def encode(self, value: V) -> bytes | None:
         """Return the bytes, None for a value that would not come back as it is."""
@@ -29,52 +35,112 @@ class Codec(Protocol[V]):
         """
         ...
 
-    def size(self, value: V) -> int:
-        """Return the bytes the value takes in memory, near enough."""
-        ...
-
 
 class PlainCodec:
-    """MessagePack for what JSON knows, and bytes and dates; other values stay in memory.
+    """MessagePack that says what its values are: nothing comes back as something else.
 
-    A value is only written when reading it gives an equal one: tuples, objects and sets would
-    come back as something else in another process.
+    What JSON knows, tuples, sets, bytes, dates with their zones, decimals, UUIDs, enums, and
+    dataclasses, structs and pydantic models, whose classes are found by name among the modules
+    the reading process has imported. Others stay in memory.
     """
+
+    number: ClassVar[int] = 1
 
     def encode(self, value: Any) -> bytes | None:
         """Return the MessagePack of a value that survives it, else None."""
         try:
-            data = msgspec.msgpack.encode(value)
-            same = bool(_equal(msgspec.msgpack.decode(data), value))
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+            data = msgspec.msgpack.encode(to_form(value))
+            return data if equal(self.decode(data), value) else None
+        except Exception:  # noqa: BLE001 - classes of others run their own code
             return None
-        return data if same else None
 
     def decode(self, data: bytes) -> Any:
         """Return the value of a MessagePack.
 
         Raises:
-            CacheError: It is none.
+            CacheError: It is none, or of a class this process does not have.
         """
         try:
-            return msgspec.msgpack.decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
+            return from_form(data)
+        except Exception as error:
             raise CacheError(f"the shared tier holds something else ({error})") from error
 
-    def size(self, value: Any) -> int:
-        """Return an estimate of the memory a value takes."""
-        return estimate_bytes(value)
+
+class TypedCodec:
+    """JSON of one type, checked when it is read, by msgspec or else by pydantic.
+
+    Args:
+        kind: A dataclass, a struct, a TypedDict, a pydantic model, or any type made of such.
+
+    Raises:
+        ConfigurationError: Neither package can read the type.
+    """
+
+    number: ClassVar[int] = 2
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self._dumps, self._loads = _msgspec(kind) if _is_native(kind) else _pydantic(kind)
+
+    def encode(self, value: Any) -> bytes | None:
+        """Return the JSON of a value that survives it, else None."""
+        try:
+            data: bytes = self._dumps(value)
+            return data if equal(self._loads(data), value) else None
+        except Exception:  # noqa: BLE001 - classes of others run their own code
+            return None
+
+    def decode(self, data: bytes) -> Any:
+        """Return the value.
+
+        Raises:
+            CacheError: It is none of the type.
+        """
+        try:
+            return self._loads(data)
+        except Exception as error:
+            raise CacheError(f"the shared tier holds no {self._kind!r:.80} ({error})") from error
 
 
-def _equal(read: Any, written: Any) -> bool:
-    """Compare with kinds: a named tuple, a subclass of str or an enum are not what they equal."""
-    if type(read) is not type(written):
+def codec_for(kind: Any) -> Codec[Any]:
+    """Return the codec of a type, the one of all types where there is none.
+
+    Raises:
+        ConfigurationError: The type cannot be read.
+    """
+    return PlainCodec() if kind is None else TypedCodec(kind)
+
+
+def _is_native(kind: Any) -> bool:
+    """Say whether msgspec knows a type and all it is made of."""
+    try:
+        waiting: list[Any] = [msgspec.inspect.type_info(kind)]
+    except (TypeError, NotImplementedError):
         return False
-    if isinstance(read, dict):
-        return len(read) == len(written) and all(
-            _equal(a, b) and _equal(x, y)
-            for (a, x), (b, y) in zip(read.items(), written.items(), strict=True)
-        )
-    if isinstance(read, list):
-        return all(_equal(a, b) for a, b in zip(read, written, strict=True))
-    return bool(read == written)
+    seen: set[int] = set()
+    while waiting:
+        info = waiting.pop()
+        if isinstance(info, msgspec.inspect.CustomType):
+            return False
+        if isinstance(info, tuple):
+            waiting.extend(info)
+        elif isinstance(info, msgspec.Struct) and id(info) not in seen:
+            seen.add(id(info))
+            waiting.extend(getattr(info, name) for name in info.__struct_fields__)
+    return True
+
+
+def _msgspec(kind: Any) -> tuple[Any, Any]:
+    return msgspec.json.Encoder().encode, msgspec.json.Decoder(kind).decode
+
+
+def _pydantic(kind: Any) -> tuple[Any, Any]:
+    import pydantic
+
+    try:
+        adapter = pydantic.TypeAdapter(kind)
+    except pydantic.errors.PydanticSchemaGenerationError as error:
+        raise ConfigurationError(
+            f"type is {kind!r:.80}, which neither msgspec nor pydantic can read ({error})"
+        ) from None
+    return adapter.dump_json, adapter.validate_json

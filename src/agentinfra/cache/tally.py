@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from agentinfra.observability.semconv import CACHE_ENTRIES, CACHE_OPERATIONS
 
@@ -11,17 +11,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "Tally"]
 
-Outcome: TypeAlias = Literal["hit", "miss", "set", "eviction", "expiration", "coalesced", "error"]
-
-_OUTCOMES: tuple[Outcome, ...] = (
+Outcome: TypeAlias = Literal[
     "hit",
+    "stale",
     "miss",
     "set",
     "eviction",
     "expiration",
+    "refused",
     "coalesced",
+    "refresh_failed",
     "error",
-)
+]
+
+_OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class Tally:
@@ -31,13 +34,15 @@ class Tally:
         cache: The cache's name, a label of its metrics.
     """
 
-    __slots__ = ("_cache", "_counters", "_entries", "counts")
+    __slots__ = ("_cache", "_counters", "_entries", "_hits", "counts", "hits")
 
     def __init__(self, cache: str) -> None:
         self._cache = cache
         self._counters: dict[Outcome, Counter] = {}
+        self._hits: Counter | None = None
         self._entries: Gauge | None = None
         self.counts: dict[Outcome, int] = dict.fromkeys(_OUTCOMES, 0)
+        self.hits = 0
 
     def bind(self, metrics: Metrics) -> None:
         """Count into these metrics too, from now on."""
@@ -45,13 +50,20 @@ class Tally:
             outcome: metrics.counter(CACHE_OPERATIONS, self._cache, outcome)
             for outcome in _OUTCOMES
         }
+        self._hits = self._counters["hit"]
         self._entries = metrics.gauge(CACHE_ENTRIES, self._cache)
 
-    def count(self, outcome: Outcome) -> None:
-        """Add one."""
-        self.counts[outcome] += 1
+    def hit(self) -> None:
+        """Add a hit: the way every answer from memory takes, hence its own."""
+        self.hits += 1
+        if self._hits is not None:
+            self._hits.inc()
+
+    def count(self, outcome: Outcome, number: int = 1) -> None:
+        """Add one, or as many as are said."""
+        self.counts[outcome] += number
         if (counter := self._counters.get(outcome)) is not None:
-            counter.inc()
+            counter.inc(number)
 
     def entries(self, number: int) -> None:
         """Say how many entries are held now."""

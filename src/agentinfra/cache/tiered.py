@@ -2,121 +2,74 @@
 
 from __future__ import annotations
 
-import asyncio
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict, TypeVar
+from contextlib import ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Unpack
 
-from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
-from agentinfra._mechanics.closing import cancel_and_wait
-from agentinfra._mechanics.single_flight import SingleFlight
-from agentinfra.cache.keys import KeyPart, cache_key, encode_parts
+from agentinfra._mechanics.clock import SYSTEM_CLOCK
+from agentinfra.cache.copying import hand_out, protected, refuse_read_once
+from agentinfra.cache.entry import Records
+from agentinfra.cache.keys import cache_key, encode_parts, normalizer, text_digest
 from agentinfra.cache.memory import MemoryTier
-from agentinfra.cache.shared.sharing import Sharing
-from agentinfra.cache.sizing import ENTRY_BYTES
+from agentinfra.cache.options import CacheOptions, refuse_bounds
+from agentinfra.cache.ordering import WriteOrder
+from agentinfra.cache.shared.sharing import Memory, Sharing
+from agentinfra.cache.sizing import ENTRY_BYTES, estimate_bytes
 from agentinfra.cache.tally import Tally
-from agentinfra.errors import ConfigurationError
-from agentinfra.observability.logging import get_logger
+from agentinfra.errors import CacheError
 from agentinfra.results import CacheStats
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from types import TracebackType
 
     from agentinfra.cache.codec import Codec
-    from agentinfra.cache.shared.protocol import SharedTier
+    from agentinfra.cache.keys import KeyPart
+    from agentinfra.cache.memory import Drop
     from agentinfra.observability.metrics import Metrics
 
-__all__ = ["MISSING", "CacheOptions", "TieredCache"]
+__all__ = ["MISSING", "TieredCache"]
 
-_log = get_logger("agentinfra.cache")
 V = TypeVar("V")
 D = TypeVar("D")
 
 MISSING: Any = object()
 """What stands for no value; None is a value."""
 
-_VERSION = "1"  # of what stands in the shared tier; another one makes all keys others
-
-
-class CacheOptions(TypedDict, total=False):
-    """What every cache can be told beside its time to live and its size.
-
-    Attributes:
-        max_bytes: Bytes held in memory at most, estimated; 64 MB where nothing is said.
-        stale_seconds: Seconds after its time to live in which ``get_or_compute`` still returns a
-            value, at once, while it is computed anew behind; when that fails the old value stays
-            until the seconds are over. 0, the default, never does.
-        namespace: The application, the first part of every key.
-        tenant: Whose data it is, the second part; tenants never see each other's values.
-        shared: A tier other processes use too; None keeps everything in memory.
-        metrics: Where operations are counted.
-        clock: Where time comes from.
-    """
-
-    max_bytes: int
-    stale_seconds: float
-    namespace: str
-    tenant: str
-    shared: SharedTier | None
-    metrics: Metrics | None
-    clock: Clock
-
-
-class _Flight:
-    """One load under way; a newer write takes it off the list, and then it is not kept."""
-
-    __slots__ = ("key", "quiet")
-
-    def __init__(self, key: str, *, quiet: bool) -> None:
-        self.key = key
-        self.quiet = quiet  # nobody waits for it: neither a hit nor a miss
-
-    def __repr__(self) -> str:
-        return self.key
+_VERSION = "2"  # of what stands in the shared tier; another one makes all keys others
 
 
 class TieredCache(Generic[V]):
     """A cache of values by key. Subclasses say what a key is made of, and what a value is.
 
-    Works as soon as it is made, for the tasks of one event loop. Entering it with ``async with``
-    is only needed to have background work ended on leaving. The shared tier belongs to whoever
-    entered it.
+    Works as soon as it is made, for the tasks of one event loop; another loop may use it when the
+    first one has ended. Entering it with ``async with`` is only needed to have background work
+    ended on leaving. The shared tier belongs to whoever entered it.
     """
 
     kind: ClassVar[str]
 
     def __init__(
-        self,
-        codec: Codec[V],
-        ttl_seconds: float,
-        max_size: int,
-        *,
-        max_bytes: int = 64_000_000,
-        stale_seconds: float = 0.0,
-        namespace: str = "agentinfra",
-        tenant: str = "",
-        shared: SharedTier | None = None,
-        metrics: Metrics | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        self, codec: Codec[V], ttl_seconds: float, max_size: int, **options: Unpack[CacheOptions]
     ) -> None:
-        _refuse_bounds(ttl_seconds, max_size, max_bytes, stale_seconds)
-        self._codec = codec
+        refuse_bounds(ttl_seconds, max_size, options)
         self._ttl = ttl_seconds
-        self._stale = stale_seconds
+        self._negative = options.get("negative_ttl")
+        self._stale = options.get("stale_seconds", 0.0)
+        self._early = options.get("refresh_seconds", 0.0)
+        self._copy = options.get("copy", True)
+        self._clock = options.get("clock", SYSTEM_CLOCK)
         self._tally = Tally(self.kind)
-        self._memory: MemoryTier[V] = MemoryTier(
-            max_size=max_size, max_bytes=max_bytes, clock=clock, dropped=self._tally.count
+        self._memory: MemoryTier[bytes, Any] = MemoryTier(
+            max_size=max_size,
+            max_bytes=options.get("max_bytes", 64_000_000),
+            clock=self._clock,
+            dropped=self._dropped,
         )
-        owner = cache_key(namespace, tenant, self.kind, _VERSION)
-        self._key_prefix = encode_parts(namespace, tenant, self.kind)
-        self._sharing: Sharing[V] | None = None
-        if shared is not None:
-            prefix = f"{namespace}:{self.kind}:{owner[:16]}:"
-            self._sharing = Sharing(shared, codec, self._tally, prefix=prefix)
-        self._flights: SingleFlight[V] = SingleFlight()
-        self._loading: dict[str, _Flight] = {}
-        self._refreshing: dict[str, asyncio.Task[Any]] = {}
-        if metrics is not None:
+        self._records: Records[Any] = Records()
+        self._order = WriteOrder(self._records)
+        self._normalize = self._use_keys(options)
+        self._sharing = self._share(codec, options)
+        if (metrics := options.get("metrics")) is not None:
             self.bind(metrics)
 
     async def __aenter__(self) -> Self:
@@ -131,9 +84,11 @@ class TieredCache(Generic[V]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the computations under way; what is held in memory stays."""
-        await cancel_and_wait(*self._refreshing.values())
-        await self._flights.aclose()
+        """End the computations under way; what is held in memory stays.
+
+        Their callers get ``ClosedError``.
+        """
+        await self._records.aclose()
 
     def bind(self, metrics: Metrics) -> None:
         """Count into these metrics, which have been opened, from now on."""
@@ -141,140 +96,236 @@ class TieredCache(Generic[V]):
 
     async def clear(self) -> None:
         """Drop everything this namespace and tenant have in this cache, in the shared tier too."""
-        self._loading.clear()
-        self._memory.clear()
-        self._tally.entries(0)
+        self._records.check_loop()
+        self._forget_all()
         if self._sharing is not None:
-            await self._sharing.clear()
+            async with self._order.clearing():
+                await self._sharing.clear()
+
+    async def delete_tagged(self, tag: str) -> int:
+        """Drop every value with a tag, in the shared tier and in other processes too.
+
+        Returns:
+            How many were dropped from this memory.
+        """
+        self._records.check_loop()
+        under_way = self._records.supersede_all(tag)
+        dropped = self._forget_tag(tag)
+        if self._sharing is not None:
+            await self._sharing.delete_tagged(tag)
+            if under_way:
+                # Their leases go: who asks from now on does not wait for a load that is old.
+                await self._sharing.delete(under_way)
+        return dropped
 
     def stats(self) -> CacheStats:
         """Return what the cache did since it was made, and what it holds now."""
+        self._memory.sweep()
         counts = self._tally.counts
         return CacheStats(
             size=len(self._memory),
             bytes=self._memory.bytes,
-            hits=counts["hit"],
+            hits=self._tally.hits + counts["stale"],
             misses=counts["miss"],
             evictions=counts["eviction"],
             expirations=counts["expiration"],
             coalesced=counts["coalesced"],
             errors=counts["error"],
+            refused=counts["refused"],
+            refresh_failures=counts["refresh_failed"],
         )
 
-    def _key(self, *parts: KeyPart) -> str:
-        return sha256(self._key_prefix + encode_parts(*parts)).hexdigest()
+    def _key(self, text: str, *parts: KeyPart) -> bytes:
+        """Return the key of a text and of what else tells values apart."""
+        about = self._key_prefix + encode_parts(*parts) if parts else self._key_prefix
+        return text_digest(about, self._normalize(text))
 
-    async def _get(self, key: str, default: D) -> V | D:
-        value = self._memory.get(key, MISSING)
-        if value is MISSING and self._sharing is not None:
-            value = await self._fetch(key, self._sharing)
-        if value is MISSING:
-            self._tally.count("miss")
-            return default
-        self._tally.count("hit")
-        return value
+    def _held(self, key: bytes) -> Any:
+        """Return the fresh value in memory and count the hit, else MISSING."""
+        held = self._memory.get(key, MISSING)
+        if held is MISSING:
+            return MISSING
+        self._tally.hit()
+        return hand_out(held)
 
-    async def _set(self, key: str, value: V) -> None:
-        self._supersede(key)
-        await self._store(key, value)
+    async def _get(self, key: bytes, default: D) -> V | D:
+        found = self._held(key)
+        if found is MISSING:
+            (found,) = await self._get_behind([key], default)
+        return found  # type: ignore[no-any-return]
 
-    async def _delete(self, key: str) -> bool:
-        self._supersede(key)
-        held = self._memory.delete(key)
+    async def _get_many(self, keys: Sequence[bytes], default: D) -> list[V | D]:
+        found = [self._held(key) for key in keys]
+        missing = [at for at, value in enumerate(found) if value is MISSING]
+        if missing:
+            behind = await self._get_behind([keys[at] for at in missing], default)
+            for at, value in zip(missing, behind, strict=True):
+                found[at] = value
+        return found
+
+    async def _get_behind(self, keys: Sequence[bytes], default: D) -> list[Any]:
+        """Return what memory does not have: from the shared tier, or the default."""
+        self._records.check_loop()
+        found = [MISSING] * len(keys)
+        if self._sharing is not None:
+            found = await self._fetch(keys, self._sharing)
+        for value in found:
+            if value is MISSING:
+                self._tally.count("miss")
+            else:
+                self._tally.hit()
+        return [default if value is MISSING else value for value in found]
+
+    async def _set(
+        self,
+        pairs: Iterable[tuple[bytes, V]],
+        ttl: float | None = None,
+        tags: Iterable[str] = (),
+    ) -> None:
+        """Hold values, and write them to the shared tier in the order of the calls."""
+        self._records.check_loop()
+        values = dict(pairs)
+        marks = tuple(dict.fromkeys(tags))
+        for value in values.values():
+            refuse_read_once(value)
+        for key, value in values.items():
+            self._records.supersede(key)
+            self._hold(key, value, self._seconds(value, ttl), marks)
+        self._tally.count("set", len(values))
+        if self._sharing is not None and values:
+            await self._write(values, ttl, marks, self._sharing)
+
+    async def _delete(self, keys: Sequence[bytes]) -> bool:
+        self._records.check_loop()
+        held = False
+        for key in keys:
+            self._records.supersede(key)
+            held = self._memory.delete(key) or held
         self._tally.entries(len(self._memory))
         if self._sharing is not None:
-            held = await self._sharing.delete(key) or held
+            async with self._writing(keys, self._sharing):
+                held = await self._sharing.delete(keys) or held
         return held
 
-    async def _compute(self, key: str, loader: Callable[[], Awaitable[V]]) -> V:
-        value: V = self._memory.get(key, MISSING)
-        if value is MISSING and (value := self._memory.stale(key, MISSING)) is not MISSING:
-            self._refresh(key, loader)
-        if value is MISSING:
-            return await self._load(key, loader)
-        self._tally.count("hit")
-        return value
+    async def _write(
+        self,
+        values: dict[bytes, V],
+        ttl: float | None,
+        tags: tuple[str, ...],
+        sharing: Sharing[V],
+    ) -> None:
+        by_ttl: dict[float, list[tuple[bytes, bytes | None]]] = {}
+        async with self._writing(list(values), sharing):
+            stamps = await sharing.stamps(tags, self._life(max(ttl or 0.0, self._ttl)))
+            for key, value in values.items():
+                seconds = self._seconds(value, ttl)
+                sealed = sharing.seal(value, seconds, tags, stamps)
+                by_ttl.setdefault(seconds, []).append((key, sealed))
+            for seconds, pairs in by_ttl.items():
+                await sharing.put(pairs, self._life(seconds))
 
-    async def _load(
-        self, key: str, loader: Callable[[], Awaitable[V]], *, quiet: bool = False
-    ) -> V:
-        flight = self._loading.setdefault(key, _Flight(key, quiet=quiet))
-        if flight in self._flights:
-            self._tally.count("coalesced")
+    @asynccontextmanager
+    async def _writing(self, keys: Sequence[bytes], sharing: Sharing[V]) -> AsyncIterator[None]:
+        """Wait for the turn of a write; one that is given up leaves the tier out of date."""
         try:
-            return await self._flights.run(flight, lambda: self._fill(flight, loader))
-        finally:
-            if flight not in self._flights and self._loading.get(key) is flight:
-                del self._loading[key]
+            async with self._order.writing(keys):
+                yield
+        except BaseException:
+            sharing.outdated(keys)
+            raise
 
-    async def _fill(self, flight: _Flight, loader: Callable[[], Awaitable[V]]) -> V:
-        key = flight.key
-        value: V = MISSING
-        if self._sharing is not None:
-            value = await self._fetch(key, self._sharing)
-        if not flight.quiet:
-            self._tally.count("miss" if value is MISSING else "hit")
-        if value is not MISSING:
-            return value
-        try:
-            value = await loader()
-        except Exception as error:
-            value = self._memory.stale(key, MISSING)
-            if value is MISSING:
-                raise
-            _log.warning("cache.refresh_failed", cache=self.kind, error=type(error).__name__)
-            return value
-        # A set, delete or clear meanwhile is newer than what the loader saw.
-        if self._loading.get(key) is flight:
-            await self._store(key, value)
-        return value
+    async def _fetch(self, keys: Sequence[bytes], sharing: Sharing[V]) -> list[Any]:
+        """Return the fresh values of the shared tier, and hold them in memory."""
+        with ExitStack() as stack:
+            records = [stack.enter_context(self._records.of(key)) for key in keys]
+            begun = [record.generation for record in records]
+            found = await sharing.fetch(keys)
+            # A write here or elsewhere meanwhile is newer than what was on its way.
+            newest = [
+                record.generation == before for record, before in zip(records, begun, strict=True)
+            ]
+        for key, one, new in zip(keys, found, newest, strict=True):
+            if one is not None and new:
+                self._hold(key, one.value, one.fresh, one.tags)
+        return [one.value if one is not None and one.fresh > 0 else MISSING for one in found]
 
-    def _refresh(self, key: str, loader: Callable[[], Awaitable[V]]) -> None:
-        """Compute a value anew behind the callers, one task for each key."""
-        if key in self._refreshing:
-            return
-        load = self._load(key, loader, quiet=True)
-        task = asyncio.create_task(load, name=f"cache {self.kind} refresh")
-        self._refreshing[key] = task
-        task.add_done_callback(lambda done: self._refreshed(key, done))
+    def _hold(
+        self,
+        key: bytes,
+        value: V,
+        fresh: float,
+        tags: tuple[str, ...] = (),
+        *,
+        keep: bool = True,
+    ) -> Any:
+        """Hold a value for as long as it is fresh, and stale; return what is handed out of it."""
+        size = self._size(value)
+        held = protected(value, size) if self._copy else value
+        stale = self._stale + min(fresh, 0.0)
+        if keep and stale >= 0:
+            ttl = max(fresh, 0.0)
+            self._memory.set(key, held, size=size + ENTRY_BYTES, ttl=ttl, stale=stale, tags=tags)
+            self._tally.entries(len(self._memory))
+        return held
 
-    def _refreshed(self, key: str, task: asyncio.Task[V]) -> None:
-        del self._refreshing[key]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.warning("cache.refresh_failed", cache=self.kind, error=type(error).__name__)
+    def _size(self, value: V) -> int:
+        return estimate_bytes(value)
 
-    async def _store(self, key: str, value: V) -> None:
-        self._hold(key, value, self._ttl, self._stale)
-        self._tally.count("set")
-        if self._sharing is not None:
-            await self._sharing.store(key, value, self._ttl + self._stale)
+    def _seconds(self, value: V, ttl: float | None) -> float:
+        """Return how long a value is fresh.
 
-    async def _fetch(self, key: str, sharing: Sharing[V]) -> Any:
-        """Return the fresh value of the shared tier, and hold it in memory."""
-        found = await sharing.fetch(key)
-        if found is None:
-            return MISSING
-        fresh = min(found.ttl - self._stale, self._ttl)
-        if found.newest:
-            self._hold(key, found.value, max(fresh, 0.0), self._stale + min(fresh, 0.0))
-        return found.value if fresh > 0 else MISSING
+        Raises:
+            CacheError: The seconds asked for make no sense.
+        """
+        if ttl is not None:
+            if not ttl > 0:
+                raise CacheError(f"ttl is {ttl!r}: give seconds greater than 0")
+            return ttl
+        return self._negative if value is None and self._negative is not None else self._ttl
 
-    def _supersede(self, key: str) -> None:
-        """Have what is being loaded or fetched for a key not kept: a newer write is coming."""
-        self._loading.pop(key, None)
-        if self._sharing is not None:
-            self._sharing.supersede(key)
+    def _life(self, fresh: float) -> float:
+        return fresh + self._stale
 
-    def _hold(self, key: str, value: V, ttl: float, stale: float) -> None:
-        size = self._codec.size(value) + ENTRY_BYTES
-        self._memory.set(key, value, size=size, ttl=ttl, stale=stale)
+    def _forget(self, key: bytes) -> None:
+        """Drop what others changed, and keep nothing that is on its way."""
+        self._records.supersede(key)
+        self._memory.delete(key)
         self._tally.entries(len(self._memory))
 
+    def _forget_tag(self, tag: str) -> int:
+        self._records.supersede_all(tag)
+        dropped = len(self._memory.delete_tagged(tag))
+        self._tally.entries(len(self._memory))
+        return dropped
 
-def _refuse_bounds(ttl: float, max_size: int, max_bytes: int, stale: float) -> None:
-    if not ttl > 0:
-        raise ConfigurationError(f"ttl_seconds is {ttl!r}: give seconds greater than 0")
-    bounds = {"max_size": max_size, "max_bytes": max_bytes, "stale_seconds": stale}
-    for name, value in bounds.items():
-        if not value >= 0:
-            raise ConfigurationError(f"{name} is {value!r}: give 0 or more")
+    def _forget_all(self) -> None:
+        self._records.supersede_all()
+        self._memory.clear()
+        self._tally.entries(0)
+
+    def _dropped(self, why: Drop, key: bytes) -> None:
+        self._tally.count(why)
+        if len(self._records):
+            self._records.settled(key)
+
+    def _use_keys(self, options: CacheOptions) -> Any:
+        """Encode what is the same in every key, and return what makes texts comparable."""
+        name, normalize = normalizer(options.get("normalize", "folded"))
+        self._owner = (options.get("namespace", "agentinfra"), options.get("tenant", ""))
+        self._key_prefix = encode_parts(*self._owner, self.kind, name)
+        return normalize
+
+    def _share(self, codec: Codec[V], options: CacheOptions) -> Sharing[V] | None:
+        shared = options.get("shared")
+        if shared is None:
+            return None
+        namespace, tenant = self._owner
+        owner = cache_key(namespace, tenant, self.kind, _VERSION)
+        return Sharing(
+            shared,
+            codec,
+            self._tally,
+            prefix=f"{namespace}:{self.kind}:{owner[:16]}:",
+            memory=Memory(self._forget, self._forget_tag, self._forget_all),
+            clock=self._clock,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agentinfra.errors import CacheError
 
@@ -10,13 +10,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["VectorCodec", "from_float32", "to_float32"]
+__all__ = ["VECTOR_BYTES", "VectorCodec", "to_float32"]
 
 _LITTLE_ENDIAN = "<f4"
 
+VECTOR_BYTES = 150
+"""What a vector takes beside its numbers: the array and its bytes' own."""
 
-def to_float32(vector: Any, dimensions: int | None = None) -> bytes:
-    """Return a vector's numbers as little-endian float32.
+
+def to_float32(vector: Any, dimensions: int | None = None) -> NDArray[np.float32]:
+    """Return a vector's numbers as a read-only copy of little-endian float32.
 
     Args:
         vector: What numpy reads as one row of numbers.
@@ -37,33 +40,31 @@ def to_float32(vector: Any, dimensions: int | None = None) -> bytes:
         raise CacheError(f"a vector of shape {row.shape} cannot be cached: give {wanted}")
     if not np.isfinite(row).all():
         raise CacheError("a vector with NaN or infinite numbers cannot be cached: mend its source")
-    return row.tobytes()
-
-
-def from_float32(data: bytes) -> NDArray[np.float32]:
-    """Return the numbers of :func:`to_float32`: an array on the same memory, read-only."""
-    import numpy as np
-
-    return np.frombuffer(data, dtype=_LITTLE_ENDIAN)
+    return _read_only(row.tobytes())
 
 
 class VectorCodec:
-    """Vectors are bytes already."""
+    """Vectors as the bytes of their numbers."""
 
-    def encode(self, value: bytes) -> bytes:
-        """Return the bytes."""
-        return value
+    number: ClassVar[int] = 3
 
-    def decode(self, data: bytes) -> bytes:
-        """Return the bytes.
+    def encode(self, value: NDArray[np.float32]) -> bytes:
+        """Return the numbers' bytes."""
+        return value.tobytes()
+
+    def decode(self, data: bytes) -> NDArray[np.float32]:
+        """Return the vector.
 
         Raises:
-            CacheError: They cannot be float32 numbers.
+            CacheError: The bytes cannot be float32 numbers.
         """
         if not data or len(data) % 4:
             raise CacheError(f"the shared tier holds {len(data)} bytes, which are no vector")
-        return data
+        return _read_only(data)
 
-    def size(self, value: bytes) -> int:
-        """Return their number."""
-        return len(value)
+
+def _read_only(data: bytes) -> NDArray[np.float32]:
+    """Return an array on bytes: nobody can write to it, whatever flags they set."""
+    import numpy as np
+
+    return np.frombuffer(data, dtype=_LITTLE_ENDIAN)

@@ -113,7 +113,8 @@ DB_REFUSED = _counter(
 
 CACHE_OPERATIONS = _counter(
     "cache_operations_total",
-    "Cache operations; outcome is hit, miss, set, eviction, expiration, coalesced or error.",
+    "Cache operations; outcome is hit, stale, miss, set, eviction, expiration, refused, coalesced,"
+    " refresh_failed or error.",
     "cache",
     "outcome",
 )

@@ -112,7 +112,7 @@ class InfraRuntime:
         self.llm = AsyncLLMClient(
             s.llm,
             metrics=self.metrics,
-            vectors=self.caches.embedding,
+            vectors=self.caches.vectors,
             capture_content=s.tracing.capture_content,
             observed=s.metrics.enabled or s.tracing.enabled or s.logging.enabled,
             clock=clock,

@@ -133,11 +133,24 @@ class CollectorUrl(HttpUrl):
 
 
 class RedisUrl(Url):
-    """The address of a Redis."""
+    """The address of a Redis or a Valkey, of its sentinels, or of a cluster."""
 
     __slots__ = ()
-    schemes = ("redis", "rediss", "unix")
+    schemes = ("redis", "rediss", "valkey", "valkeys", "unix")
+    many = ("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
     host_required = False
+
+    @classmethod
+    def _checked(cls, text: str) -> str:
+        scheme, _, rest = text.partition("://")
+        if scheme.lower() not in cls.many:
+            return super()._checked(text)
+        if re.search(r"[\s\x00-\x1f\x7f]", text):
+            raise ValueError("holds white space or a control character")
+        authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        for place in authority.rpartition("@")[2].split(","):
+            _check_place(place, host_required=True)
+        return f"{scheme.lower()}://{rest}"
 
 
 class DatabaseUrl(Url):

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from agentinfra.cache.keys.context import (
-    canonical_json,
-)
+from agentinfra.cache.keys.context import encode_context
 from agentinfra.cache.keys.policy import (
     KeyPart,
+    Normalize,
     cache_key,
+    compose,
     encode_parts,
     normalize_text,
+    normalizer,
+    text_digest,
 )
 
-__all__ = ["KeyPart", "cache_key", "canonical_json", "encode_parts", "normalize_text"]
+__all__ = [
+    "KeyPart",
+    "Normalize",
+    "cache_key",
+    "compose",
+    "encode_context",
+    "encode_parts",
+    "normalize_text",
+    "normalizer",
+    "text_digest",
+]

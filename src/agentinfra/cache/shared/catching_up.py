@@ -40,6 +40,10 @@ class CatchingUp:
             self._prefixes.update(dict.fromkeys(k[: k.rfind(":") + 1] for k in self._keys))
             self._keys.clear()
 
+    def covers(self, key: str) -> bool:
+        """Say whether what a store has under a key may be out of date."""
+        return key in self._keys or any(key.startswith(prefix) for prefix in self._prefixes)
+
     def batches(self) -> Iterator[tuple[tuple[str, ...], str | None]]:
         """Yield what is to be dropped, keys or one prefix, until nothing is left.
 

@@ -1,0 +1,68 @@
+"""A process that uses a cache at random and writes down what it asked and what it got.
+
+``history_worker.py URL FILE SEED SECONDS MEMORY``; times are of the machine's one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+from agentinfra import RoutingCache
+from agentinfra.cache import RedisTier
+
+
+def main(url: str, path: str, seed: str, seconds: str, memory: str) -> None:
+    with Path(path).open("a", buffering=1) as file:
+
+        def note(**facts: object) -> None:
+            file.write(json.dumps({"at": time.monotonic()} | facts) + "\n")
+
+        asyncio.run(work(url, note, seed, float(seconds), int(memory)))
+
+
+async def work(url, note, seed, seconds, memory):
+    choice, end = random.Random(seed), time.monotonic() + seconds
+    async with RedisTier(url, timeout=2.0) as tier:
+        cache = RoutingCache(shared=tier, max_size=memory)
+        tasks = [act(cache, tier, note, choice, end, f"{seed}.{n}") for n in range(3)]
+        await asyncio.gather(*tasks)
+
+
+async def act(cache, tier, note, choice, end, name):
+    for number in range(10**9):
+        if time.monotonic() > end:
+            return
+        op = f"{name}.{number}"
+        key = choice.choice("ab")
+        kind = choice.choices(["get", "compute", "set", "delete", "clear"], [6, 4, 2, 2, 0.2])[0]
+        # What was written while Redis was away, or failed, is not there: health and counts say so.
+        errors, up = cache.stats().errors, tier.state == "ready"
+        note(op=op, begins=kind, key=key)
+
+        async def load(op=op, key=key):
+            note(op=op, loads=key)
+            await asyncio.sleep(choice.random() * 0.01)
+            return op
+
+        got = None
+        if kind == "get":
+            got = await cache.get(key)
+        elif kind == "compute":
+            got = await cache.get_or_compute(key, load)
+        elif kind == "set":
+            await cache.set(key, op)
+        elif kind == "delete":
+            await cache.delete(key)
+        else:
+            await cache.clear()
+        sure = up and tier.state == "ready" and cache.stats().errors == errors
+        note(op=op, ends=kind, got=got, sure=sure)
+        await asyncio.sleep(choice.random() * 0.004)
+
+
+main(*sys.argv[1:])
