@@ -168,24 +168,25 @@ class OursWire:
     """The direct wire of rt.llm and its codec alone: the least a call of ours can cost."""
 
     async def open(self, url):
-        from agentinfra.llm.dialects.codec import decode_chat, encode
+        from agentinfra.llm.dialects.chat.reading import read_chat
+        from agentinfra.llm.dialects.encoding import encode
         from agentinfra.llm.wire.direct import open_direct
         from agentinfra.llm.wire.sdk import open_client, trusted_certificates
         from agentinfra.settings import LLMSettings
 
         tls = trusted_certificates()
-        settings = LLMSettings(base_url=url, api_key="x")
-        client = open_client(settings, None, tls=tls, timeout=60.0, proxies=False)
+        client = open_client(url, tls=tls, timeout=60.0, proxies=False)
         self.wire = open_direct(
-            client, tls=tls, key=None, max_connections=1000, connect_timeout=5.0
+            client, LLMSettings(), tls=tls, max_connections=1000, connect_timeout=5.0
         )
-        self.encode, self.decode = encode, decode_chat
+        self.url, self.encode, self.read = url, encode, read_chat
         return {}
 
     async def chat(self, messages):
         body = self.encode({"model": MODEL, "messages": messages, "max_tokens": 200})
-        reply = await self.wire.post("/chat/completions", body, model=MODEL, headers={})
-        return self.decode(reply.body).choices[0].message.content
+        headers = {"Authorization": "Bearer x"}
+        reply = await self.wire.send(f"{self.url}/chat/completions", body, headers=headers)
+        return self.read(reply.body, reply.headers).text
 
 
 class LangChain:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
-from agentinfra._mechanics.deadline import Deadline
 from agentinfra._mechanics.resource import Resource
 from agentinfra._types import Messages
-from agentinfra.errors import LLMUnavailableError
+from agentinfra.errors import (
+    LLMUnavailableError,
+)
 from agentinfra.jsontext.extract import extract_json
+from agentinfra.llm.calls.embeddings import Wanted
 from agentinfra.llm.calls.telemetry import LLMTelemetry
-from agentinfra.llm.calls.unobserved import Unobserved
-from agentinfra.llm.dialects.request import chat_request
+from agentinfra.llm.dialects.request import text_request
 from agentinfra.llm.kinds import Calls
 from agentinfra.llm.money.budget import Budget
-from agentinfra.llm.policy.dispatch import Call
-from agentinfra.llm.wire.endpoint import Endpoint, Target
+from agentinfra.llm.policy.call import Call
+from agentinfra.llm.policy.endpoints import Endpoints
+from agentinfra.llm.policy.patience import CONFIGURED, Configured, Patience, begun
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
 
 if TYPE_CHECKING:
     from agentinfra.llm.calls.stream import LLMStream
-    from agentinfra.llm.wire.sdk import KeyProvider
+    from agentinfra.llm.wire.credentials import KeyProvider
     from agentinfra.protocols import VectorCache
     from agentinfra.settings import LLMSettings
 
@@ -97,14 +99,8 @@ class AsyncLLMClient(Resource):
         self._capture_content = capture_content
         self._observed = observed
         self._clock = clock
-        s = self._settings
-        self._endpoint = Endpoint("default", s, s, key=key, clock=clock)
-        self._others = {
-            name: Endpoint(name, other, s, clock=clock) for name, other in s.endpoints.items()
-        }
+        self._endpoints = Endpoints(self._settings, key=key, clock=clock)
         self._calls: Calls | None = None
-        # A program names few models, again and again.
-        self._targets = lru_cache(maxsize=256)(self._targets_of)
 
     async def _open(self) -> None:
         if not self._settings.enabled:
@@ -112,12 +108,11 @@ class AsyncLLMClient(Resource):
         elif not self._settings.configured and self._key is None:
             self.degrade(UNCONFIGURED)
         else:
-            for endpoint in (self._endpoint, *self._others.values()):
-                await endpoint.open()
+            await self._endpoints.open()
         self._calls = Calls(
             self._settings,
-            self._endpoint,
-            self.chat_completion,
+            self._endpoints.first,
+            partial(self._chat, component="structured"),
             telemetry=self._telemetry(),
             metrics=self._metrics,
             vectors=self._vectors,
@@ -127,8 +122,7 @@ class AsyncLLMClient(Resource):
     async def _close(self) -> None:
         if self._calls is not None:
             await self._calls.aclose()
-        for endpoint in (self._endpoint, *self._others.values()):
-            await endpoint.aclose()
+        await self._endpoints.aclose()
 
     async def probe(self) -> ResourceHealth:
         """Return the state as last known; nothing is sent, since every request costs."""
@@ -151,8 +145,8 @@ class AsyncLLMClient(Resource):
         temperature: float | None = None,
         max_tokens: int | None = None,
         response_format: Any = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
         tenant: str = "",
         **options: Any,
     ) -> LLMResponse: ...
@@ -167,8 +161,8 @@ class AsyncLLMClient(Resource):
         temperature: float | None = None,
         max_tokens: int | None = None,
         response_format: Any = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
         tenant: str = "",
         **options: Any,
     ) -> LLMStream: ...
@@ -179,40 +173,72 @@ class AsyncLLMClient(Resource):
         *,
         stream: bool = False,
         model: str | None = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
         tenant: str = "",
         **options: Any,
     ) -> LLMResponse | LLMStream:
         """Ask a model for the next message.
 
+        Sent to Chat Completions or to the Responses API, as the endpoint and the model want it
+        (``Settings.llm.api``); both take the same messages and parameters, and those of the
+        Responses API (``previous_response_id``, ``reasoning``, built-in tools ...) pass through.
+
         Args:
-            messages: The conversation as OpenAI takes it, pictures and audio included.
+            messages: The conversation as OpenAI's chat takes it, pictures and audio included, and
+                the ``message`` of replies as they came.
             stream: True returns an :class:`LLMStream` once the first content has come.
             model: The model; None is the configured one.
             timeout: Seconds one attempt may take; for a stream, until its first content and
-                between two pieces. None is the configured one.
-            deadline: Seconds the whole call may take, waits and retries included; None is the
-                configured one.
+                between two pieces. 0 is now, None has no end; left out, the configured one.
+            deadline: Seconds the whole call may take, waits and retries included. 0 is now, None
+                has no end; left out, the configured one.
             tenant: Whom it is for; tenants take turns where calls wait.
             options: Every other parameter of OpenAI's (``temperature``, ``max_tokens``,
-                ``response_format``, ``tools`` ...), passed through.
+                ``response_format``, ``tools`` ...), said in the words of the API it goes to, and
+                ``extra_headers``, ``extra_query``, ``extra_body`` as the openai package has them.
+                ``unsupported="drop"`` leaves out what the model is known to refuse.
 
         Raises:
             ConfigurationError: The messages cannot be sent as they are.
             BudgetExceededError: A budget around the call has too little left; nothing was sent.
             LLMError: The call failed; the subclass says how, ``retryable`` whether to try again.
         """
-        chat = self._ready().chat
-        request = chat_request(messages, model or self._settings.model, options, stream=stream)
-        call = self._call("chat", timeout, deadline, tenant)
-        call.tokens = request.rate_tokens
-        targets = self._targets(request.model)
-        work = self._inflight.begin()
         if stream:
-            return await chat.stream(request, call, targets, work)
-        with work:
-            return await chat.complete(request, call, targets)
+            calls = self._ready()
+            request = text_request(messages, model or self._settings.model, options, stream=True)
+            call = self._call("chat", timeout, deadline, tenant)
+            targets = self._endpoints.ordered(request.model, "chat", calls.gates)
+            work = self._inflight.begin()
+            return await calls.chat.stream(request, call, targets, work, component="chat")
+        return await self._chat(
+            messages,
+            component="chat",
+            model=model,
+            timeout=timeout,
+            deadline=deadline,
+            tenant=tenant,
+            **options,
+        )
+
+    async def _chat(
+        self,
+        messages: Messages,
+        *,
+        component: str,
+        model: str | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
+        tenant: str = "",
+        **options: Any,
+    ) -> LLMResponse:
+        """Return a whole answer; a failure is counted as the component's."""
+        calls = self._ready()
+        request = text_request(messages, model or self._settings.model, options, stream=False)
+        call = self._call("chat", timeout, deadline, tenant)
+        targets = self._endpoints.ordered(request.model, "chat", calls.gates)
+        with self._inflight.begin():
+            return await calls.chat.complete(request, call, targets, component=component)
 
     async def chat_completion_with_tools(
         self,
@@ -279,19 +305,24 @@ class AsyncLLMClient(Resource):
         *,
         model: str | None = None,
         dimensions: int | None = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
         tenant: str = "",
+        **options: Any,
     ) -> EmbeddingBatch:
         """Turn texts into vectors of length 1.
+
+        Sent in as few requests as the endpoint's limits allow, side by side; a text that another
+        call is having embedded at this moment is not sent again.
 
         Args:
             texts: The texts; equal ones are sent once.
             model: The embedding model; None is the configured one.
             dimensions: The vectors' length; None is the configured or the model's own.
-            timeout: Seconds one request may take.
-            deadline: Seconds the whole call may take.
+            timeout: Seconds one request may take; 0 is now, None has no end.
+            deadline: Seconds the whole call may take; 0 is now, None has no end.
             tenant: Whom it is for; tenants take turns where calls wait.
+            options: Every other parameter (``user``, ``extra_headers`` ...), passed through.
 
         Returns:
             The vectors in the order of the texts. Without an endpoint they come from a
@@ -301,14 +332,18 @@ class AsyncLLMClient(Resource):
             ConfigurationError: A text is empty or too long; the message names its index.
             LLMError: The call failed.
         """
-        embeddings = self._ready(degraded=True).embeddings
+        calls = self._ready(degraded=True)
+        embeddings = calls.embeddings
         chosen = model or self._settings.embedding_model
         length = dimensions or self._settings.embedding_dimensions
         with self._working():
             if self._state != "ready":
                 return embeddings.fallback(texts, length, reason=self._reason)
             call = self._call("embeddings", timeout, deadline, tenant)
-            return await embeddings.get(texts, length, call, self._target(chosen))
+            target = self._endpoints.ordered(chosen, "embeddings", calls.gates)[0]
+            more = {name: value for name, value in options.items() if value is not None}
+            wanted = Wanted(texts=texts, dimensions=length, more=more)
+            return await embeddings.get(wanted, call, target)
 
     def extract_json(self, text: str, schema: Any = None) -> Any:
         """Find the JSON in a model's text; see :func:`agentinfra.extract_json`."""
@@ -325,12 +360,8 @@ class AsyncLLMClient(Resource):
         return Budget(usd, name=name, unknown_prices=unknown_prices)
 
     def _telemetry(self) -> LLMTelemetry:
-        kind = LLMTelemetry if self._observed else Unobserved
-        return kind(
-            self._metrics,
-            base_url=self._settings.base_url,
-            provider="azure.ai.openai" if self._settings.api_version else "openai",
-            capture_content=self._capture_content,
+        return LLMTelemetry(
+            self._metrics, capture_content=self._capture_content, observed=self._observed
         )
 
     def _ready(self, *, degraded: bool = False) -> Calls:
@@ -341,25 +372,14 @@ class AsyncLLMClient(Resource):
         return self._calls
 
     def _call(
-        self, operation: str, timeout: float | None, deadline: float | None, tenant: str
+        self,
+        operation: str,
+        timeout: float | Configured | None,
+        deadline: float | Configured | None,
+        tenant: str,
     ) -> Call:
-        return Call(
-            operation=operation,
-            deadline=Deadline(deadline or self._settings.deadline, clock=self._clock),
-            patience=timeout or self._settings.timeout,
-            started=self._clock.now(),
-            tenant=tenant,
-        )
-
-    def _targets_of(self, model: str) -> tuple[Target, ...]:
-        names = (model, *(name for name in self._settings.fallback_models if name != model))
-        return tuple(self._target(name) for name in names)
-
-    def _target(self, name: str) -> Target:
-        where, separator, model = name.partition("/")
-        if separator and where in self._others:
-            return Target(endpoint=self._others[where], model=model)
-        return Target(endpoint=self._endpoint, model=name)
+        given = Patience(timeout=timeout, deadline=deadline)
+        return begun(operation, self._settings, given, tenant=tenant, clock=self._clock)
 
 
 def _settings_from_environment() -> LLMSettings:

@@ -1,9 +1,9 @@
-"""The openai package: configuration, authentication, error and response types, and its own wire."""
+"""The openai package: error and response types, its headers, and its own wire."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,38 +17,28 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-    from agentinfra.settings import EndpointSettings
+    from agentinfra.results import AnswerSource
 
 __all__ = [
-    "KeyProvider",
     "SdkTransport",
     "no_certificates",
     "open_client",
-    "raw_response",
+    "raw_answer",
     "trusted_certificates",
     "vendor_error",
 ]
 
-KeyProvider = Callable[[], Awaitable[str]]
-"""Gives the key of the next request; for keys that rotate and for token providers."""
-
 NO_KEY = "not-needed"
-"""Sent to compatible servers that take no key: the openai package insists on one."""
+"""Never sent: the openai package insists on a key, and ours goes along with each request."""
 
 
 def open_client(
-    settings: EndpointSettings,
-    key: KeyProvider | None,
-    *,
-    tls: ssl.SSLContext,
-    timeout: float,
-    proxies: bool,
+    base_url: str, *, tls: ssl.SSLContext, timeout: float | None, proxies: bool
 ) -> openai.AsyncOpenAI:
     """Return the openai package's client for an endpoint; its own retries are off.
 
     Args:
-        settings: The endpoint's address and key.
-        key: Gives the key of each request, in place of the settings' one.
+        base_url: The endpoint's address.
         tls: What its own wire trusts.
         timeout: Seconds a request of its own wire may take.
         proxies: Whether its own wire goes through the environment's proxies.
@@ -58,27 +48,19 @@ def open_client(
         ConfigurationError: It refuses the settings.
     """
     sdk = load("openai")
-    secret = settings.api_key.get_secret_value() if settings.api_key else NO_KEY
     try:
-        common: dict[str, Any] = {
-            "api_key": key or secret,
-            "organization": settings.organization,
-            "project": settings.project,
-            "timeout": timeout,
-            "max_retries": 0,
-            "http_client": sdk.DefaultAsyncHttpxClient(
-                verify=tls, timeout=timeout, trust_env=proxies
+        client: openai.AsyncOpenAI = sdk.AsyncOpenAI(
+            base_url=base_url,
+            api_key=NO_KEY,
+            # Given, so that it does not take them from the environment for every endpoint.
+            organization="",
+            project="",
+            timeout=timeout,
+            max_retries=0,
+            http_client=sdk.DefaultAsyncHttpxClient(
+                verify=tls, timeout=timeout, trust_env=proxies, follow_redirects=False
             ),
-        }
-        client: openai.AsyncOpenAI
-        if settings.api_version is not None:
-            client = sdk.AsyncAzureOpenAI(
-                azure_endpoint=settings.base_url, api_version=settings.api_version, **common
-            )
-        else:
-            client = sdk.AsyncOpenAI(
-                base_url=settings.base_url or "https://api.openai.com/v1", **common
-            )
+        )
     except (sdk.OpenAIError, ValueError, ImportError) as error:  # a SOCKS proxy wants a package
         raise ConfigurationError(f"the openai package refuses the LLM settings: {error}") from error
     return client
@@ -139,15 +121,17 @@ def _error_object(body: bytes) -> object:
     return data.get("error", data) if isinstance(data, dict) else data
 
 
-def raw_response(body: bytes) -> Any:
-    """Return a chat answer as the openai package's ``ChatCompletion``."""
+def raw_answer(source: AnswerSource) -> Any:
+    """Return an answer as the openai package's ``ChatCompletion`` or ``Response``."""
     import pydantic
     from openai.types.chat import ChatCompletion
+    from openai.types.responses import Response
 
+    kind: Any = Response if source.api == "responses" else ChatCompletion
     try:
-        return ChatCompletion.model_validate_json(body)
+        return kind.model_validate(source.data)
     except pydantic.ValidationError:  # a value the package does not know yet
-        return ChatCompletion.construct(**msgspec.json.decode(body))
+        return kind.construct(**source.data)
 
 
 @contextmanager
@@ -173,23 +157,21 @@ class SdkTransport:
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         self._client = client
 
-    async def post(
-        self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
+    async def send(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> Reply:
         """Send a body and return the response; see ``Transport``."""
-        del model  # the openai package finds it in the body
-        response = await self._send(path, body, headers, stream=False)
+        response = await self._send(url, body, headers, method, stream=False)
         if isinstance(response, Reply):
             return response
         return Reply(response.status_code, response.headers, response.content)
 
     @asynccontextmanager
     async def stream(
-        self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
+        self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> AsyncIterator[_SdkStream]:
         """Send a body and give the response while it comes."""
-        del model
-        response = await self._send(path, body, headers, stream=True)
+        response = await self._send(url, body, headers, method, stream=True)
         if isinstance(response, Reply):
             yield _SdkStream(None, response)
             return
@@ -203,21 +185,23 @@ class SdkTransport:
         await self._client.close()
 
     async def _send(
-        self, path: str, body: bytes, headers: Mapping[str, str], *, stream: bool
+        self, url: str, body: bytes, headers: Mapping[str, str], method: str, *, stream: bool
     ) -> httpx2.Response | Reply:
         import httpx2
         import openai
 
-        options: Any = {"headers": dict(headers)}
-        wanted: Any = {"stream": True, "stream_cls": openai.AsyncStream} if stream else {}
+        given: dict[str, Any] = dict(headers)
+        if "Authorization" not in given:
+            given["Authorization"] = openai.Omit()
+        options: Any = {"headers": given, "follow_redirects": False}
+        more: Any = {"stream": True, "stream_cls": openai.AsyncStream} if stream else {}
+        if method == "POST":
+            more["body"] = msgspec.json.decode(body) if body else None
+        call = self._client.post if method == "POST" else self._client.get
         with _mapped():
             try:
-                answer: httpx2.Response = await self._client.post(
-                    path,
-                    cast_to=httpx2.Response,
-                    body=msgspec.json.decode(body),
-                    options=options,
-                    **wanted,
+                answer: httpx2.Response = await call(
+                    url, cast_to=httpx2.Response, options=options, **more
                 )
             except openai.APIStatusError as error:
                 response = error.response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -27,7 +27,10 @@ class ModelPrice(Group):
 
 
 class EndpointSettings(Group):
-    """An address that speaks OpenAI's protocol.
+    """An address that speaks OpenAI's protocol, and what is peculiar about how it does.
+
+    What is left at None is what a preset knows of the address (OpenAI, Azure, OpenRouter, Mistral,
+    Gemini and others), else what most servers take.
 
     Attributes:
         api_key: Its key; None for a compatible server that takes none.
@@ -35,6 +38,27 @@ class EndpointSettings(Group):
         organization: OpenAI organisation id, sent as a header.
         project: OpenAI project id, sent as a header.
         api_version: Azure OpenAI's API version; when set, ``base_url`` is an Azure endpoint.
+        preset: Whose server it is, where the address does not tell (``openai`` behind a gateway).
+        api: ``chat`` and ``responses`` pin an API; ``auto`` decides by endpoint and model.
+        auth: How a key is sent: as ``bearer``, as ``api-key``, or not at all (``none``).
+        extra_headers: Headers of every request.
+        extra_query: Query parameters of every request.
+        extra_body: Fields of every body.
+        paths: Paths other than OpenAI's, by ``chat``, ``responses`` and ``embeddings``.
+        token_limit: How Chat Completions names the limit of an answer; ``auto`` as the model
+            wants it.
+        stream_options: Whether streams are asked for their usage.
+        unsupported: ``refuse`` raises for a parameter a model is known to refuse, ``drop`` leaves
+            it out.
+        embedding_inputs: Texts one request for embeddings may have.
+        embedding_tokens: Tokens one request for embeddings may have.
+        embedding_text_tokens: Tokens one text may have.
+        embedding_encoding: How vectors are asked for, ``base64`` or ``float``.
+        largest_answer: Bytes an answer may have.
+        header_size: Bytes one header of an answer may have.
+        propagate: Whether requests carry the trace's ``traceparent``; None does so where the
+            address is of a private network.
+        weight: Its share where it serves a model along with others.
     """
 
     api_key: SecretStr | None = None
@@ -42,6 +66,24 @@ class EndpointSettings(Group):
     organization: str | None = None
     project: str | None = None
     api_version: str | None = None
+    preset: str | None = None
+    api: Literal["auto", "chat", "responses"] | None = None
+    auth: Literal["bearer", "api-key", "none"] | None = None
+    extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
+    extra_query: dict[str, str] = Field(default_factory=dict)
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    paths: dict[Literal["chat", "responses", "embeddings"], str] = Field(default_factory=dict)
+    token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] | None = None
+    stream_options: bool | None = None
+    unsupported: Literal["refuse", "drop"] = "refuse"
+    embedding_inputs: int | None = Field(default=None, ge=1)
+    embedding_tokens: int | None = Field(default=None, ge=1)
+    embedding_text_tokens: int | None = Field(default=None, ge=1)
+    embedding_encoding: Literal["base64", "float"] | None = None
+    largest_answer: int = Field(default=64_000_000, ge=1)
+    header_size: int = Field(default=65_536, ge=1024)
+    propagate: bool | None = None
+    weight: float = Field(default=1.0, gt=0)
 
     @field_validator("base_url")
     @classmethod
@@ -52,8 +94,13 @@ class EndpointSettings(Group):
 
     @field_validator("api_key")
     @classmethod
-    def _empty_is_unset(cls, value: SecretStr | None) -> SecretStr | None:
-        return value if value is not None and value.get_secret_value().strip() else None
+    def _as_a_header_takes_it(cls, value: SecretStr | None) -> SecretStr | None:
+        key = value.get_secret_value().strip() if value is not None else ""
+        if not key:
+            return None
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("holds characters that no header can carry: is it the key alone?")
+        return SecretStr(key)
 
     @model_validator(mode="after")
     def _azure_needs_an_address(self) -> Self:
@@ -70,8 +117,11 @@ class LLMSettings(EndpointSettings):
         model: The chat model of calls that name none.
         embedding_model: The embedding model of calls that name none.
         embedding_dimensions: Length of the vectors; None is the model's own.
-        timeout: Seconds one attempt may take.
+        timeout: Seconds one attempt may take, for a stream the seconds between two events that say
+            something; None is no end.
         deadline: Seconds a whole call may take, waits and retries included; None is no end.
+        longest_wait: Seconds a call without a deadline waits at once, for its turn or because an
+            endpoint asks for it, before it fails or falls back; 0 never waits, None has no end.
         max_attempts: Requests sent at most for one call; 1 never retries.
         transport: ``direct`` sends through our own connection pool, ``sdk`` through the openai
             package's.
@@ -81,6 +131,8 @@ class LLMSettings(EndpointSettings):
         fallback_models: Models tried in order when the call's model fails; ``name/model`` is a
             model of the endpoint of that name.
         endpoints: More endpoints, by name.
+        routes: Models that several endpoints serve, each as a list of ``name/model``: calls are
+            shared out by the endpoints' weights, and one that fails is left out for a while.
         hedge: True sends a second request when the first takes longer than 95 % of those before,
             for at most 5 % of the calls, and takes what answers first.
         prices: Prices by model, before the built-in ones; for private deployments.
@@ -90,14 +142,16 @@ class LLMSettings(EndpointSettings):
     model: str = "gpt-4o-mini"
     embedding_model: str = "text-embedding-3-small"
     embedding_dimensions: int | None = Field(default=None, ge=1)
-    timeout: float = Field(default=60.0, gt=0)
+    timeout: float | None = Field(default=60.0, gt=0)
     deadline: float | None = Field(default=None, gt=0)
+    longest_wait: float | None = Field(default=60.0, ge=0)
     max_attempts: int = Field(default=4, ge=1)
     transport: Literal["direct", "sdk"] = "direct"
     max_connections: int = Field(default=1000, ge=1)
     max_queued: int = Field(default=10_000, ge=0)
     fallback_models: tuple[str, ...] = ()
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
+    routes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     hedge: bool = False
     prices: dict[str, ModelPrice] = Field(default_factory=dict)
 
