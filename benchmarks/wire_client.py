@@ -177,15 +177,19 @@ class OursWire:
         tls = trusted_certificates()
         client = open_client(url, tls=tls, timeout=60.0, proxies=False)
         self.wire = open_direct(
-            client, LLMSettings(), tls=tls, max_connections=1000, connect_timeout=5.0
+            client,
+            LLMSettings(),
+            {"Authorization": "Bearer x"},
+            tls=tls,
+            max_connections=1000,
+            connect_timeout=5.0,
         )
         self.url, self.encode, self.read = url, encode, read_chat
         return {}
 
     async def chat(self, messages):
         body = self.encode({"model": MODEL, "messages": messages, "max_tokens": 200})
-        headers = {"Authorization": "Bearer x"}
-        reply = await self.wire.send(f"{self.url}/chat/completions", body, headers=headers)
+        reply = await self.wire.send(f"{self.url}/chat/completions", body, headers={})
         return self.read(reply.body, reply.headers).text
 
 

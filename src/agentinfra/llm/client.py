@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
@@ -19,9 +18,8 @@ from agentinfra.llm.calls.telemetry import LLMTelemetry
 from agentinfra.llm.dialects.request import text_request
 from agentinfra.llm.kinds import Calls
 from agentinfra.llm.money.budget import Budget
-from agentinfra.llm.policy.call import Call
 from agentinfra.llm.policy.endpoints import Endpoints
-from agentinfra.llm.policy.patience import CONFIGURED, Configured, Patience, begun
+from agentinfra.llm.policy.patience import CONFIGURED, Configured, begun
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
 
@@ -112,7 +110,7 @@ class AsyncLLMClient(Resource):
         self._calls = Calls(
             self._settings,
             self._endpoints.first,
-            partial(self._chat, component="structured"),
+            self._structured_chat,
             telemetry=self._telemetry(),
             metrics=self._metrics,
             vectors=self._vectors,
@@ -204,41 +202,33 @@ class AsyncLLMClient(Resource):
             BudgetExceededError: A budget around the call has too little left; nothing was sent.
             LLMError: The call failed; the subclass says how, ``retryable`` whether to try again.
         """
+        calls = self._ready()
+        request = text_request(messages, model or self._settings.model, options, stream=stream)
+        call = begun("chat", self._settings, timeout, deadline, tenant=tenant, clock=self._clock)
+        targets = self._endpoints.ordered(request.model, "chat", calls.gates)
+        work = self._inflight.begin()
         if stream:
-            calls = self._ready()
-            request = text_request(messages, model or self._settings.model, options, stream=True)
-            call = self._call("chat", timeout, deadline, tenant)
-            targets = self._endpoints.ordered(request.model, "chat", calls.gates)
-            work = self._inflight.begin()
-            return await calls.chat.stream(request, call, targets, work, component="chat")
-        return await self._chat(
-            messages,
-            component="chat",
-            model=model,
-            timeout=timeout,
-            deadline=deadline,
-            tenant=tenant,
-            **options,
-        )
+            return await calls.chat.stream(request, call, targets, work)
+        with work:
+            return await calls.chat.complete(request, call, targets)
 
-    async def _chat(
+    async def _structured_chat(
         self,
         messages: Messages,
         *,
-        component: str,
         model: str | None = None,
         timeout: float | Configured | None = CONFIGURED,
         deadline: float | Configured | None = CONFIGURED,
         tenant: str = "",
         **options: Any,
     ) -> LLMResponse:
-        """Return a whole answer; a failure is counted as the component's."""
+        """Make a call for structured output; its failure is counted as such."""
         calls = self._ready()
         request = text_request(messages, model or self._settings.model, options, stream=False)
-        call = self._call("chat", timeout, deadline, tenant)
+        call = begun("chat", self._settings, timeout, deadline, tenant=tenant, clock=self._clock)
         targets = self._endpoints.ordered(request.model, "chat", calls.gates)
         with self._inflight.begin():
-            return await calls.chat.complete(request, call, targets, component=component)
+            return await calls.chat.complete(request, call, targets, component="structured")
 
     async def chat_completion_with_tools(
         self,
@@ -339,7 +329,8 @@ class AsyncLLMClient(Resource):
         with self._working():
             if self._state != "ready":
                 return embeddings.fallback(texts, length, reason=self._reason)
-            call = self._call("embeddings", timeout, deadline, tenant)
+            s = self._settings
+            call = begun("embeddings", s, timeout, deadline, tenant=tenant, clock=self._clock)
             target = self._endpoints.ordered(chosen, "embeddings", calls.gates)[0]
             more = {name: value for name, value in options.items() if value is not None}
             wanted = Wanted(texts=texts, dimensions=length, more=more)
@@ -370,16 +361,6 @@ class AsyncLLMClient(Resource):
             raise LLMUnavailableError(self._reason)
         assert self._calls is not None  # noqa: S101 - the guard has seen it opened
         return self._calls
-
-    def _call(
-        self,
-        operation: str,
-        timeout: float | Configured | None,
-        deadline: float | Configured | None,
-        tenant: str,
-    ) -> Call:
-        given = Patience(timeout=timeout, deadline=deadline)
-        return begun(operation, self._settings, given, tenant=tenant, clock=self._clock)
 
 
 def _settings_from_environment() -> LLMSettings:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from agentinfra._mechanics.closing import cancel_and_wait
-from agentinfra.errors import BadRequestError, BudgetExceededError, LLMError
+from agentinfra.errors import BadRequestError, BudgetExceededError
 from agentinfra.llm.calls.messages import input_messages, output_messages, tool_definitions
 from agentinfra.llm.calls.record import CallRecord, Outcome
 from agentinfra.llm.calls.stream import LLMStream, Settlement
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from agentinfra.llm.policy.call import Call
     from agentinfra.llm.policy.dispatch import Dispatcher
     from agentinfra.llm.wire.endpoint import Target
+    from agentinfra.llm.wire.lessons import Api
     from agentinfra.llm.wire.open_stream import OpenStream
 
 __all__ = ["ChatCalls"]
@@ -62,7 +63,12 @@ class ChatCalls:
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def complete(
-        self, request: TextRequest, call: Call, targets: Sequence[Target], *, component: str
+        self,
+        request: TextRequest,
+        call: Call,
+        targets: Sequence[Target],
+        *,
+        component: str = "chat",
     ) -> LLMResponse:
         """Return a whole answer."""
         self._prepare(request, call, targets)
@@ -75,26 +81,21 @@ class ChatCalls:
                 )
                 response = self._response(got.headers, got.answer, request, call, record)
                 cost = response.cost_usd
-                record.close(self._outcome(response))
+                if self._telemetry.observed:
+                    record.close(self._outcome(response))
                 return response
             finally:
                 reservation.settle(cost)
 
     async def stream(
-        self,
-        request: TextRequest,
-        call: Call,
-        targets: Sequence[Target],
-        work: Work,
-        *,
-        component: str,
+        self, request: TextRequest, call: Call, targets: Sequence[Target], work: Work
     ) -> LLMStream:
         """Return a streamed answer whose first content has come."""
         record: CallRecord | None = None
         reservation: Reservation | None = None
         try:
             self._prepare(request, call, targets)
-            record = self._record(request, call, component)
+            record = self._record(request, call, "chat")
             reservation = self._reserve(request, call, targets)
             source = await self._dispatcher.run(call, targets, partial(self._open, request, call))
         except BaseException as error:
@@ -124,10 +125,10 @@ class ChatCalls:
     def _body(self, request: TextRequest, target: Target, dialect: Dialect) -> bytes:
         speech = target.endpoint.lessons.speech(request, target.model)
         key = (dialect.name, target.model, id(speech))
-        body = request.bodies.get(key)
-        if body is None:
-            body = request.bodies[key] = dialect.body(request, target.model, speech)
-        return body
+        if request.encoded_for != key:
+            request.body = dialect.body(request, target.model, speech)
+            request.encoded_for = key
+        return request.body
 
     def _reserve(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> Reservation:
         if not active_budgets():
@@ -171,51 +172,68 @@ class ChatCalls:
         return record
 
     async def _send(self, request: TextRequest, call: Call, target: Target) -> _Replied:
-        async def send(dialect: Dialect) -> _Replied:
-            sending = self._sending(request, call, target, dialect)
-            reply = await target.endpoint.send(sending)
-            return _Replied(reply.headers, dialect.read(reply.body, reply.headers))
-
-        return await self._put(request, call, target, send)
+        api = target.endpoint.lessons.api(request, target.model)
+        try:
+            return await self._ask(request, call, target, DIALECTS[api])
+        except BadRequestError as error:
+            return await self._otherwise(request, call, target, self._ask, api, error)
 
     async def _open(self, request: TextRequest, call: Call, target: Target) -> OpenStream:
-        async def open_stream(dialect: Dialect) -> OpenStream:
-            sending = self._sending(request, call, target, dialect)
-            return await target.endpoint.stream(sending, dialect.assembly(request))
+        api = target.endpoint.lessons.api(request, target.model)
+        try:
+            return await self._begin(request, call, target, DIALECTS[api])
+        except BadRequestError as error:
+            return await self._otherwise(request, call, target, self._begin, api, error)
 
-        return await self._put(request, call, target, open_stream)
+    async def _ask(
+        self, request: TextRequest, call: Call, target: Target, dialect: Dialect
+    ) -> _Replied:
+        reply = await target.endpoint.send(self._sending(request, call, target, dialect))
+        return _Replied(reply.headers, dialect.read(reply.body, reply.headers))
 
-    async def _put(
+    async def _begin(
+        self, request: TextRequest, call: Call, target: Target, dialect: Dialect
+    ) -> OpenStream:
+        sending = self._sending(request, call, target, dialect)
+        return await target.endpoint.stream(sending, dialect.assembly(request))
+
+    async def _otherwise(
         self,
         request: TextRequest,
         call: Call,
         target: Target,
-        send: Callable[[Dialect], Awaitable[T]],
+        send: Callable[[TextRequest, Call, Target, Dialect], Awaitable[T]],
+        api: Api,
+        refusal: BadRequestError,
     ) -> T:
-        """Send a request the way its endpoint takes it, as far as its refusals teach that."""
-        lessons = target.endpoint.lessons
-        first: LLMError | None = None
+        """Send a refused request another way, as far as its refusals teach one.
+
+        Raises:
+            BadRequestError: The first refusal: where nothing helped, it says most.
+        """
+        lessons, error = target.endpoint.lessons, refusal
         for _ in range(_OTHER_WAYS):
+            if not lessons.learn(error, request, target.model, api):
+                break
+            call.attempts += 1
+            call.note(semconv.EVENT_OTHER_API, {semconv.API: api, "refusal": str(error)[:300]})
             api = lessons.api(request, target.model)
             try:
-                return await send(DIALECTS[api])
-            except BadRequestError as error:
-                if not lessons.learn(error, request, target.model, api):
-                    if first is None:
-                        raise
-                    raise first from error  # what was refused at first says more
-                first = first or error
-                call.attempts += 1
-                call.note(semconv.EVENT_OTHER_API, {semconv.API: api, "refusal": str(error)[:300]})
-        assert first is not None  # noqa: S101 - every turn but the last has set it
-        raise first
+                return await send(request, call, target, DIALECTS[api])
+            except BadRequestError as another:
+                error = another
+        if error is refusal:
+            raise refusal
+        raise refusal from error
 
     def _sending(
         self, request: TextRequest, call: Call, target: Target, dialect: Dialect
     ) -> Sending:
-        headers = {"Idempotency-Key": call.key, **request.headers}
+        headers = {"Idempotency-Key": call.key}
         if target.endpoint.profile.propagate and call.span is not None and call.span.trace_id:
-            headers.setdefault("traceparent", call.span.traceparent)
+            headers["traceparent"] = call.span.traceparent
+        if request.headers:
+            headers.update(request.headers)
         return Sending(
             operation=dialect.name,
             model=target.model,

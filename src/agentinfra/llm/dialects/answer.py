@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
     from agentinfra.results import AnswerSource, ToolCall, Usage
 
@@ -59,8 +61,7 @@ class StreamChunk:
         )
 
 
-@dataclass(slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, kw_only=True):
     """An answer of any dialect: its first choice, and where the rest can be read.
 
     Attributes:

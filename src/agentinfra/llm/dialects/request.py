@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from agentinfra._types import Messages
 from agentinfra.errors import ConfigurationError
 
-__all__ = ["IMAGE_TOKENS", "TextRequest", "text_request"]
+__all__ = ["IMAGE_TOKENS", "OUTPUT", "Seen", "TextRequest", "text_request"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -26,8 +28,29 @@ OUTPUT_TOKENS = 16_384
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
-@dataclass(slots=True, kw_only=True)
-class TextRequest:
+OUTPUT = "output"
+"""Where a turn that the Responses API gave keeps its items, to be sent back as they came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What some messages hold.
+
+    Attributes:
+        plain: Whether every message is text alone.
+        items: Whether there are items of the Responses API among them.
+        turns: Whether there are turns that are not sent back to Chat Completions as they are.
+    """
+
+    plain: bool
+    items: bool
+    turns: bool
+
+
+_TEXT_ALONE = Seen(plain=True, items=False, turns=False)
+
+
+class TextRequest(msgspec.Struct, kw_only=True):
     """One call for a text on its way.
 
     Attributes:
@@ -35,13 +58,15 @@ class TextRequest:
         model: The model asked for.
         options: Every other parameter, those that are None left out.
         stream: Whether the answer comes in pieces.
-        plain: Whether every message is text alone.
-        items: Whether there are items of the Responses API among the messages.
+        seen: What the messages hold.
+        limit: How many tokens the answer may have; 0 where the call does not say.
+        lenient: Whether what the model refuses is left out; None is as the endpoint's settings say.
         asks_usage: False where the caller has said ``stream_options=None``.
         headers: Headers of this call alone.
         query: Query parameters of this call alone.
         extra_body: Fields of the body, of this call alone, whatever the dialect.
-        bodies: What was encoded, by whom it is for.
+        body: The body that was encoded last.
+        encoded_for: Whom that is for.
         size: Bytes of the first body that was encoded.
     """
 
@@ -49,14 +74,15 @@ class TextRequest:
     model: str
     options: dict[str, Any]
     stream: bool
-    plain: bool = True
-    items: bool = False
+    seen: Seen
+    limit: int = 0
     asks_usage: bool = True
     lenient: bool | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, Any] = field(default_factory=dict)
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
-    bodies: dict[tuple[Any, ...], bytes] = field(default_factory=dict)
+    headers: Mapping[str, str] | None = None
+    query: Mapping[str, Any] | None = None
+    extra_body: Mapping[str, Any] | None = None
+    body: bytes = b""
+    encoded_for: tuple[Any, ...] = ()
     size: int = 0
 
     @property
@@ -65,15 +91,14 @@ class TextRequest:
 
         Byte-level BPE makes at most one token of each byte; pictures count by another measure.
         """
-        if self.plain:
+        if self.seen.plain:
             return self.size + MESSAGE_OVERHEAD * len(self.messages)
         return _weight(self.messages) + _weight(self.options.get("tools"))
 
     @property
     def most_completion_tokens(self) -> int:
         """What the model may generate at most, over all choices."""
-        limit = next((self.options[n] for n in _LIMITS if self.options.get(n)), OUTPUT_TOKENS)
-        return int(limit) * int(self.options.get("n") or 1)
+        return (self.limit or OUTPUT_TOKENS) * int(self.options.get("n") or 1)
 
     @property
     def rate_tokens(self) -> float:
@@ -82,8 +107,7 @@ class TextRequest:
         OpenAI takes the larger of the output limit and the estimated prompt ("How to handle rate
         limits", OpenAI Cookbook).
         """
-        asked = next((self.options[n] for n in _LIMITS if self.options.get(n)), 0)
-        return float(max(asked, self.most_prompt_tokens // 4, 1))
+        return float(max(self.limit, self.most_prompt_tokens // 4, 1))
 
 
 def text_request(
@@ -101,8 +125,7 @@ def text_request(
     Raises:
         ConfigurationError: The messages are not a non-empty list of messages with a role.
     """
-    checked, plain, items = _checked(messages)
-    asks_usage = options.get("stream_options", True) is not None
+    checked, seen = _checked(messages)
     given = {name: value for name, value in options.items() if value is not None}
     if "tools" in given and not given["tools"]:
         del given["tools"]  # OpenAI refuses an empty list
@@ -113,9 +136,9 @@ def text_request(
         model=model,
         options=given,
         stream=stream,
-        plain=plain,
-        items=items,
-        asks_usage=asks_usage,
+        seen=seen,
+        limit=_limit(given),
+        asks_usage=options.get("stream_options", True) is not None,
     )
     if "extra_headers" in given:
         request.headers = _extra(given, "extra_headers")
@@ -126,6 +149,14 @@ def text_request(
     if "unsupported" in given:
         request.lenient = _lenient(given.pop("unsupported"))
     return request
+
+
+def _limit(options: Mapping[str, Any]) -> int:
+    for name in _LIMITS:
+        if name in options:
+            limit = options[name]
+            return int(limit) if isinstance(limit, int | float) else 0
+    return 0
 
 
 def _lenient(value: Any) -> bool:
@@ -141,8 +172,8 @@ def _extra(options: dict[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _checked(messages: Messages) -> tuple[Messages, bool, bool]:
-    """Return the messages as mappings, whether all have plain text, and whether some are items."""
+def _checked(messages: Messages) -> tuple[Messages, Seen]:
+    """Return the messages as mappings, and what is among them."""
     given: Any = messages
     if type(given) is not list and (
         isinstance(given, str | Mapping) or not isinstance(given, Sequence)
@@ -153,20 +184,28 @@ def _checked(messages: Messages) -> tuple[Messages, bool, bool]:
         )
     if not given:
         raise ConfigurationError("messages is empty: give at least one message")
-    plain, items = True, False
+    plain, items, turns = True, False, False
     for index, message in enumerate(given):
         if type(message) is not dict:
             return _checked([_mapping(message) for message in given])
-        if message.get("role") not in ROLES:
-            if "role" in message or not isinstance(message.get("type"), str):
-                raise ConfigurationError(
-                    f"messages[{index}] has the role {message.get('role')!r}: "
-                    f"use one of {', '.join(ROLES)}"
-                )
+        role = message.get("role")
+        if role not in ROLES:
+            _is_item(index, message)
             items, plain = True, False
+        elif role == "assistant":
+            turns = turns or OUTPUT in message or "audio" in message
         content = message.get("content")  # none where the model called tools
         plain = plain and (content is None or type(content) is str)
-    return given, plain, items
+    if plain and not turns:
+        return given, _TEXT_ALONE
+    return given, Seen(plain=plain, items=items, turns=turns)
+
+
+def _is_item(index: int, message: Mapping[str, Any]) -> None:
+    if "role" in message or not isinstance(message.get("type"), str):
+        raise ConfigurationError(
+            f"messages[{index}] has the role {message.get('role')!r}: use one of {', '.join(ROLES)}"
+        )
 
 
 def _mapping(message: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agentinfra._mechanics.deadline import Deadline
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
     from agentinfra.settings import LLMSettings
 
-__all__ = ["CONFIGURED", "Configured", "Patience", "begun"]
+__all__ = ["CONFIGURED", "Configured", "begun"]
 
 
 class Configured:
@@ -28,44 +27,38 @@ class Configured:
 CONFIGURED: Final = Configured()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """What a caller says of time, in seconds; 0 is now, None has no end.
-
-    Attributes:
-        timeout: For one attempt.
-        deadline: For the whole call.
-    """
-
-    timeout: float | Configured | None
-    deadline: float | Configured | None
-
-
 def begun(
-    operation: str, settings: LLMSettings, given: Patience, *, tenant: str, clock: Clock
+    operation: str,
+    settings: LLMSettings,
+    timeout: float | Configured | None,
+    deadline: float | Configured | None,
+    *,
+    tenant: str,
+    clock: Clock,
 ) -> Call:
     """Return a call that begins now.
 
     Args:
         operation: ``chat`` or ``embeddings``.
         settings: The client's.
-        given: What the caller says of time.
+        timeout: Seconds for one attempt; 0 is now, None has no end.
+        deadline: Seconds for the whole call; 0 is now, None has no end.
         tenant: Whom it is for.
         clock: Where time comes from.
 
     Raises:
         LLMTimeoutError: There is no time at all.
     """
-    deadline = settings.deadline if isinstance(given.deadline, Configured) else given.deadline
-    patience = settings.timeout if isinstance(given.timeout, Configured) else given.timeout
-    if (deadline is not None and deadline <= 0) or (patience is not None and patience <= 0):
+    within = settings.deadline if isinstance(deadline, Configured) else deadline
+    patience = settings.timeout if isinstance(timeout, Configured) else timeout
+    if (within is not None and within <= 0) or (patience is not None and patience <= 0):
         raise LLMTimeoutError(
             "the call was given no time (a timeout or a deadline of 0): nothing was sent",
             impatient=True,
         )
     return Call(
         operation=operation,
-        deadline=Deadline(deadline, clock=clock),
+        deadline=Deadline(within, clock=clock),
         patience=patience,
         longest_wait=settings.longest_wait,
         started=clock.now(),

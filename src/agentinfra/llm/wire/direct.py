@@ -39,6 +39,7 @@ _MOST_ADDRESSES = 1024
 def open_direct(
     client: openai.AsyncOpenAI,
     settings: EndpointSettings,
+    fixed: Mapping[str, str],
     *,
     tls: ssl.SSLContext,
     max_connections: int,
@@ -51,6 +52,7 @@ def open_direct(
     Args:
         client: The openai package's client, whose headers go along.
         settings: The endpoint's, for the sizes of its answers.
+        fixed: Headers of every request.
         tls: What is trusted.
         max_connections: Connections at most; more requests wait.
         connect_timeout: Seconds a new connection may take.
@@ -73,10 +75,10 @@ def open_direct(
         max_line_size=settings.header_size,
         max_field_size=settings.header_size,
     )
-    return DirectTransport(session, client, largest=settings.largest_answer)
+    return DirectTransport(session, client, fixed, largest=settings.largest_answer)
 
 
-def _headers(client: openai.AsyncOpenAI) -> CIMultiDict[str]:
+def _headers(client: openai.AsyncOpenAI, fixed: Mapping[str, str]) -> CIMultiDict[str]:
     """Return what each request carries beside its own.
 
     Not the session's own headers: aiohttp gives those, keys included, to a proxy as well.
@@ -89,6 +91,7 @@ def _headers(client: openai.AsyncOpenAI) -> CIMultiDict[str]:
         if isinstance(value, str) and not name.lower().startswith((_OF_THE_SDK, "authorization"))
     )
     headers["Content-Type"] = "application/json"
+    headers.update((istr(name), value) for name, value in fixed.items())
     return headers
 
 
@@ -111,14 +114,19 @@ class DirectTransport:
     """Sends through a connection pool of its own."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, client: openai.AsyncOpenAI, *, largest: int
+        self,
+        session: aiohttp.ClientSession,
+        client: openai.AsyncOpenAI,
+        fixed: Mapping[str, str],
+        *,
+        largest: int,
     ) -> None:
         self._session = session
         self._client = client
         self._largest = largest
         self._urls: dict[str, URL] = {}
         self._failures: tuple[type[Exception], ...] = (load("aiohttp").ClientError, OSError)
-        self._headers = _headers(client)
+        self._headers = _headers(client, fixed)
 
     async def send(
         self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
@@ -135,10 +143,16 @@ class DirectTransport:
                 # A redirect would take the key along, to wherever it points.
                 allow_redirects=False,
             ) as response:
-                content = await self._read(response)
+                announced = response.content_length
+                if announced is not None and announced <= self._largest:
+                    content = await response.read()
+                else:
+                    content = await self._read(response)
         except self._failures as error:
             raise _mapped(error) from error
-        return self._reply(response, content)
+        if response.status < 300:
+            return Reply(response.status, response.headers, content)
+        return self._refusal(response, content)
 
     @asynccontextmanager
     async def stream(
@@ -169,17 +183,14 @@ class DirectTransport:
         if response.status < 300:
             return Reply(response.status, response.headers, b"")
         try:
-            return self._reply(response, await self._read(response))
+            return self._refusal(response, await self._read(response))
         except self._failures as error:
             raise _mapped(error) from error
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Return a body, bounded."""
-        announced = response.content_length
-        if announced is not None and announced <= self._largest:
-            return await response.read()
+        """Return a body whose length nobody announced, bounded."""
         body = bytearray()
-        if announced is None:
+        if (response.content_length or 0) <= self._largest:
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > self._largest:
@@ -204,9 +215,7 @@ class DirectTransport:
             known = self._urls[url] = URL(url, encoded=True)
             return known
 
-    def _reply(self, response: aiohttp.ClientResponse, body: bytes) -> Reply:
-        if response.status < 300:
-            return Reply(response.status, response.headers, body)
+    def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> Reply:
         lowered = {name.lower(): value for name, value in response.headers.items()}
         error = vendor_error(str(response.url), response.status, lowered, body)
         return Reply(response.status, response.headers, body, error)

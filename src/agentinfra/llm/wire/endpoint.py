@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.timeouts import Timeouts
@@ -40,8 +42,7 @@ CONNECT_TIMEOUT = 5.0
 """Seconds a connection may take; the openai package's default."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Sending:
+class Sending(msgspec.Struct, kw_only=True):
     """One request to be sent: where below the address, and within what time.
 
     Attributes:
@@ -62,7 +63,7 @@ class Sending:
     headers: Mapping[str, str]
     deadline: Deadline
     patience: float | None
-    query: Mapping[str, Any]
+    query: Mapping[str, Any] | None = None
     below: str = ""
     method: str = "POST"
 
@@ -101,8 +102,7 @@ class Endpoint:
         self._timeouts = Timeouts(clock)
         self._transport: Transport | None = None
         self._urls: dict[tuple[str, str], str] = {}
-        fixed = self._credentials.fixed
-        self._fixed = None if fixed is None else {**fixed, **self.profile.headers}
+        self._fixed = {**(self._credentials.fixed or {}), **self.profile.headers}
 
     async def open(self) -> None:
         """Make the connection pool and look up prices, off the event loop; nothing is connected.
@@ -113,11 +113,12 @@ class Endpoint:
         """
         tls, client = await in_thread(self._prepare)
         if self._limits.transport == "sdk":
-            self._transport = SdkTransport(client)
+            self._transport = SdkTransport(client, self._fixed)
         else:
             self._transport = open_direct(
                 client,
                 self._settings,
+                self._fixed,
                 tls=tls,
                 max_connections=self._limits.max_connections,
                 connect_timeout=min(CONNECT_TIMEOUT, self._limits.timeout or CONNECT_TIMEOUT),
@@ -156,7 +157,9 @@ class Endpoint:
                 reply = await self._wire.send(
                     self._url(sending),
                     sending.body,
-                    headers=await self._headers(sending.headers),
+                    headers=sending.headers
+                    if self._credentials.fixed is not None
+                    else await self._asked(sending.headers),
                     method=sending.method,
                 )
         except TimeoutError as error:
@@ -180,7 +183,9 @@ class Endpoint:
                 connection = self._wire.stream(
                     self._url(sending),
                     sending.body,
-                    headers=await self._headers(sending.headers),
+                    headers=sending.headers
+                    if self._credentials.fixed is not None
+                    else await self._asked(sending.headers),
                     method=sending.method,
                 )
                 reply = await connection.__aenter__()
@@ -211,7 +216,7 @@ class Endpoint:
     def _url(self, sending: Sending) -> str:
         if sending.query or sending.below:
             return self.profile.url(
-                sending.operation, sending.model, below=sending.below, query=sending.query
+                sending.operation, sending.model, below=sending.below, query=sending.query or {}
             )
         key = (sending.operation, sending.model if self.profile.azure else "")
         try:
@@ -220,10 +225,9 @@ class Endpoint:
             url = self._urls[key] = self.profile.url(sending.operation, sending.model, query={})
             return url
 
-    async def _headers(self, own: Mapping[str, str]) -> Mapping[str, str]:
-        if self._fixed is not None:
-            return {**self._fixed, **own}
-        return {**self.profile.headers, **await self._credentials.headers(), **own}
+    async def _asked(self, own: Mapping[str, str]) -> Mapping[str, str]:
+        """Return a request's own headers, and the key that its provider gives for it."""
+        return {**await self._credentials.headers(), **own}
 
     def _too_late(self, sending: Sending) -> LLMTimeoutError:
         configured = self._limits.timeout

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agentinfra.llm.dialects.speech import Speech
     from agentinfra.llm.wire.profile import Profile
 
-__all__ = ["Lessons"]
+__all__ = ["Api", "Lessons"]
 
 REMEMBERED = 3600.0
 """Seconds a lesson holds: servers are updated, and a model's name may mean another tomorrow."""
@@ -67,7 +67,7 @@ class Lessons:
         given = request.options.keys()
         official = self._speech.official
         tools = request.options.get("tools")
-        if request.items or not _STATEFUL.isdisjoint(given):
+        if request.seen.items or not _STATEFUL.isdisjoint(given):
             return "responses"
         if self._api and (learned := self._learned(model, tools=bool(tools))) is not None:
             return learned
@@ -107,7 +107,7 @@ class Lessons:
             self._limit[model] = replace(self._speech, token_limit=_OTHER_LIMIT)
             return True
         other = self._named(error, said, api)
-        if other is None or self._profile.api != "auto" or request.items:
+        if other is None or self._profile.api != "auto" or request.seen.items:
             return False
         until = self._clock.now() + REMEMBERED
         key = (model, bool(request.options.get("tools")))

@@ -154,8 +154,9 @@ def _mapped() -> Iterator[None]:
 class SdkTransport:
     """Sends through the openai package's own path."""
 
-    def __init__(self, client: openai.AsyncOpenAI) -> None:
+    def __init__(self, client: openai.AsyncOpenAI, fixed: Mapping[str, str]) -> None:
         self._client = client
+        self._fixed = fixed
 
     async def send(
         self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
@@ -190,7 +191,7 @@ class SdkTransport:
         import httpx2
         import openai
 
-        given: dict[str, Any] = dict(headers)
+        given: dict[str, Any] = {**self._fixed, **headers}
         if "Authorization" not in given:
             given["Authorization"] = openai.Omit()
         options: Any = {"headers": given, "follow_redirects": False}

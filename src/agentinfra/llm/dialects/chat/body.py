@@ -7,13 +7,10 @@ from typing import Any
 
 from agentinfra.errors import ConfigurationError
 from agentinfra.llm.dialects.models import known
-from agentinfra.llm.dialects.request import TextRequest
+from agentinfra.llm.dialects.request import OUTPUT, TextRequest
 from agentinfra.llm.dialects.speech import Speech, without_refused
 
 __all__ = ["chat_payload"]
-
-_OF_RESPONSES = "output"
-"""Where a turn that the Responses API gave keeps its items."""
 
 _LIMITS = ("max_output_tokens", "max_tokens", "max_completion_tokens")
 
@@ -30,7 +27,8 @@ def chat_payload(request: TextRequest, model: str, speech: Speech) -> dict[str, 
     if request.stream:
         payload["stream"] = True
         _ask_for_usage(payload, speech, wanted=request.asks_usage)
-    _name_the_limit(payload, model, speech)
+    if request.limit:
+        _name_the_limit(payload, model, speech)
     if speech.official:
         effort = payload.get("reasoning_effort")
         without_refused(payload, model, known(model), speech, effort=effort)
@@ -43,22 +41,18 @@ def chat_payload(request: TextRequest, model: str, speech: Speech) -> dict[str, 
 
 def _turns(request: TextRequest) -> Sequence[Mapping[str, Any]]:
     """Return the messages without what belongs to the other API."""
-    if request.items:
+    if request.seen.items:
         raise ConfigurationError(
             "there are items of the Responses API among the messages, which Chat Completions does "
             "not take: set Settings.llm.api to 'responses'"
         )
-    messages = request.messages
-    for index, message in enumerate(messages):
-        if message["role"] == "assistant" and (_OF_RESPONSES in message or message.get("audio")):
-            return [*messages[:index], *map(_turn, messages[index:])]
-    return messages
+    return [*map(_turn, request.messages)] if request.seen.turns else request.messages
 
 
 def _turn(message: Mapping[str, Any]) -> Mapping[str, Any]:
     if message["role"] != "assistant":
         return message
-    turn = {name: value for name, value in message.items() if name != _OF_RESPONSES}
+    turn = {name: value for name, value in message.items() if name != OUTPUT}
     sound = turn.get("audio")
     if isinstance(sound, Mapping) and "id" in sound:
         turn["audio"] = {"id": sound["id"]}  # the sound itself is not sent back
@@ -73,8 +67,6 @@ def _ask_for_usage(payload: dict[str, Any], speech: Speech, *, wanted: bool) -> 
 
 def _name_the_limit(payload: dict[str, Any], model: str, speech: Speech) -> None:
     limits = [name for name in _LIMITS if name in payload]
-    if not limits:
-        return
     wanted = speech.token_limit
     if wanted == "auto":
         if limits[0] != "max_output_tokens" and not known(model).reasons:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 from agentinfra.errors import LLMResponseError
@@ -52,7 +51,7 @@ def read_chat(body: bytes, headers: Mapping[str, str]) -> Answer:
         model=usual.model,
         id=usual.id,
         service_tier=usual.service_tier,
-        source=ChatSource(body=body),
+        source=ChatSource(body),
     )
 
 
@@ -159,24 +158,34 @@ def _calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
 class ChatSource:
     """A whole answer, read further only where somebody asks."""
 
+    __slots__ = ("_body", "_choices", "_data")
+
     api = "chat"
 
-    def __init__(self, *, body: bytes = b"", data: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, body: bytes = b"", data: Mapping[str, Any] | None = None) -> None:
         self._body = body
-        if data is not None:
-            self.data = data
+        self._data = data
+        self._choices: tuple[Choice, ...] | None = None
 
-    @cached_property
+    @property
     def data(self) -> Mapping[str, Any]:
         """The answer as it came."""
-        found = decode(self._body)
-        return as_mapping(found[0] if isinstance(found, list) and found else found)
+        if self._data is None:
+            found = decode(self._body)
+            self._data = as_mapping(found[0] if isinstance(found, list) and found else found)
+        return self._data
 
-    @cached_property
+    @property
     def choices(self) -> tuple[Choice, ...]:
         """Every choice, by its index."""
-        given = as_list(self.data.get("choices"))
-        if not given and (alone := self.data.get("message")) is not None:
-            given = [{"message": alone, "finish_reason": self.data.get("done_reason")}]
-        found = [choice_of(choice, place) for place, choice in enumerate(given)]
-        return tuple(sorted((c for c in found if c is not None), key=lambda c: c.index))
+        if self._choices is None:
+            self._choices = _choices_in(self.data)
+        return self._choices
+
+
+def _choices_in(data: Mapping[str, Any]) -> tuple[Choice, ...]:
+    given = as_list(data.get("choices"))
+    if not given and (alone := data.get("message")) is not None:
+        given = [{"message": alone, "finish_reason": data.get("done_reason")}]
+    found = [choice_of(choice, place) for place, choice in enumerate(given)]
+    return tuple(sorted((c for c in found if c is not None), key=lambda c: c.index))

@@ -243,6 +243,8 @@ def _deltas(turn: _Turn, delta: Delta) -> Any:
 class _Streamed(ChatSource):
     """A streamed answer, merged when somebody asks."""
 
+    __slots__ = ("_merged",)
+
     def __init__(self, merged: Merged) -> None:
         super().__init__()
         self._merged = merged

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from agentinfra.llm.dialects.request import OUTPUT
 from agentinfra.llm.dialects.values import as_arguments, as_list, as_mapping, joined, plain
 
-__all__ = ["OUTPUT", "input_items"]
-
-OUTPUT = "output"
-"""Where a turn that this API gave keeps its items, to be sent back exactly as they came."""
+__all__ = ["input_items"]
 
 
 def input_items(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from agentinfra.errors import LLMResponseError
 from agentinfra.llm.dialects.answer import Answer
 from agentinfra.llm.dialects.encoding import decode
 from agentinfra.llm.dialects.failures import error_in, hidden_error
-from agentinfra.llm.dialects.responses.items import OUTPUT
+from agentinfra.llm.dialects.request import OUTPUT
 from agentinfra.llm.dialects.usage import usage_of
 from agentinfra.llm.dialects.values import (
     as_arguments,
