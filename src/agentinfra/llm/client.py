@@ -13,9 +13,10 @@ from agentinfra.errors import (
     LLMUnavailableError,
 )
 from agentinfra.jsontext.extract import extract_json
+from agentinfra.llm.calls.background import Background
 from agentinfra.llm.calls.embeddings import Wanted
 from agentinfra.llm.calls.telemetry import LLMTelemetry
-from agentinfra.llm.dialects.request import text_request
+from agentinfra.llm.dialects.request import TextRequest, text_request
 from agentinfra.llm.kinds import Calls
 from agentinfra.llm.money.budget import Budget
 from agentinfra.llm.policy.endpoints import Endpoints
@@ -25,6 +26,7 @@ from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
 
 if TYPE_CHECKING:
     from agentinfra.llm.calls.stream import LLMStream
+    from agentinfra.llm.policy.call import Call
     from agentinfra.llm.wire.credentials import KeyProvider
     from agentinfra.protocols import VectorCache
     from agentinfra.settings import LLMSettings
@@ -202,15 +204,10 @@ class AsyncLLMClient(Resource):
             BudgetExceededError: A budget around the call has too little left; nothing was sent.
             LLMError: The call failed; the subclass says how, ``retryable`` whether to try again.
         """
-        calls = self._ready()
+        self._ready()
         request = text_request(messages, model or self._settings.model, options, stream=stream)
-        call = begun("chat", self._settings, timeout, deadline, tenant=tenant, clock=self._clock)
-        targets = self._endpoints.ordered(request.model, "chat", calls.gates)
-        work = self._inflight.begin()
-        if stream:
-            return await calls.chat.stream(request, call, targets, work)
-        with work:
-            return await calls.chat.complete(request, call, targets)
+        call = self._timed(deadline, timeout, tenant)
+        return await (self._stream(request, call) if stream else self._run(request, call))
 
     async def _structured_chat(
         self,
@@ -223,12 +220,27 @@ class AsyncLLMClient(Resource):
         **options: Any,
     ) -> LLMResponse:
         """Make a call for structured output; its failure is counted as such."""
-        calls = self._ready()
         request = text_request(messages, model or self._settings.model, options, stream=False)
-        call = begun("chat", self._settings, timeout, deadline, tenant=tenant, clock=self._clock)
+        return await self._run(request, self._timed(deadline, timeout, tenant), "structured")
+
+    def _timed(
+        self,
+        deadline: float | Configured | None,
+        timeout: float | Configured | None = CONFIGURED,
+        tenant: str = "",
+    ) -> Call:
+        return begun("chat", self._settings, timeout, deadline, tenant=tenant, clock=self._clock)
+
+    async def _run(self, request: TextRequest, call: Call, component: str = "chat") -> LLMResponse:
+        calls = self._ready()
         targets = self._endpoints.ordered(request.model, "chat", calls.gates)
         with self._inflight.begin():
-            return await calls.chat.complete(request, call, targets, component="structured")
+            return await calls.chat.complete(request, call, targets, component=component)
+
+    async def _stream(self, request: TextRequest, call: Call) -> LLMStream:
+        calls = self._ready()
+        targets = self._endpoints.ordered(request.model, "chat", calls.gates)
+        return await calls.chat.stream(request, call, targets, self._inflight.begin())
 
     async def chat_completion_with_tools(
         self,
@@ -335,6 +347,11 @@ class AsyncLLMClient(Resource):
             more = {name: value for name, value in options.items() if value is not None}
             wanted = Wanted(texts=texts, dimensions=length, more=more)
             return await embeddings.get(wanted, call, target)
+
+    @property
+    def background(self) -> Background:
+        """Responses that go on at their endpoint: wait for them, go on with their streams."""
+        return Background(self._settings, self._run, self._stream, self._timed, self._clock)
 
     def extract_json(self, text: str, schema: Any = None) -> Any:
         """Find the JSON in a model's text; see :func:`agentinfra.extract_json`."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import quote
 
 from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra.errors import BadRequestError, BudgetExceededError
@@ -116,6 +117,8 @@ class ChatCalls:
 
     def _prepare(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> None:
         """Encode the first body: its size is what reservation and pace go by."""
+        if request.resumes:
+            return
         first = targets[0]
         api = first.endpoint.lessons.api(request, first.model)
         body = self._body(request, first, DIALECTS[api])
@@ -131,8 +134,8 @@ class ChatCalls:
         return request.body
 
     def _reserve(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> Reservation:
-        if not active_budgets():
-            return reserve(request.model, None)
+        if not active_budgets() or request.resumes:
+            return reserve(request.model, Decimal(0))
         worst: Decimal | None = Decimal(0)
         for target in targets:
             rates = target.endpoint.prices.rates(target.model, request.options.get("service_tier"))
@@ -237,9 +240,11 @@ class ChatCalls:
         return Sending(
             operation=dialect.name,
             model=target.model,
-            body=self._body(request, target, dialect),
+            body=b"" if request.resumes else self._body(request, target, dialect),
             headers=headers,
             query=request.query,
+            below=f"/{quote(request.resumes, safe='')}" if request.resumes else "",
+            method="GET" if request.resumes else "POST",
             deadline=call.deadline,
             patience=call.patience,
         )
@@ -254,6 +259,8 @@ class ChatCalls:
         *,
         degraded: str | None = None,
     ) -> LLMResponse:
+        if answer.unfinished:  # of a response that goes on there, nothing is to be paid yet
+            return self._begun(headers, answer, request, call, record)
         usage = answer.usage or self._estimate(request, answer)
         cost = self._cost(call, answer.model, usage, answer.service_tier)
         if call.hedged and cost is not None:
@@ -270,6 +277,31 @@ class ChatCalls:
             attempts=call.attempts,
             latency=self._clock.now() - call.started,
             degraded=degraded or call.fallback,
+            request_id=headers.get("x-request-id"),
+            response_id=answer.id,
+            trace_id=record.trace_id,
+            _source=answer.source,
+            _vendor=raw_answer,
+        )
+
+    def _begun(
+        self,
+        headers: Mapping[str, str],
+        answer: Answer,
+        request: TextRequest,
+        call: Call,
+        record: CallRecord,
+    ) -> LLMResponse:
+        """Return a response that its endpoint is still working on."""
+        return LLMResponse(
+            text=answer.text,
+            model=answer.model or request.model,
+            usage=answer.usage or Usage(),
+            cost_usd=None,
+            finish_reason=None,
+            attempts=call.attempts,
+            latency=self._clock.now() - call.started,
+            degraded="it is not finished: wait for it with wait_for(response_id)",
             request_id=headers.get("x-request-id"),
             response_id=answer.id,
             trace_id=record.trace_id,
@@ -303,7 +335,7 @@ class ChatCalls:
     def _outcome(self, response: LLMResponse) -> Outcome:
         captured = self._telemetry.capture_content
         return Outcome(
-            usage=response.usage,
+            usage=response.usage if response.usage.total_tokens else None,
             cost=response.cost_usd,
             model=response.model,
             response_id=response.response_id,

@@ -75,6 +75,7 @@ class Answer(msgspec.Struct, kw_only=True):
         id: The answer's id.
         service_tier: The tier it was served in.
         source: The whole of it.
+        unfinished: Whether the endpoint is still working on it (``background``).
     """
 
     text: str = ""
@@ -87,6 +88,7 @@ class Answer(msgspec.Struct, kw_only=True):
     id: str | None = None
     service_tier: str | None = None
     source: AnswerSource | None = None
+    unfinished: bool = False
 
 
 class Assembly(Protocol):

@@ -11,7 +11,7 @@ import msgspec
 from agentinfra._types import Messages
 from agentinfra.errors import ConfigurationError
 
-__all__ = ["IMAGE_TOKENS", "OUTPUT", "Seen", "TextRequest", "text_request"]
+__all__ = ["IMAGE_TOKENS", "OUTPUT", "Seen", "TextRequest", "resumed", "text_request"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -65,6 +65,7 @@ class TextRequest(msgspec.Struct, kw_only=True):
         headers: Headers of this call alone.
         query: Query parameters of this call alone.
         extra_body: Fields of the body, of this call alone, whatever the dialect.
+        resumes: The id of a response that is asked for again, in place of a new one.
         body: The body that was encoded last.
         encoded_for: Whom that is for.
         size: Bytes of the first body that was encoded.
@@ -81,6 +82,7 @@ class TextRequest(msgspec.Struct, kw_only=True):
     headers: Mapping[str, str] | None = None
     query: Mapping[str, Any] | None = None
     extra_body: Mapping[str, Any] | None = None
+    resumes: str = ""
     body: bytes = b""
     encoded_for: tuple[Any, ...] = ()
     size: int = 0
@@ -157,6 +159,25 @@ def _limit(options: Mapping[str, Any]) -> int:
             limit = options[name]
             return int(limit) if isinstance(limit, int | float) else 0
     return 0
+
+
+def resumed(response_id: str, model: str, query: Mapping[str, Any], *, stream: bool) -> TextRequest:
+    """Return the request for a response that the endpoint holds.
+
+    Raises:
+        ConfigurationError: There is no id.
+    """
+    if not response_id:
+        raise ConfigurationError("there is no response_id: give that of a response that was stored")
+    return TextRequest(
+        messages=(),
+        model=model,
+        options={},
+        stream=stream,
+        seen=_TEXT_ALONE,
+        query=query,
+        resumes=response_id,
+    )
 
 
 def _lenient(value: Any) -> bool:

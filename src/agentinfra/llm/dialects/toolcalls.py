@@ -101,7 +101,11 @@ class CallPieces:
             if known is not None:
                 return known
             # The id may come after the name: then it names the call that has none yet.
-            unnamed = at_index is not None and not at_index.id and at_index.name in ("", name)
+            unnamed = (
+                at_index is not None
+                and not at_index.id
+                and (not name or at_index.name in ("", name))
+            )
             return at_index if at_index is not None and unnamed else self._new()
         if at_index is None:
             return self._new()

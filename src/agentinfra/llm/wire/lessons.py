@@ -62,6 +62,8 @@ class Lessons:
     def api(self, request: TextRequest, model: str) -> Api:
         """Return the API a request goes to."""
         pinned = self._profile.api
+        if request.resumes:
+            return "responses"
         if pinned != "auto":
             return pinned
         given = request.options.keys()
@@ -98,6 +100,8 @@ class Lessons:
             api: By which API.
         """
         said = str(error)
+        if request.resumes:
+            return False
         if request.stream and api == "chat" and "stream_options" in said and request.asks_usage:
             if self._speech.stream_options and "stream_options" not in request.options:
                 self._set(replace(self._speech, stream_options=False))

@@ -70,6 +70,7 @@ def response_of(data: Any, headers: Mapping[str, str]) -> Answer:
         id=plain(body.get("id")) or None,
         service_tier=plain(body.get("service_tier")) or None,
         source=source,
+        unfinished=plain(body.get("status")) in _UNFINISHED,
     )
 
 
