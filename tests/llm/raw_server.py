@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 
 def reply(body, *, status=200, kind="application/json", headers=()):
@@ -82,9 +82,10 @@ class RawServer:
             writer.write(given)
             await writer.drain()
             return
-        async for part in given:
-            writer.write(part)
-            await writer.drain()
+        async with aclosing(given) as parts:
+            async for part in parts:
+                writer.write(part)
+                await writer.drain()
         writer.close()
         raise ConnectionResetError
 
