@@ -143,7 +143,7 @@ class EmbeddingCalls:
                 rest = await self.get(again, call, target)
                 found |= zip(left, rest.vectors, strict=True)
                 usage, paid = usage + rest.usage, _sum(paid, rest.cost_usd)
-        cut = wanted.dimensions is not None and target.model in target.endpoint.limits.cut
+        cut = (target.model, wanted.dimensions) in target.endpoint.limits.cut
         return EmbeddingBatch(
             vectors=_in_order(texts, got.matrix, found, wanted.dimensions),
             # The name asked for: a server's own one would differ from that of cached vectors.
@@ -196,7 +196,7 @@ class EmbeddingCalls:
                 reservation.settle(cost)
             if found:
                 # Into the cache first: who looks into it after the flight has landed finds them.
-                if target.model not in target.endpoint.limits.cut:
+                if (target.model, wanted.dimensions) not in target.endpoint.limits.cut:
                     await self._remember(found, target.model, wanted.dimensions)
                 self._flights.land(space, found)
             if failure is not None:
@@ -311,8 +311,8 @@ class EmbeddingCalls:
                 "the parameter; leave dimensions out",
                 retryable=False,
             )
-        if target.model not in target.endpoint.limits.cut:
-            target.endpoint.limits.cut.add(target.model)
+        if (target.model, dimensions) not in target.endpoint.limits.cut:
+            target.endpoint.limits.cut.add((target.model, dimensions))
             log.warning(
                 "llm.embedding_dimensions_ignored", target=target.label, asked=dimensions, came=wide
             )

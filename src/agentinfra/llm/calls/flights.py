@@ -31,6 +31,9 @@ class Flights:
     def __init__(self) -> None:
         self._under_way: dict[tuple[Space, str], asyncio.Future[Vector | None]] = {}
 
+    def __len__(self) -> int:
+        return len(self._under_way)
+
     def board(
         self, space: Space, texts: Sequence[str]
     ) -> tuple[list[str], dict[str, asyncio.Future[Vector | None]]]:

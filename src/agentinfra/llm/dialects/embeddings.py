@@ -85,14 +85,14 @@ class Limits:
         tokens: Tokens in a request.
         text_tokens: Tokens in a text; None is the model's own, where that is known.
         encoding: How vectors are asked for.
-        cut: Models whose vectors come longer than asked for and have to be cut.
+        cut: Models, with the length asked of them, whose vectors come longer and are cut.
     """
 
     inputs: int = MAX_INPUTS
     tokens: int = MAX_REQUEST_TOKENS
     text_tokens: int | None = None
     encoding: Encoding = "base64"
-    cut: set[str] = field(default_factory=set)
+    cut: set[tuple[str, int | None]] = field(default_factory=set)
 
 
 def check_texts(texts: Sequence[str], model: str = "", text_tokens: int | None = None) -> None:
