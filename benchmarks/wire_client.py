@@ -175,7 +175,7 @@ class OursWire:
         from agentinfra.settings import LLMSettings
 
         tls = trusted_certificates()
-        client = open_client(url, tls=tls, timeout=60.0, proxies=False)
+        client = open_client(url, tls=tls, connect_timeout=5.0, proxies=False)
         self.wire = open_direct(
             client,
             LLMSettings(),

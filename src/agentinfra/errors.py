@@ -260,6 +260,8 @@ class LLMResponseError(LLMError):
         body: The first characters of what came.
     """
 
+    retryable = True
+
     def __init__(self, message: str, *, body: str = "", retryable: bool = True) -> None:
         super().__init__(message)
         self.body = body

@@ -12,23 +12,27 @@ DESCRIPTION = Path(__file__).parents[2].parent / "shared" / "data" / "openai-ope
 
 
 @cache
+def _components(loosely):
+    text = gzip.decompress(DESCRIPTION.read_bytes()).decode()
+    if loosely:
+        text = text.replace('"oneOf":', '"anyOf":')
+    return json.loads(text)["components"]
+
+
+@cache
 def validator(name):
     """Return a validator of one of the description's schemas; skips where there is none."""
     if not DESCRIPTION.is_file():
         pytest.skip("OpenAI's API description is not here")
-    text = gzip.decompress(DESCRIPTION.read_bytes()).decode()
-    if name == "CreateResponse":
-        # Several of its schemas fit the same message, so that "one of" refuses OpenAI's examples.
-        text = text.replace('"oneOf":', '"anyOf":')
-    schemas = {"components": json.loads(text)["components"]}
-    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", **schemas})
+    # Several of its schemas fit one message of the Responses API, so that "one of" refuses
+    # OpenAI's own examples.
+    components = _components(loosely=name == "CreateResponse")
+    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": components})
 
 
-@cache
 def schema(name):
     """Return one of the description's schemas as it stands."""
-    validator(name)
-    return json.loads(gzip.decompress(DESCRIPTION.read_bytes()))["components"]["schemas"][name]
+    return _components(loosely=False)["schemas"][name]
 
 
 def complaints(name, body):

@@ -14,8 +14,8 @@ from agentinfra.errors import (
 )
 from agentinfra.jsontext.extract import extract_json
 from agentinfra.llm.calls.background import Background
-from agentinfra.llm.calls.embeddings import Wanted
 from agentinfra.llm.calls.telemetry import LLMTelemetry
+from agentinfra.llm.calls.vectors import Wanted
 from agentinfra.llm.dialects.request import TextRequest, text_request
 from agentinfra.llm.kinds import Calls
 from agentinfra.llm.money.budget import Budget

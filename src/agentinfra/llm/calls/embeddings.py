@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agentinfra.errors import BadRequestError, LLMResponseError
+from agentinfra.errors import LLMResponseError
 from agentinfra.llm.calls.flights import Flights, Space
 from agentinfra.llm.calls.record import CallRecord, Outcome
+from agentinfra.llm.calls.vectors import VectorRequests, Wanted
 from agentinfra.llm.dialects.embeddings import (
-    Limits,
     check_texts,
-    embeddings_body,
-    fewer,
-    parts,
-    read_embeddings,
 )
 from agentinfra.llm.dialects.hashing import HASH_DIMENSIONS, HASH_MODEL, hash_embeddings
 from agentinfra.llm.dialects.usage import estimate_tokens
 from agentinfra.llm.money.budget import reserve
-from agentinfra.llm.wire.endpoint import Sending
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import EmbeddingBatch, Usage
@@ -42,7 +34,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-__all__ = ["EmbeddingCalls", "Wanted"]
+__all__ = ["EmbeddingCalls"]
 
 log = get_logger("agentinfra.llm")
 
@@ -50,30 +42,6 @@ _CUT = (
     "the endpoint ignores dimensions: its vectors were cut and brought to length 1, which only "
     "models trained for it bear well"
 )
-
-
-@dataclass(slots=True, kw_only=True)
-class Wanted:
-    """What one call for embeddings wants.
-
-    Attributes:
-        texts: The texts.
-        dimensions: The length of the vectors; None is the model's own.
-        more: Every other parameter.
-    """
-
-    texts: Sequence[str]
-    dimensions: int | None
-    more: Mapping[str, Any] = field(default_factory=dict)
-
-
-class _Part(NamedTuple):
-    """What one request gave."""
-
-    headers: Mapping[str, str]
-    texts: Sequence[str]
-    vectors: Vector
-    usage: Usage
 
 
 class _Fetched(NamedTuple):
@@ -98,10 +66,10 @@ class EmbeddingCalls:
         vectors: VectorCache | None,
         clock: Clock,
     ) -> None:
-        self._dispatcher = dispatcher
         self._telemetry = telemetry
         self._vectors = vectors
         self._clock = clock
+        self._requests = VectorRequests(dispatcher)
         self._flights = Flights()
         self._hashed = metrics.counter(semconv.LLM_DEGRADED_EMBEDDINGS)
 
@@ -181,7 +149,7 @@ class EmbeddingCalls:
             reservation = reserve(target.model, rates.at_most(most, 0) if rates else None)
             cost: Decimal | None = None
             try:
-                done, failure = await self._send_all(texts, wanted, call, target)
+                done, failure = await self._requests.send_all(texts, wanted, call, target)
                 usage = sum((part.usage for part in done), Usage())
                 cost = prices.cost(target.model, usage) if done else None
                 found = {
@@ -217,110 +185,6 @@ class EmbeddingCalls:
             attributes=attributes,
         )
 
-    async def _send_all(
-        self, texts: list[str], wanted: Wanted, call: Call, target: Target
-    ) -> tuple[list[_Part], BaseException | None]:
-        """Send every request; return those that were answered, and the first failure."""
-        requests = parts(texts, target.endpoint.limits)
-        run = partial(self._run, wanted=wanted, call=call, target=target)
-        if len(requests) == 1:
-            try:
-                return await run(requests[0]), None
-            except Exception as error:  # noqa: BLE001 - said by the caller, after booking
-                return [], error
-        tasks = [asyncio.create_task(run(request)) for request in requests]
-        try:
-            # Not a task group: what the siblings of a failed request bring is paid for as well.
-            await asyncio.wait(tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        done: list[_Part] = []
-        failure: BaseException | None = None
-        for task in tasks:
-            if task.cancelled():
-                failure = failure or asyncio.CancelledError()
-            elif (raised := task.exception()) is not None:
-                failure = failure or raised
-            else:
-                done += task.result()
-        return done, failure
-
-    async def _run(
-        self, texts: list[str], *, wanted: Wanted, call: Call, target: Target
-    ) -> list[_Part]:
-        """Have the texts of one request embedded, in fewer at once where the server says so."""
-        limits = target.endpoint.limits
-        try:
-            send = partial(self._send, texts, wanted, call)
-            return [await self._dispatcher.run(call, (target,), send)]
-        except BadRequestError as error:
-            if limits.encoding == "base64" and _is_about_encoding(error):
-                limits.encoding = "float"
-                return await self._run(texts, wanted=wanted, call=call, target=target)
-            allowed = fewer(error, len(texts))
-            if allowed is None:
-                raise
-            limits.inputs = min(limits.inputs, allowed)
-            log.warning("llm.embedding_inputs_learned", target=target.label, inputs=allowed)
-        found: list[_Part] = []
-        for request in parts(texts, Limits(inputs=allowed, tokens=limits.tokens)):
-            found += await self._run(request, wanted=wanted, call=call, target=target)
-        return found
-
-    async def _send(self, texts: list[str], wanted: Wanted, call: Call, target: Target) -> _Part:
-        endpoint = target.endpoint
-        more = dict(wanted.more)
-        own = more.pop("extra_headers", None) or {}
-        query = more.pop("extra_query", None) or {}
-        body = {**(endpoint.profile.speech.extra_body or {}), **more.pop("extra_body", {}), **more}
-        headers = dict(own)
-        if endpoint.profile.propagate and call.span is not None and call.span.trace_id:
-            headers.setdefault("traceparent", call.span.traceparent)
-        reply = await endpoint.send(
-            Sending(
-                operation="embeddings",
-                model=target.model,
-                body=embeddings_body(
-                    texts, target.model, wanted.dimensions, endpoint.limits.encoding, body
-                ),
-                headers=headers,
-                query=query,
-                deadline=call.deadline,
-                patience=call.patience,
-            )
-        )
-        vectors, usage = read_embeddings(reply.body, reply.headers, len(texts))
-        wide, asked = vectors.shape[1], wanted.dimensions
-        if asked is not None and wide != asked:
-            vectors = self._cut(vectors, asked, target)
-        return _Part(reply.headers, texts, vectors, usage or _estimated(texts))
-
-    def _cut(self, vectors: Vector, dimensions: int, target: Target) -> Vector:
-        """Cut vectors to what was asked for, where the endpoint ignores that; said as degraded.
-
-        Raises:
-            LLMResponseError: They are too short to be cut.
-        """
-        import numpy as np
-
-        wide = vectors.shape[1]
-        if wide < dimensions:
-            raise LLMResponseError(
-                f"{dimensions} dimensions were asked for and {wide} came: this endpoint ignores "
-                "the parameter; leave dimensions out",
-                retryable=False,
-            )
-        if (target.model, dimensions) not in target.endpoint.limits.cut:
-            target.endpoint.limits.cut.add((target.model, dimensions))
-            log.warning(
-                "llm.embedding_dimensions_ignored", target=target.label, asked=dimensions, came=wide
-            )
-        kept = vectors[:, :dimensions]
-        lengths = np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12)
-        shortened: Vector = (kept / lengths).astype(np.float32)
-        return shortened
-
     async def _cached(
         self, texts: Sequence[str], model: str, dimensions: int | None
     ) -> dict[str, Vector]:
@@ -354,16 +218,6 @@ def _in_order(
     if not texts:
         return np.zeros((0, dimensions or 0), np.float32)
     return np.vstack([found[text] for text in texts])
-
-
-def _estimated(texts: Sequence[str]) -> Usage:
-    tokens = sum(map(estimate_tokens, texts))
-    return Usage(prompt_tokens=tokens, total_tokens=tokens, estimated=True)
-
-
-def _is_about_encoding(error: BadRequestError) -> bool:
-    said = str(error).lower()
-    return "encoding_format" in said or "base64" in said
 
 
 def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:

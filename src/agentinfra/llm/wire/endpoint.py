@@ -100,6 +100,7 @@ class Endpoint:
         self._limits = limits
         self._credentials = Credentials(settings, self.profile.auth, key)
         self._timeouts = Timeouts(clock)
+        self._connect = min(CONNECT_TIMEOUT, limits.timeout or CONNECT_TIMEOUT)
         self._transport: Transport | None = None
         self._urls: dict[tuple[str, str], str] = {}
         self._fixed = {**(self._credentials.fixed or {}), **self.profile.headers}
@@ -121,7 +122,7 @@ class Endpoint:
                 self._fixed,
                 tls=tls,
                 max_connections=self._limits.max_connections,
-                connect_timeout=min(CONNECT_TIMEOUT, self._limits.timeout or CONNECT_TIMEOUT),
+                connect_timeout=self._connect,
             )
 
     def _prepare(self) -> tuple[ssl.SSLContext, openai.AsyncOpenAI]:
@@ -131,7 +132,7 @@ class Endpoint:
         # Reading a system's certificates takes 50 ms and more.
         tls = no_certificates() if plain and not sdk_wire else trusted_certificates()
         client = open_client(
-            self.profile.base_url, tls=tls, timeout=self._limits.timeout, proxies=sdk_wire
+            self.profile.base_url, tls=tls, connect_timeout=self._connect, proxies=sdk_wire
         )
         for model in (self._limits.model, self._limits.embedding_model):
             self.prices.rates(model)

@@ -33,14 +33,15 @@ NO_KEY = "not-needed"
 
 
 def open_client(
-    base_url: str, *, tls: ssl.SSLContext, timeout: float | None, proxies: bool
+    base_url: str, *, tls: ssl.SSLContext, connect_timeout: float, proxies: bool
 ) -> openai.AsyncOpenAI:
     """Return the openai package's client for an endpoint; its own retries are off.
 
     Args:
         base_url: The endpoint's address.
         tls: What its own wire trusts.
-        timeout: Seconds a request of its own wire may take.
+        connect_timeout: Seconds a new connection of its own wire may take; the rest of a request
+            is bounded by who sends it.
         proxies: Whether its own wire goes through the environment's proxies.
 
     Raises:
@@ -48,6 +49,7 @@ def open_client(
         ConfigurationError: It refuses the settings.
     """
     sdk = load("openai")
+    timeout = sdk.Timeout(None, connect=connect_timeout)
     try:
         client: openai.AsyncOpenAI = sdk.AsyncOpenAI(
             base_url=base_url,
