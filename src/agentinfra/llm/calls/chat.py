@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from agentinfra._mechanics.closing import cancel_and_wait
-from agentinfra.errors import BadRequestError, BudgetExceededError
+from agentinfra.errors import BudgetExceededError
 from agentinfra.llm.calls.messages import input_messages, output_messages, tool_definitions
 from agentinfra.llm.calls.record import CallRecord, Outcome
+from agentinfra.llm.calls.sending import TextSender
 from agentinfra.llm.calls.stream import LLMStream, Settlement
-from agentinfra.llm.dialects.chat.dialect import ChatDialect
-from agentinfra.llm.dialects.responses.dialect import ResponsesDialect
 from agentinfra.llm.dialects.usage import estimated
 from agentinfra.llm.money.budget import Reservation, active_budgets, reserve
-from agentinfra.llm.wire.endpoint import Sending
 from agentinfra.llm.wire.sdk import raw_answer
 from agentinfra.observability import semconv
 from agentinfra.results import LLMResponse, Usage
@@ -28,30 +25,13 @@ if TYPE_CHECKING:
     from agentinfra._mechanics.inflight import Work
     from agentinfra.llm.calls.telemetry import LLMTelemetry
     from agentinfra.llm.dialects.answer import Answer, Assembly
-    from agentinfra.llm.dialects.dialect import Dialect
     from agentinfra.llm.dialects.request import TextRequest
     from agentinfra.llm.policy.call import Call
     from agentinfra.llm.policy.dispatch import Dispatcher
     from agentinfra.llm.wire.endpoint import Target
-    from agentinfra.llm.wire.lessons import Api
     from agentinfra.llm.wire.open_stream import OpenStream
 
 __all__ = ["ChatCalls"]
-
-T = TypeVar("T")
-
-
-class _Replied(NamedTuple):
-    """A whole answer, and the headers it came with."""
-
-    headers: Mapping[str, str]
-    answer: Answer
-
-
-DIALECTS: dict[str, Dialect] = {"chat": ChatDialect(), "responses": ResponsesDialect()}
-
-_OTHER_WAYS = 3
-"""Times a refusal may teach how to put one request before it is an error."""
 
 
 class ChatCalls:
@@ -59,6 +39,7 @@ class ChatCalls:
 
     def __init__(self, dispatcher: Dispatcher, telemetry: LLMTelemetry, *, clock: Clock) -> None:
         self._dispatcher = dispatcher
+        self._sender = TextSender()
         self._telemetry = telemetry
         self._clock = clock
         self._leaving: set[asyncio.Task[None]] = set()
@@ -78,7 +59,7 @@ class ChatCalls:
             cost: Decimal | None = None
             try:
                 got = await self._dispatcher.run(
-                    call, targets, partial(self._send, request, call), hedge=True
+                    call, targets, partial(self._sender.send, request, call), hedge=True
                 )
                 response = self._response(got.headers, got.answer, request, call, record)
                 cost = response.cost_usd
@@ -98,7 +79,9 @@ class ChatCalls:
             self._prepare(request, call, targets)
             record = self._record(request, call, "chat")
             reservation = self._reserve(request, call, targets)
-            source = await self._dispatcher.run(call, targets, partial(self._open, request, call))
+            source = await self._dispatcher.run(
+                call, targets, partial(self._sender.open, request, call)
+            )
         except BaseException as error:
             if record is not None:
                 with record:
@@ -119,19 +102,8 @@ class ChatCalls:
         """Encode the first body: its size is what reservation and pace go by."""
         if request.resumes:
             return
-        first = targets[0]
-        api = first.endpoint.lessons.api(request, first.model)
-        body = self._body(request, first, DIALECTS[api])
-        request.size = len(body)
+        request.size = len(self._sender.prepare(request, targets[0]))
         call.tokens = request.rate_tokens
-
-    def _body(self, request: TextRequest, target: Target, dialect: Dialect) -> bytes:
-        speech = target.endpoint.lessons.speech(request, target.model)
-        key = (dialect.name, target.model, id(speech))
-        if request.encoded_for != key:
-            request.body = dialect.body(request, target.model, speech)
-            request.encoded_for = key
-        return request.body
 
     def _reserve(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> Reservation:
         if not active_budgets() or request.resumes:
@@ -161,93 +133,20 @@ class ChatCalls:
             model=request.model,
             component=component,
             clock=self._clock,
-            attributes={
-                semconv.REQUEST_MAX_TOKENS: options.get("max_tokens")
-                or options.get("max_completion_tokens"),
-                semconv.REQUEST_TEMPERATURE: options.get("temperature"),
-                semconv.REQUEST_STREAM: True if request.stream else None,
-            },
         )
+        if self._telemetry.observed:
+            record.span.set_all(
+                {
+                    semconv.REQUEST_MAX_TOKENS: request.limit or None,
+                    semconv.REQUEST_TEMPERATURE: options.get("temperature"),
+                    semconv.REQUEST_STREAM: True if request.stream else None,
+                }
+            )
         if self._telemetry.capture_content:
             record.span.set(semconv.INPUT_MESSAGES, input_messages(request.messages))
             if tools := options.get("tools"):
                 record.span.set(semconv.TOOL_DEFINITIONS, tool_definitions(tools))
         return record
-
-    async def _send(self, request: TextRequest, call: Call, target: Target) -> _Replied:
-        api = target.endpoint.lessons.api(request, target.model)
-        try:
-            return await self._ask(request, call, target, DIALECTS[api])
-        except BadRequestError as error:
-            return await self._otherwise(request, call, target, self._ask, api, error)
-
-    async def _open(self, request: TextRequest, call: Call, target: Target) -> OpenStream:
-        api = target.endpoint.lessons.api(request, target.model)
-        try:
-            return await self._begin(request, call, target, DIALECTS[api])
-        except BadRequestError as error:
-            return await self._otherwise(request, call, target, self._begin, api, error)
-
-    async def _ask(
-        self, request: TextRequest, call: Call, target: Target, dialect: Dialect
-    ) -> _Replied:
-        reply = await target.endpoint.send(self._sending(request, call, target, dialect))
-        return _Replied(reply.headers, dialect.read(reply.body, reply.headers))
-
-    async def _begin(
-        self, request: TextRequest, call: Call, target: Target, dialect: Dialect
-    ) -> OpenStream:
-        sending = self._sending(request, call, target, dialect)
-        return await target.endpoint.stream(sending, dialect.assembly(request))
-
-    async def _otherwise(
-        self,
-        request: TextRequest,
-        call: Call,
-        target: Target,
-        send: Callable[[TextRequest, Call, Target, Dialect], Awaitable[T]],
-        api: Api,
-        refusal: BadRequestError,
-    ) -> T:
-        """Send a refused request another way, as far as its refusals teach one.
-
-        Raises:
-            BadRequestError: The first refusal: where nothing helped, it says most.
-        """
-        lessons, error = target.endpoint.lessons, refusal
-        for _ in range(_OTHER_WAYS):
-            if not lessons.learn(error, request, target.model, api):
-                break
-            call.attempts += 1
-            call.note(semconv.EVENT_OTHER_API, {semconv.API: api, "refusal": str(error)[:300]})
-            api = lessons.api(request, target.model)
-            try:
-                return await send(request, call, target, DIALECTS[api])
-            except BadRequestError as another:
-                error = another
-        if error is refusal:
-            raise refusal
-        raise refusal from error
-
-    def _sending(
-        self, request: TextRequest, call: Call, target: Target, dialect: Dialect
-    ) -> Sending:
-        headers = {"Idempotency-Key": call.key}
-        if target.endpoint.profile.propagate and call.span is not None and call.span.trace_id:
-            headers["traceparent"] = call.span.traceparent
-        if request.headers:
-            headers.update(request.headers)
-        return Sending(
-            operation=dialect.name,
-            model=target.model,
-            body=b"" if request.resumes else self._body(request, target, dialect),
-            headers=headers,
-            query=request.query,
-            below=f"/{quote(request.resumes, safe='')}" if request.resumes else "",
-            method="GET" if request.resumes else "POST",
-            deadline=call.deadline,
-            patience=call.patience,
-        )
 
     def _response(
         self,

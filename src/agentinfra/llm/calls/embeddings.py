@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentinfra.errors import LLMResponseError
 from agentinfra.llm.calls.flights import Flights, Space
@@ -143,9 +143,9 @@ class EmbeddingCalls:
         rates = prices.rates(target.model)
         most = sum(len(text.encode("utf-8", "replace")) for text in texts)
         call.tokens = sum(map(estimate_tokens, texts))
-        attributes = {semconv.EMBEDDING_DIMENSIONS: wanted.dimensions}
         call.target = target
-        with self._record(call, target.model, attributes) as record:
+        with self._record(call, target.model) as record:
+            record.span.set(semconv.EMBEDDING_DIMENSIONS, wanted.dimensions)
             reservation = reserve(target.model, rates.at_most(most, 0) if rates else None)
             cost: Decimal | None = None
             try:
@@ -175,14 +175,13 @@ class EmbeddingCalls:
         alone = done[0].vectors if len(done) == 1 else None
         return _Fetched(found, set(), alone, usage, cost)
 
-    def _record(self, call: Call, model: str, attributes: Mapping[str, Any]) -> CallRecord:
+    def _record(self, call: Call, model: str) -> CallRecord:
         return CallRecord(
             self._telemetry,
             call,
             model=model,
             component="embeddings",
             clock=self._clock,
-            attributes=attributes,
         )
 
     async def _cached(

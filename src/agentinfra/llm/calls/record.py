@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
 
 from agentinfra.llm.calls.telemetry import LLMTelemetry, line_of, log
 from agentinfra.observability import semconv
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CallRecord", "Outcome"]
 
 
-@dataclass(slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, kw_only=True):
     """How a call ended, as far as anybody can say.
 
     Attributes:
@@ -74,7 +73,6 @@ class CallRecord:
         model: The model the caller asked for.
         component: What counts its failure: ``chat``, ``embeddings`` or ``structured``.
         clock: Where time comes from.
-        attributes: What its span says from the start.
     """
 
     __slots__ = ("_call", "_clock", "_closed", "_component", "_telemetry", "model", "span")
@@ -87,10 +85,9 @@ class CallRecord:
         model: str,
         component: str,
         clock: Clock,
-        attributes: Mapping[str, Any],
     ) -> None:
         self.model = model
-        self.span = call.span = telemetry.span(call.operation, model, attributes)
+        self.span = call.span = telemetry.span(call.operation, model)
         self._telemetry = telemetry
         self._call = call
         self._component = component

@@ -5,9 +5,9 @@ Children of metrics are looked up once for each model, so that a call touches on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
@@ -70,16 +70,12 @@ class LLMTelemetry:
             component: metrics.counter(semconv.LLM_FAILURES, component) for component in COMPONENTS
         }
 
-    def span(self, operation: str, model: str, attributes: Mapping[str, Any]) -> Span:
+    def span(self, operation: str, model: str) -> Span:
         """Return the span of a call, as ``{operation} {model}``; the caller ends it."""
         if not self.observed:
             return UnrecordedSpan()
         known = self.of(model, operation)
-        span = start_span(known.span, known.attributes, kind="client")
-        for name, value in attributes.items():
-            if value is not None:
-                span.set(name, value)
-        return span
+        return start_span(known.span, known.attributes, kind="client")
 
     def attempted(self, model: str, operation: str, outcome: str) -> None:
         """Count one request sent."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Assembly", "StreamChunk", "ToolCallDelta"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCallDelta:
+class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A piece of a tool call: its place, and what is new of its id, name and arguments."""
 
     index: int
@@ -24,8 +22,7 @@ class ToolCallDelta:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamChunk:
+class StreamChunk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One piece of a streamed answer.
 
     Attributes:

@@ -238,10 +238,12 @@ def _normal(rows: list[bytes | list[float]]) -> NDArray[np.float32]:
     import numpy as np
 
     try:
-        matrix = _matrix(rows)
-    except ValueError as error:
+        # Numbers that are too large become infinite, which is looked for below.
+        with np.errstate(over="ignore", invalid="ignore"):
+            matrix = _matrix(rows)
+            norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
+    except (ValueError, OverflowError) as error:
         raise LLMResponseError(f"the endpoint sent broken vectors: {error}") from error
-    norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
     if not np.isfinite(norms).all() or (norms == 0).any():
         raise LLMResponseError("the endpoint sent a vector of length 0, or not of numbers")
     matrix /= norms[:, np.newaxis]

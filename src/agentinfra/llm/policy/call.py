@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agentinfra._mechanics.identifiers import random_hex
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Call"]
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, kw_only=True):
     """One call under way.
 
     Attributes:
@@ -50,7 +50,7 @@ class Call:
     target: Target | None = None
     fallback: str | None = None
     span: Span | None = None
-    key: str = field(default_factory=lambda: f"agentinfra-{random_hex(16)}")
+    key: str = msgspec.field(default_factory=lambda: f"agentinfra-{random_hex(16)}")
 
     def allows(self, seconds: float) -> bool:
         """Return whether it may wait so long at once.

@@ -20,12 +20,11 @@ _BOM = b"\xef\xbb\xbf"
 class EventSplitter:
     """Gives the data of each complete event of a byte stream."""
 
-    __slots__ = ("_after_cr", "_begun", "_buffer", "_data", "_size")
+    __slots__ = ("_after_cr", "_begun", "_buffer", "_data")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._data: list[bytes] = []
-        self._size = 0
         self._begun = False
         self._after_cr = False
 
@@ -51,9 +50,10 @@ class EventSplitter:
             buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = buffer.split(b"\n")
         self._buffer = lines.pop()
-        if len(self._buffer) + self._size > MAX_EVENT:
+        events = self._events(lines)
+        if len(self._buffer) + sum(map(len, self._data)) > MAX_EVENT:
             raise LLMResponseError(f"a stream's event is longer than {MAX_EVENT} bytes")
-        return self._events(lines)
+        return events
 
     def flush(self) -> list[bytes]:
         """Return the last event of a stream that ended without an empty line."""
@@ -66,7 +66,6 @@ class EventSplitter:
         for line in lines:
             if line.startswith(b"data:"):
                 data.append(line[6:] if line[5:6] == b" " else line[5:])
-                self._size += len(line)
             elif line == b"data":
                 data.append(b"")
             elif not line and data:
@@ -74,5 +73,4 @@ class EventSplitter:
                 if event.strip():  # an event without data is a sign of life, and dropped
                     events.append(event)
                 data.clear()
-                self._size = 0
         return events

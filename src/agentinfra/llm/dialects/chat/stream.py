@@ -37,15 +37,6 @@ class _Turn:
         self.calls = CallPieces()
         self.finish_reason: str | None = None
 
-    def keep(self, chunk: StreamChunk) -> None:
-        if chunk.text:
-            self.text.append(chunk.text)
-        if chunk.reasoning:
-            self.reasoning.append(chunk.reasoning)
-        if chunk.refusal:
-            self.refusal.append(chunk.refusal)
-        self.finish_reason = chunk.finish_reason or self.finish_reason
-
 
 class ChatAssembly:
     """The answer so far; see ``Assembly``.
@@ -93,15 +84,24 @@ class ChatAssembly:
             body = decode_chunk(data)
         except REFUSED:
             return self._add_unusual(data)
-        if body.error is not None or not all(map(_is_plain, body.choices)):
+        if body.error is not None or len(body.choices) > 1:
+            # Several choices in one event are rare, and one of them may need a second look.
             return self._add_unusual(data)
-        self._merged.keep(data)
-        if body.usage is not None:
-            self.usage = usage(body.usage)
-        self._model = body.model or self._model
-        self._id = body.id or self._id
-        self._tier = body.service_tier or self._tier
-        return self._pieces(body)
+        chunks = []
+        for choice in body.choices:
+            delta = choice.delta
+            if choice.error is not None or choice.message is not None or choice.text is not None:
+                return self._add_unusual(data)
+            if delta is None:
+                chunk = StreamChunk(finish_reason=choice.finish_reason, index=choice.index)
+            elif delta.function_call is not None:
+                return self._add_unusual(data)
+            else:
+                chunk = self._piece(choice, delta)
+            if chunk:
+                chunks.append(chunk)
+        self._keep(data, body, chunks)
+        return chunks
 
     def take_whole(self, data: bytes) -> list[StreamChunk]:
         """Take in a whole answer that came in place of a stream; see ``Assembly``."""
@@ -109,7 +109,7 @@ class ChatAssembly:
         self._taken, self.usage = answer, answer.usage
         chunks = []
         for choice in answer.source.choices if answer.source else ():
-            turn = self._turns.setdefault(choice.index, _Turn())
+            turn = self._turn(choice.index)
             deltas = tuple(
                 turn.calls.place_of(place, call.id, call.name, call.arguments, call.kind)
                 for place, call in enumerate(choice.tool_calls)
@@ -123,7 +123,7 @@ class ChatAssembly:
                 finish_reason=choice.finish_reason,
                 index=choice.index,
             )
-            turn.keep(chunk)
+            self._take(turn, chunk)
             chunks.append(chunk)
         self._finished = self._wanted
         return chunks
@@ -146,35 +146,53 @@ class ChatAssembly:
             source=_Streamed(self._merged),
         )
 
-    def _pieces(self, body: ChunkBody) -> list[StreamChunk]:
-        chunks = []
-        for choice in body.choices:
-            delta = choice.delta
-            turn = self._first if choice.index == 0 else self._turn(choice.index)
-            if delta is None:
-                chunk = StreamChunk(finish_reason=choice.finish_reason, index=choice.index)
-            else:
-                chunk = StreamChunk(
-                    text=delta.content or "",
-                    reasoning=delta.reasoning_content or delta.reasoning or "",
-                    refusal=delta.refusal or "",
-                    tool_calls=_deltas(turn, delta) if delta.tool_calls else (),
-                    audio=delta.audio or None,
-                    finish_reason=choice.finish_reason,
-                    index=choice.index,
-                )
-            if chunk:
-                self._keep(turn, chunk)
-                chunks.append(chunk)
-        return chunks
+    def _piece(self, choice: ChunkChoice, delta: Delta) -> StreamChunk:
+        if delta.tool_calls or delta.audio or delta.refusal:
+            turn = self._turn(choice.index)
+            return StreamChunk(
+                text=delta.content or "",
+                reasoning=delta.reasoning_content or delta.reasoning or "",
+                refusal=delta.refusal or "",
+                tool_calls=_deltas(turn, delta) if delta.tool_calls else (),
+                audio=delta.audio or None,
+                finish_reason=choice.finish_reason,
+                index=choice.index,
+            )
+        return StreamChunk(
+            text=delta.content or "",
+            reasoning=delta.reasoning_content or delta.reasoning or "",
+            finish_reason=choice.finish_reason,
+            index=choice.index,
+        )
 
-    def _keep(self, turn: _Turn, chunk: StreamChunk) -> None:
-        if chunk.finish_reason and not turn.finish_reason:
-            self._finished += 1
-        turn.keep(chunk)
+    def _keep(self, data: bytes, body: ChunkBody, chunks: list[StreamChunk]) -> None:
+        """Keep an event of the usual shape, and what is new in it."""
+        self._merged.keep(data)
+        for chunk in chunks:
+            self._take(self._turn(chunk.index), chunk)
+        if self._id is None:
+            self._id = body.id
+        self._model = body.model or self._model
+        self._tier = body.service_tier or self._tier
+        if body.usage is not None:
+            self.usage = usage(body.usage)
+
+    def _take(self, turn: _Turn, chunk: StreamChunk) -> None:
+        if chunk.text:
+            turn.text.append(chunk.text)
+        if chunk.reasoning:
+            turn.reasoning.append(chunk.reasoning)
+        if chunk.refusal:
+            turn.refusal.append(chunk.refusal)
+        if chunk.finish_reason:
+            self._finished += turn.finish_reason is None
+            turn.finish_reason = chunk.finish_reason
 
     def _turn(self, index: int) -> _Turn:
-        return self._turns.setdefault(index, _Turn())
+        turn = self._turns.get(index)
+        if turn is None:
+            turn = self._turns[index] = _Turn()
+        return turn
 
     def _add_unusual(self, data: bytes) -> list[StreamChunk]:
         """Take in an event field by field."""
@@ -214,15 +232,8 @@ class ChatAssembly:
             finish_reason=choice.finish_reason,
             index=choice.index,
         )
-        self._keep(turn, chunk)
+        self._take(turn, chunk)
         return chunk
-
-
-def _is_plain(choice: ChunkChoice) -> bool:
-    """Whether a choice of the usual shape says everything in its delta."""
-    if choice.error is not None or choice.message is not None or choice.text is not None:
-        return False
-    return choice.delta is None or choice.delta.function_call is None
 
 
 def _deltas(turn: _Turn, delta: Delta) -> Any:
