@@ -138,7 +138,7 @@ class TextSender:
 
     def _body(self, request: TextRequest, target: Target, dialect: Dialect) -> bytes:
         speech = target.endpoint.lessons.speech(request, target.model)
-        key = (dialect.name, target.model, id(speech))
+        key = (dialect.name, target.model, speech)
         if request.encoded_for != key:
             request.body = dialect.body(request, target.model, speech)
             request.encoded_for = key

@@ -54,10 +54,10 @@ class Lessons:
         self._profile = profile
         self._clock = clock
         self._speech = profile.speech
-        self._dropping: Speech = replace(profile.speech, unsupported="drop")
         self._api: dict[tuple[str, bool], tuple[Api, float]] = {}
         self._absent: dict[Api, float] = {}
-        self._limit: dict[str, Speech] = {}
+        self._limited: set[str] = set()
+        self._variants: dict[tuple[bool | None, bool], Speech] = {}
 
     def api(self, request: TextRequest, model: str) -> Api:
         """Return the API a request goes to."""
@@ -86,9 +86,12 @@ class Lessons:
 
     def speech(self, request: TextRequest, model: str) -> Speech:
         """Return how a body is written."""
-        if request.lenient is not None:
-            return self._dropping if request.lenient else self._speech
-        return self._limit.get(model, self._speech) if self._limit else self._speech
+        if request.lenient is None and not self._limited:
+            return self._speech
+        key = (request.lenient, model in self._limited)
+        if key not in self._variants:
+            self._variants[key] = self._variant(*key)
+        return self._variants[key]
 
     def learn(self, error: BadRequestError, request: TextRequest, model: str, api: Api) -> bool:
         """Take in a refusal; return whether the request is to be sent again, another way.
@@ -102,18 +105,16 @@ class Lessons:
         said = str(error)
         if request.resumes:
             return False
-        if request.stream and api == "chat" and "stream_options" in said and request.asks_usage:
-            if self._speech.stream_options and "stream_options" not in request.options:
-                self._set(replace(self._speech, stream_options=False))
-                return True
-            return False
-        if api == "chat" and self._wants_other_limit(said, request, model):
-            self._limit[model] = replace(self._speech, token_limit=_OTHER_LIMIT)
-            return True
+        if api == "chat" and self._about_body(said, request, model):
+            # Another call may have learned it while this one was under way: what counts is
+            # whether the next body would be another than the one that was refused.
+            return request.encoded_for[2:] != (self.speech(request, model),)
         other = self._named(error, said, api)
         if other is None or self._profile.api != "auto" or request.seen.items:
             return False
         until = self._clock.now() + REMEMBERED
+        if self._absent.get(api, 0.0) > self._clock.now():
+            return False  # another call has found that out meanwhile
         key = (model, bool(request.options.get("tools")))
         if self._learned(model, tools=key[1]) == api:
             # Each has sent us to the other: the one that is not there is not asked for again.
@@ -125,9 +126,25 @@ class Lessons:
         self._api[key] = (other, until)
         return True
 
-    def _wants_other_limit(self, said: str, request: TextRequest, model: str) -> bool:
-        asked = "max_tokens" in request.options and model not in self._limit
-        return asked and "max_tokens" in said and _OTHER_LIMIT in said
+    def _about_body(self, said: str, request: TextRequest, model: str) -> bool:
+        """Learn how a body has to be written, where a refusal is about that."""
+        if request.stream and "stream_options" in said and request.asks_usage:
+            if "stream_options" in request.options:
+                return False  # the caller's own
+            if self._speech.stream_options:
+                self._speech = replace(self._speech, stream_options=False)
+                self._variants.clear()
+            return True
+        if "max_tokens" in request.options and "max_tokens" in said and _OTHER_LIMIT in said:
+            self._limited.add(model)
+            return True
+        return False
+
+    def _variant(self, lenient: bool | None, limited: bool) -> Speech:  # noqa: FBT001
+        speech = self._speech
+        if lenient is not None:
+            speech = replace(speech, unsupported="drop" if lenient else "refuse")
+        return replace(speech, token_limit=_OTHER_LIMIT) if limited else speech
 
     def _named(self, error: BadRequestError, said: str, api: Api) -> Api | None:
         """Return the other API where a refusal names it, or where this one is not there."""
@@ -144,10 +161,6 @@ class Lessons:
             del self._api[model, tools]
             return None
         return found[0]
-
-    def _set(self, speech: Speech) -> None:
-        self._speech = speech
-        self._dropping = replace(speech, unsupported="drop")
 
 
 def _functions_only(tools: object) -> bool:
