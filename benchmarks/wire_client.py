@@ -76,6 +76,20 @@ class Sdk:
                 text += chunk.choices[0].delta.content
         return text
 
+    async def respond(self, messages):
+        answer = await self.client.responses.create(
+            model=MODEL, input=messages, max_output_tokens=200
+        )
+        return answer.output_text
+
+    async def respond_stream(self, messages):
+        text = ""
+        stream = await self.client.responses.create(model=MODEL, input=messages, stream=True)
+        async for event in stream:
+            if event.type == "response.output_text.delta":
+                text += event.delta
+        return text
+
     async def structured(self, messages):
         answer = await self.client.chat.completions.parse(
             model=MODEL, messages=messages, response_format=_reading()
@@ -134,6 +148,19 @@ class Ours:
     async def stream(self, messages):
         text = ""
         async with await self.rt.llm.chat_completion(messages, stream=True) as stream:
+            async for chunk in stream:
+                text += chunk.text
+        return text
+
+    async def respond(self, messages):
+        # A parameter that only the Responses API has sends the call there.
+        options = {"max_tokens": 200, "deadline": 60.0, "instructions": "Be brief."}
+        return (await self.rt.llm.chat_completion(messages, **options)).text
+
+    async def respond_stream(self, messages):
+        text = ""
+        options = {"stream": True, "instructions": "Be brief."}
+        async with await self.rt.llm.chat_completion(messages, **options) as stream:
             async for chunk in stream:
                 text += chunk.text
         return text

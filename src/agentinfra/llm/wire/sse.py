@@ -20,11 +20,10 @@ _BOM = b"\xef\xbb\xbf"
 class EventSplitter:
     """Gives the data of each complete event of a byte stream."""
 
-    __slots__ = ("_after_cr", "_begun", "_buffer", "_data")
+    __slots__ = ("_after_cr", "_begun", "_buffer")
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._data: list[bytes] = []
         self._begun = False
         self._after_cr = False
 
@@ -34,43 +33,41 @@ class EventSplitter:
         Raises:
             LLMResponseError: An event is longer than :data:`MAX_EVENT`.
         """
+        if self._after_cr and chunk:
+            # The LF of a line's end whose CR came with the chunk before.
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         buffer = self._buffer + chunk if self._buffer else chunk
         if not self._begun:
-            if _BOM.startswith(buffer[:3]) and len(buffer) < len(_BOM):
+            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
                 self._buffer = buffer
                 return []
             self._begun = True
             buffer = buffer.removeprefix(_BOM)
-        if self._after_cr and buffer:
-            # The LF of a line's end whose CR came with the chunk before.
-            buffer = buffer[1:] if buffer[:1] == b"\n" else buffer
-            self._after_cr = False
-        if b"\r" in buffer:
-            self._after_cr = buffer.endswith(b"\r")
-            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        lines = buffer.split(b"\n")
-        self._buffer = lines.pop()
-        events = self._events(lines)
-        if len(self._buffer) + sum(map(len, self._data)) > MAX_EVENT:
+        pieces = buffer.split(b"\n\n")
+        self._buffer = pieces.pop()
+        if len(self._buffer) > MAX_EVENT:
             raise LLMResponseError(f"a stream's event is longer than {MAX_EVENT} bytes")
-        return events
+        return [event for piece in pieces if (event := _data_of(piece))]
 
     def flush(self) -> list[bytes]:
         """Return the last event of a stream that ended without an empty line."""
-        lines, self._buffer = [self._buffer, b""], b""
-        return self._events(lines)
+        event, self._buffer = _data_of(self._buffer), b""
+        return [event] if event else []
 
-    def _events(self, lines: list[bytes]) -> list[bytes]:
-        events: list[bytes] = []
-        data = self._data
-        for line in lines:
-            if line.startswith(b"data:"):
-                data.append(line[6:] if line[5:6] == b" " else line[5:])
-            elif line == b"data":
-                data.append(b"")
-            elif not line and data:
-                event = data[0] if len(data) == 1 else b"\n".join(data)
-                if event.strip():  # an event without data is a sign of life, and dropped
-                    events.append(event)
-                data.clear()
-        return events
+
+def _data_of(piece: bytes) -> bytes:
+    """Return the data of one event; empty where it has none (a sign of life, which is dropped)."""
+    if piece.startswith(b"data: {") and b"\n" not in piece:
+        return piece[6:]
+    data = []
+    for line in piece.split(b"\n"):
+        if line.startswith(b"data:"):
+            data.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line == b"data":
+            data.append(b"")
+    found = data[0] if len(data) == 1 else b"\n".join(data)
+    return b"" if found.isspace() else found
