@@ -98,8 +98,8 @@ odd = st.one_of(
     st.integers(-5, 10**18),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=8),
-    st.just([]),
-    st.just({}),
+    st.builds(list),
+    st.builds(dict),
     st.lists(st.integers(0, 3), max_size=3),
     st.dictionaries(st.sampled_from(["type", "text", "id"]), st.text(max_size=4), max_size=2),
 )

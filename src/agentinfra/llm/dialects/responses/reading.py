@@ -8,9 +8,16 @@ from typing import Any
 
 from agentinfra.errors import LLMResponseError
 from agentinfra.llm.dialects.answer import Answer
-from agentinfra.llm.dialects.encoding import decode
+from agentinfra.llm.dialects.encoding import REFUSED, decode
 from agentinfra.llm.dialects.failures import error_in, hidden_error
 from agentinfra.llm.dialects.request import OUTPUT
+from agentinfra.llm.dialects.responses.shapes import (
+    UsualResponse,
+    call_of,
+    decode_response,
+    is_plain,
+    usage,
+)
 from agentinfra.llm.dialects.usage import usage_of
 from agentinfra.llm.dialects.values import (
     as_arguments,
@@ -29,16 +36,37 @@ _UNFINISHED = frozenset({"queued", "in_progress"})
 
 
 def read_response(body: bytes, headers: Mapping[str, str]) -> Answer:
-    """Read an answer.
+    """Read an answer: the usual shape at once, any other field by field.
 
     Raises:
         LLMStatusError: It is an error, wherever that hides.
         LLMResponseError: It is not an answer.
     """
+    try:
+        usual = decode_response(body)
+    except REFUSED:
+        usual = None
+    if usual is not None and is_plain(usual):
+        return _usual(usual, body)
     data = decode(body)
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
     return response_of(data, headers)
+
+
+def _usual(usual: UsualResponse, body: bytes) -> Answer:
+    texts = [part.text or "" for item in usual.output for part in item.content or ()]
+    calls = tuple(call_of(item) for item in usual.output if item.type == "function_call")
+    return Answer(
+        text="".join(texts),
+        tool_calls=calls,
+        finish_reason="tool_calls" if calls else "stop",
+        usage=usage(usual.usage),
+        model=usual.model,
+        id=usual.id,
+        service_tier=usual.service_tier,
+        source=ResponseSource(body=body),
+    )
 
 
 def response_of(data: Any, headers: Mapping[str, str]) -> Answer:
@@ -89,12 +117,21 @@ class ResponseSource:
 
     Args:
         data: The answer, decoded.
+        body: The answer as it came, decoded only where somebody asks.
     """
 
     api = "responses"
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self.data = data
+    def __init__(self, data: Mapping[str, Any] | None = None, *, body: bytes = b"") -> None:
+        self._data = data
+        self._body = body
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The answer as it came."""
+        if self._data is None:
+            self._data = as_mapping(decode(self._body))
+        return self._data
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
