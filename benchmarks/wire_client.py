@@ -76,6 +76,20 @@ class Sdk:
                 text += chunk.choices[0].delta.content
         return text
 
+    async def respond(self, messages):
+        answer = await self.client.responses.create(
+            model=MODEL, input=messages, max_output_tokens=200
+        )
+        return answer.output_text
+
+    async def respond_stream(self, messages):
+        text = ""
+        stream = await self.client.responses.create(model=MODEL, input=messages, stream=True)
+        async for event in stream:
+            if event.type == "response.output_text.delta":
+                text += event.delta
+        return text
+
     async def structured(self, messages):
         answer = await self.client.chat.completions.parse(
             model=MODEL, messages=messages, response_format=_reading()
@@ -138,6 +152,19 @@ class Ours:
                 text += chunk.text
         return text
 
+    async def respond(self, messages):
+        # A parameter that only the Responses API has sends the call there.
+        options = {"max_tokens": 200, "deadline": 60.0, "instructions": "Be brief."}
+        return (await self.rt.llm.chat_completion(messages, **options)).text
+
+    async def respond_stream(self, messages):
+        text = ""
+        options = {"stream": True, "instructions": "Be brief."}
+        async with await self.rt.llm.chat_completion(messages, **options) as stream:
+            async for chunk in stream:
+                text += chunk.text
+        return text
+
     async def structured(self, messages):
         return await self.rt.llm.structured(messages, _reading())
 
@@ -168,24 +195,29 @@ class OursWire:
     """The direct wire of rt.llm and its codec alone: the least a call of ours can cost."""
 
     async def open(self, url):
-        from agentinfra.llm.dialects.codec import decode_chat, encode
+        from agentinfra.llm.dialects.chat.reading import read_chat
+        from agentinfra.llm.dialects.encoding import encode
         from agentinfra.llm.wire.direct import open_direct
         from agentinfra.llm.wire.sdk import open_client, trusted_certificates
         from agentinfra.settings import LLMSettings
 
         tls = trusted_certificates()
-        settings = LLMSettings(base_url=url, api_key="x")
-        client = open_client(settings, None, tls=tls, timeout=60.0, proxies=False)
+        client = open_client(url, tls=tls, connect_timeout=5.0, proxies=False)
         self.wire = open_direct(
-            client, tls=tls, key=None, max_connections=1000, connect_timeout=5.0
+            client,
+            LLMSettings(),
+            {"Authorization": "Bearer x"},
+            tls=tls,
+            max_connections=1000,
+            connect_timeout=5.0,
         )
-        self.encode, self.decode = encode, decode_chat
+        self.url, self.encode, self.read = url, encode, read_chat
         return {}
 
     async def chat(self, messages):
         body = self.encode({"model": MODEL, "messages": messages, "max_tokens": 200})
-        reply = await self.wire.post("/chat/completions", body, model=MODEL, headers={})
-        return self.decode(reply.body).choices[0].message.content
+        reply = await self.wire.send(f"{self.url}/chat/completions", body, headers={})
+        return self.read(reply.body, reply.headers).text
 
 
 class LangChain:

@@ -59,6 +59,44 @@ def _stream(chunks: int = 100) -> bytes:
     return "".join([*lines, "data: [DONE]\n\n"]).encode()
 
 
+def _responded(status: str = "completed") -> dict:
+    part = {"type": "output_text", "text": TEXT, "annotations": [], "logprobs": []}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
+    usage = {
+        "input_tokens": 40,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 150,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 190,
+    }
+    output = [{**message, "content": [part]}] if status == "completed" else []
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1_700_000_000,
+        "status": status,
+        "error": None,
+        "incomplete_details": None,
+        "model": "gpt-4o-mini",
+        "output": output,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": usage if output else None,
+    }
+
+
+def _response_stream(chunks: int = 100) -> bytes:
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "logprobs": []}
+    events = [{"type": "response.created", "response": _responded("in_progress")}]
+    delta = {"type": "response.output_text.delta", "delta": "word ", **place}
+    events += [delta for _ in range(chunks)]
+    events.append({"type": "response.completed", "response": _responded()})
+    numbered = [{**event, "sequence_number": number} for number, event in enumerate(events)]
+    lines = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in numbered]
+    return "".join(lines).encode()
+
+
 def _embeddings(count: int, *, as_text: bool) -> bytes:
     vector = [((i * 7919) % 1000 - 500) / 500 for i in range(1536)]
     packed = base64.b64encode(struct.pack("<1536f", *vector)).decode()
@@ -79,6 +117,8 @@ def _response(body: bytes, kind: str = "application/json") -> bytes:
 CHAT = _response(_chat())
 SCHEMA = _response(_chat(READING))
 STREAM = _response(_stream(), "text/event-stream")
+RESPONDED = _response(json.dumps(_responded()).encode())
+RESPONSE_STREAM = _response(_response_stream(), "text/event-stream")
 VECTORS = _response(_embeddings(64, as_text=True))
 FLOATS = _response(_embeddings(64, as_text=False))
 
@@ -134,11 +174,13 @@ class Wire(asyncio.Protocol):
 def _answer(head: bytes, body: bytes) -> bytes:
     if b"/embeddings" in head[:100]:
         return VECTORS if b"base64" in body else FLOATS
+    streamed = b'"stream":true' in body or b'"stream": true' in body
+    if b"/responses" in head[:100]:
+        return RESPONSE_STREAM if streamed else RESPONDED
     if b'"tools"' in body:
         return _called(found[1].decode() if (found := NAME.search(body)) else "unnamed")
     if b'"json_schema"' in body:
         return SCHEMA
-    streamed = b'"stream":true' in body or b'"stream": true' in body
     return STREAM if streamed else CHAT
 
 

@@ -43,7 +43,7 @@ package unmapped: where a vendor's error is behind one of ours it is its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -120,7 +120,7 @@ class LLMError(AgentInfraError):
         retryable: Whether the same call may succeed when sent again.
     """
 
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
 
 class LLMUnavailableError(LLMError):
@@ -134,7 +134,16 @@ class LLMConnectionError(LLMError):
 
 
 class LLMTimeoutError(LLMConnectionError):
-    """No answer came within the call's timeout or deadline."""
+    """No answer came within the call's timeout or deadline.
+
+    Attributes:
+        impatient: Whether the caller gave less time than the settings do, so that it says nothing
+            of the endpoint.
+    """
+
+    def __init__(self, message: str, *, impatient: bool = False) -> None:
+        super().__init__(message)
+        self.impatient = impatient
 
 
 class LLMStreamInterruptedError(LLMError):
@@ -163,12 +172,21 @@ class LLMStatusError(LLMError):
     Attributes:
         status_code: The HTTP status; for an error event inside a stream, the status it names or 0.
         request_id: The endpoint's id of the request, None when it sent none.
+        code: The endpoint's own word for it (``model_not_found`` ...), None when it gave none.
     """
 
-    def __init__(self, message: str, *, status_code: int, request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        request_id: str | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.request_id = request_id
+        self.code = code
 
 
 class AuthenticationError(LLMStatusError):
@@ -176,7 +194,7 @@ class AuthenticationError(LLMStatusError):
 
 
 class BadRequestError(LLMStatusError):
-    """The endpoint refuses the request as it is (400, 404, 413, 422 ...)."""
+    """The endpoint refuses the request as it is (400, 404, 413, 422, 501 ...)."""
 
 
 class ContextLengthError(BadRequestError):
@@ -202,9 +220,10 @@ class RateLimitedError(LLMStatusError):
         *,
         status_code: int = 429,
         request_id: str | None = None,
+        code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, status_code=status_code, request_id=request_id)
+        super().__init__(message, status_code=status_code, request_id=request_id, code=code)
         self.retry_after = retry_after
 
 
@@ -227,9 +246,10 @@ class ServerError(LLMStatusError):
         *,
         status_code: int,
         request_id: str | None = None,
+        code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, status_code=status_code, request_id=request_id)
+        super().__init__(message, status_code=status_code, request_id=request_id, code=code)
         self.retry_after = retry_after
 
 
@@ -242,9 +262,10 @@ class LLMResponseError(LLMError):
 
     retryable = True
 
-    def __init__(self, message: str, *, body: str = "") -> None:
+    def __init__(self, message: str, *, body: str = "", retryable: bool = True) -> None:
         super().__init__(message)
         self.body = body
+        self.retryable = retryable
 
 
 class StructuredOutputError(LLMError):

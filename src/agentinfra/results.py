@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from agentinfra._types import ResourceState
 
 __all__ = [
+    "AnswerSource",
     "CacheStats",
+    "Choice",
     "EmbeddingBatch",
     "HealthReport",
     "LLMResponse",
@@ -36,6 +38,7 @@ class Usage:
         completion_tokens: Tokens generated, reasoning included.
         total_tokens: The sum as the server counts it.
         cached_tokens: The part of the prompt the server had cached.
+        cache_write_tokens: The part of the prompt the server wrote to its cache.
         reasoning_tokens: The part of the completion that is hidden reasoning.
         audio_prompt_tokens: The part of the prompt that is audio.
         audio_completion_tokens: The part of the completion that is audio.
@@ -46,10 +49,16 @@ class Usage:
     completion_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     audio_prompt_tokens: int = 0
     audio_completion_tokens: int = 0
     estimated: bool = False
+
+    @property
+    def audio_tokens(self) -> int:
+        """The part of prompt and completion that is audio."""
+        return self.audio_prompt_tokens + self.audio_completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -57,6 +66,7 @@ class Usage:
             completion_tokens=self.completion_tokens + other.completion_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             audio_prompt_tokens=self.audio_prompt_tokens + other.audio_prompt_tokens,
             audio_completion_tokens=self.audio_completion_tokens + other.audio_completion_tokens,
@@ -71,12 +81,57 @@ class ToolCall:
     Attributes:
         id: The call's id, to be repeated in the ``tool`` message that answers it.
         name: The function's name.
-        arguments: The arguments as the model wrote them: JSON text, possibly broken.
+        arguments: The arguments as the model wrote them: JSON text, possibly broken. For a custom
+            tool: its input, any text.
+        kind: ``function``, or ``custom`` for a custom tool.
     """
 
     id: str
     name: str
     arguments: str
+    kind: str = "function"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of the answers of a call; there are several where ``n`` asked for them.
+
+    Attributes:
+        index: Its number, from 0.
+        text: Its text.
+        reasoning: What the model thought, as far as its endpoint shows it.
+        refusal: Why the model would not answer, None where it did.
+        tool_calls: The functions it wants called.
+        finish_reason: Why the model stopped.
+        message: The assistant's turn, ready to be sent back.
+    """
+
+    index: int
+    text: str
+    reasoning: str
+    refusal: str | None
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: str | None
+    message: Mapping[str, Any]
+
+
+class AnswerSource(Protocol):
+    """What a response was read from; read further only when somebody asks."""
+
+    @property
+    def api(self) -> str:
+        """``chat`` or ``responses``."""
+        ...
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The whole answer as the endpoint sent it, events of a stream put together."""
+        ...
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Every choice."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +139,10 @@ class LLMResponse:
     """What a finished chat call gave.
 
     Attributes:
-        text: The answer's text, empty where the model only called tools. For a call that asked
-            for structured output: its JSON.
+        text: The answer's text, empty where the model only called tools or refused. For a call
+            that asked for structured output: its JSON.
+        reasoning: What the model thought, as far as its endpoint shows it.
+        refusal: Why the model would not answer, None where it did.
         tool_calls: The functions the model wants called, in its order.
         parsed: The parsed value where structured output was asked for, else None.
         model: The model that answered, as the server names it.
@@ -96,10 +153,13 @@ class LLMResponse:
         latency: Seconds from the call to the answer, waits and retries included.
         degraded: Why this is less than was asked for, None when it is not.
         request_id: The server's id of the request, None when it sent none.
+        response_id: The answer's own id; the Responses API takes it as ``previous_response_id``.
         trace_id: The trace the call belongs to, None outside of one.
     """
 
     text: str
+    reasoning: str = ""
+    refusal: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     parsed: Any = None
     model: str
@@ -110,16 +170,61 @@ class LLMResponse:
     latency: float = 0.0
     degraded: str | None = None
     request_id: str | None = None
+    response_id: str | None = None
     trace_id: str | None = None
-    _raw: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+    _source: AnswerSource | None = field(default=None, repr=False, compare=False)
+    _vendor: Callable[[AnswerSource], Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def raw(self) -> Any:
-        """The answer as the openai package's own type, built when first asked for here.
+        """The answer as the openai package's own type, built when it is asked for.
 
-        None for an answer that never was a response of a server (one from a cache).
+        Of a stream: its events put together. None for an answer that never was a response of a
+        server (one from a cache).
         """
-        return self._raw() if self._raw is not None else None
+        if self._source is None or self._vendor is None:
+            return None
+        return self._vendor(self._source)
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Every answer, in order; several where ``n`` asked for them."""
+        if self._source is not None and (found := self._source.choices):
+            return found
+        return (self._only_choice(),)
+
+    @property
+    def message(self) -> Mapping[str, Any]:
+        """The assistant's turn, ready to be appended to the next call's messages.
+
+        It holds what the endpoint wants back (reasoning, signatures, items of the Responses API)
+        exactly as it came, and can be sent to either API. A plain dict that JSON can hold.
+        """
+        return self.choices[0].message
+
+    def _only_choice(self) -> Choice:
+        message: dict[str, Any] = {"role": "assistant", "content": self.text or None}
+        if self.refusal:
+            message["refusal"] = self.refusal
+        if self.tool_calls:
+            message["tool_calls"] = [_as_sent(call) for call in self.tool_calls]
+        return Choice(
+            index=0,
+            text=self.text,
+            reasoning=self.reasoning,
+            refusal=self.refusal,
+            tool_calls=self.tool_calls,
+            finish_reason=self.finish_reason,
+            message=message,
+        )
+
+
+def _as_sent(call: ToolCall) -> dict[str, Any]:
+    if call.kind == "custom":
+        custom = {"name": call.name, "input": call.arguments}
+        return {"id": call.id, "type": "custom", "custom": custom}
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

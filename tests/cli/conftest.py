@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agentinfra.demo.standin import stand_in
 from agentinfra.testing import OpenAIServer
 
 OURS = ("OPENAI_", "AGENTINFRA_", "OTEL_", "DATABASE_URL", "REDIS_URL", "LOG_LEVEL", "STRUCTLOG_")
@@ -92,7 +93,7 @@ def endpoint() -> Iterator[str]:
     stopped = asyncio.Event()
 
     async def serve() -> None:
-        async with OpenAIServer(api_key="sesame") as server:
+        async with OpenAIServer(default=stand_in, api_key="sesame") as server:
             found.append(server.base_url)
             ready.set()
             await stopped.wait()

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
-from agentinfra._mechanics.deadline import Deadline
 from agentinfra._mechanics.resource import Resource
 from agentinfra._types import Messages
 from agentinfra.errors import LLMUnavailableError
 from agentinfra.jsontext.extract import extract_json
+from agentinfra.llm.calls.background import Background
 from agentinfra.llm.calls.telemetry import LLMTelemetry
-from agentinfra.llm.calls.unobserved import Unobserved
-from agentinfra.llm.dialects.request import chat_request
+from agentinfra.llm.calls.vectors import Wanted
+from agentinfra.llm.dialects.request import TextRequest, text_request
 from agentinfra.llm.kinds import Calls
 from agentinfra.llm.money.budget import Budget
-from agentinfra.llm.policy.dispatch import Call
+from agentinfra.llm.policy.endpoints import Endpoints
+from agentinfra.llm.policy.patience import CONFIGURED, Configured, begun
 from agentinfra.llm.probing import EndpointsProbe
 from agentinfra.llm.wire.checkup import Finding
-from agentinfra.llm.wire.endpoint import Endpoint, Target
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
 
 if TYPE_CHECKING:
     from agentinfra.llm.calls.stream import LLMStream
-    from agentinfra.llm.wire.sdk import KeyProvider
+    from agentinfra.llm.policy.call import Call
+    from agentinfra.llm.wire.credentials import KeyProvider
     from agentinfra.protocols import VectorCache
     from agentinfra.settings import LLMSettings
 
@@ -99,17 +99,9 @@ class AsyncLLMClient(Resource):
         self._capture_content = capture_content
         self._observed = observed
         self._clock = clock
-        s = self._settings
-        self._endpoint = Endpoint("default", s, s, key=key, clock=clock)
-        self._others = {
-            name: Endpoint(name, other, s, clock=clock) for name, other in s.endpoints.items()
-        }
+        self._endpoints = Endpoints(self._settings, key=key, clock=clock)
         self._calls: Calls | None = None
-        self._probing = EndpointsProbe(
-            s, (self._endpoint, *self._others.values()), self._target, clock=clock
-        )
-        # A program names few models, again and again.
-        self._targets = lru_cache(maxsize=256)(self._targets_of)
+        self._probing = EndpointsProbe(self._settings, self._endpoints, clock=clock)
 
     async def _open(self) -> None:
         if not self._settings.enabled:
@@ -117,12 +109,11 @@ class AsyncLLMClient(Resource):
         elif not self._settings.configured and self._key is None:
             self.degrade(UNCONFIGURED)
         else:
-            for endpoint in (self._endpoint, *self._others.values()):
-                await endpoint.open()
+            await self._endpoints.open()
         self._calls = Calls(
             self._settings,
-            self._endpoint,
-            self.chat_completion,
+            self._endpoints.first,
+            self._structured_chat,
             telemetry=self._telemetry(),
             metrics=self._metrics,
             vectors=self._vectors,
@@ -132,8 +123,7 @@ class AsyncLLMClient(Resource):
     async def _close(self) -> None:
         if self._calls is not None:
             await self._calls.aclose()
-        for endpoint in (self._endpoint, *self._others.values()):
-            await endpoint.aclose()
+        await self._endpoints.aclose()
 
     async def probe(self, *, thorough: bool = False) -> ResourceHealth:
         """Ask the endpoints whether they work, without a token; an answer holds for a while.
@@ -150,7 +140,7 @@ class AsyncLLMClient(Resource):
                 finding = await self._probing.examine(thorough=True)
             else:
                 finding = await self._probing.finding()
-        detail = f"{self._settings.model} at {self._endpoint.address}"
+        detail = f"{self._settings.model} at {self._endpoints.first.address}"
         return ResourceHealth(
             name=self.name,
             state=finding.state,
@@ -169,8 +159,8 @@ class AsyncLLMClient(Resource):
         temperature: float | None = None,
         max_tokens: int | None = None,
         response_format: Any = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
         tenant: str = "",
         **options: Any,
     ) -> LLMResponse: ...
@@ -185,8 +175,8 @@ class AsyncLLMClient(Resource):
         temperature: float | None = None,
         max_tokens: int | None = None,
         response_format: Any = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
         tenant: str = "",
         **options: Any,
     ) -> LLMStream: ...
@@ -197,42 +187,74 @@ class AsyncLLMClient(Resource):
         *,
         stream: bool = False,
         model: str | None = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
         tenant: str = "",
         **options: Any,
     ) -> LLMResponse | LLMStream:
         """Ask a model for the next message.
 
+        Sent to Chat Completions or to the Responses API, as the endpoint and the model want it
+        (``Settings.llm.api``); both take the same messages and parameters, and those of the
+        Responses API (``previous_response_id``, ``reasoning``, built-in tools ...) pass through.
+
         Args:
-            messages: The conversation as OpenAI takes it, pictures and audio included.
+            messages: The conversation as OpenAI's chat takes it, pictures and audio included, and
+                the ``message`` of replies as they came.
             stream: True returns an :class:`LLMStream` once the first content has come.
             model: The model; None is the configured one.
             timeout: Seconds one attempt may take; for a stream, until its first content and
-                between two pieces. None is the configured one.
-            deadline: Seconds the whole call may take, waits and retries included; None is the
-                configured one.
+                between two pieces. 0 is now, None has no end; left out, the configured one.
+            deadline: Seconds the whole call may take, waits and retries included. 0 is now, None
+                has no end; left out, the configured one.
             tenant: Whom it is for; tenants take turns where calls wait.
             options: Every other parameter of OpenAI's (``temperature``, ``max_tokens``,
-                ``response_format``, ``tools`` ...), passed through.
+                ``response_format``, ``tools`` ...), said in the words of the API it goes to, and
+                ``extra_headers``, ``extra_query``, ``extra_body`` as the openai package has them.
+                ``unsupported="drop"`` leaves out what the model is known to refuse.
 
         Raises:
             ConfigurationError: The messages cannot be sent as they are.
             BudgetExceededError: A budget around the call has too little left; nothing was sent.
             LLMError: The call failed; the subclass says how, ``retryable`` whether to try again.
         """
-        chat = self._ready().chat
-        request = chat_request(messages, model or self._settings.model, options, stream=stream)
-        call = self._call("chat", timeout, deadline, tenant)
-        call.tokens = request.rate_tokens
-        targets = self._targets(request.model)
-        work = self._inflight.begin()
-        if stream:
-            opened = await chat.stream(request, call, targets, work)
-            work.held(opened.aclose)
-            return opened
-        with work:
-            return await chat.complete(request, call, targets)
+        self._ready()
+        request = text_request(messages, model or self._settings.model, options, stream=stream)
+        call = self._timed(deadline, timeout, tenant)
+        return await (self._stream(request, call) if stream else self._run(request, call))
+
+    async def _structured_chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
+        tenant: str = "",
+        **options: Any,
+    ) -> LLMResponse:
+        """Make a call for structured output; its failure is counted as such."""
+        request = text_request(messages, model or self._settings.model, options, stream=False)
+        return await self._run(request, self._timed(deadline, timeout, tenant), "structured")
+
+    def _timed(
+        self,
+        deadline: float | Configured | None,
+        timeout: float | Configured | None = CONFIGURED,
+        tenant: str = "",
+    ) -> Call:
+        return begun("chat", self._settings, timeout, deadline, tenant=tenant, clock=self._clock)
+
+    async def _run(self, request: TextRequest, call: Call, component: str = "chat") -> LLMResponse:
+        calls = self._ready()
+        targets = self._endpoints.ordered(request.model, "chat", calls.gates)
+        with self._inflight.begin():
+            return await calls.chat.complete(request, call, targets, component=component)
+
+    async def _stream(self, request: TextRequest, call: Call) -> LLMStream:
+        calls = self._ready()
+        targets = self._endpoints.ordered(request.model, "chat", calls.gates)
+        return await calls.chat.stream(request, call, targets, self._inflight.begin())
 
     async def chat_completion_with_tools(
         self,
@@ -299,19 +321,24 @@ class AsyncLLMClient(Resource):
         *,
         model: str | None = None,
         dimensions: int | None = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
+        timeout: float | Configured | None = CONFIGURED,
+        deadline: float | Configured | None = CONFIGURED,
         tenant: str = "",
+        **options: Any,
     ) -> EmbeddingBatch:
         """Turn texts into vectors of length 1.
+
+        Sent in as few requests as the endpoint's limits allow, side by side; a text that another
+        call is having embedded at this moment is not sent again.
 
         Args:
             texts: The texts; equal ones are sent once.
             model: The embedding model; None is the configured one.
             dimensions: The vectors' length; None is the configured or the model's own.
-            timeout: Seconds one request may take.
-            deadline: Seconds the whole call may take.
+            timeout: Seconds one request may take; 0 is now, None has no end.
+            deadline: Seconds the whole call may take; 0 is now, None has no end.
             tenant: Whom it is for; tenants take turns where calls wait.
+            options: Every other parameter (``user``, ``extra_headers`` ...), passed through.
 
         Returns:
             The vectors in the order of the texts. Without an endpoint they come from a
@@ -321,14 +348,24 @@ class AsyncLLMClient(Resource):
             ConfigurationError: A text is empty or too long; the message names its index.
             LLMError: The call failed.
         """
-        embeddings = self._ready(degraded=True).embeddings
+        calls = self._ready(degraded=True)
+        embeddings = calls.embeddings
         chosen = model or self._settings.embedding_model
         length = dimensions or self._settings.embedding_dimensions
         with self._working():
             if self._state != "ready":
                 return embeddings.fallback(texts, length, reason=self._reason)
-            call = self._call("embeddings", timeout, deadline, tenant)
-            return await embeddings.get(texts, length, call, self._target(chosen))
+            s = self._settings
+            call = begun("embeddings", s, timeout, deadline, tenant=tenant, clock=self._clock)
+            target = self._endpoints.ordered(chosen, "embeddings", calls.gates)[0]
+            more = {name: value for name, value in options.items() if value is not None}
+            wanted = Wanted(texts=texts, dimensions=length, more=more)
+            return await embeddings.get(wanted, call, target)
+
+    @property
+    def background(self) -> Background:
+        """Responses that go on at their endpoint: wait for them, go on with their streams."""
+        return Background(self._settings, self._run, self._stream, self._timed, self._clock)
 
     def extract_json(self, text: str, schema: Any = None) -> Any:
         """Find the JSON in a model's text; see :func:`agentinfra.extract_json`."""
@@ -345,12 +382,8 @@ class AsyncLLMClient(Resource):
         return Budget(usd, name=name, unknown_prices=unknown_prices)
 
     def _telemetry(self) -> LLMTelemetry:
-        kind = LLMTelemetry if self._observed else Unobserved
-        return kind(
-            self._metrics,
-            base_url=self._settings.base_url,
-            provider="azure.ai.openai" if self._settings.api_version else "openai",
-            capture_content=self._capture_content,
+        return LLMTelemetry(
+            self._metrics, capture_content=self._capture_content, observed=self._observed
         )
 
     def _ready(self, *, degraded: bool = False) -> Calls:
@@ -359,27 +392,6 @@ class AsyncLLMClient(Resource):
             raise LLMUnavailableError(self._reason)
         assert self._calls is not None  # noqa: S101 - the guard has seen it opened
         return self._calls
-
-    def _call(
-        self, operation: str, timeout: float | None, deadline: float | None, tenant: str
-    ) -> Call:
-        return Call(
-            operation=operation,
-            deadline=Deadline(deadline or self._settings.deadline, clock=self._clock),
-            patience=timeout or self._settings.timeout,
-            started=self._clock.now(),
-            tenant=tenant,
-        )
-
-    def _targets_of(self, model: str) -> tuple[Target, ...]:
-        names = (model, *(name for name in self._settings.fallback_models if name != model))
-        return tuple(self._target(name) for name in names)
-
-    def _target(self, name: str) -> Target:
-        where, separator, model = name.partition("/")
-        if separator and where in self._others:
-            return Target(endpoint=self._others[where], model=model)
-        return Target(endpoint=self._endpoint, model=name)
 
 
 def _settings_from_environment() -> LLMSettings:

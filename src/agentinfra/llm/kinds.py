@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agentinfra._mechanics.retry_budget import RetryBudget
@@ -66,7 +67,11 @@ class Calls:
         self.embeddings = EmbeddingCalls(
             dispatcher, telemetry, metrics=metrics, vectors=vectors, clock=clock
         )
-        self.structured = StructuredCalls(chat, default_model=settings.model)
+        self.structured = StructuredCalls(
+            chat,
+            default_model=settings.model,
+            misfit=partial(telemetry.failure, "structured"),
+        )
 
     @property
     def weakness(self) -> str:
@@ -75,8 +80,9 @@ class Calls:
             return f"calls are not retried: {self._policy.missing}"
         if self._endpoint.prices.missing:
             return f"costs are unknown: {self._endpoint.prices.missing}"
-        return self._endpoint.weakness
+        return self.gates.weakness
 
     async def aclose(self) -> None:
-        """Send away every call that waits for its turn."""
+        """Send away every call that waits for its turn, and close what dropped streams left."""
         await self.gates.aclose()
+        await self.chat.aclose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,8 @@ from agentinfra.llm.wire.checkup import Finding
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
-    from agentinfra.llm.wire.endpoint import Endpoint, Target
+    from agentinfra.llm.policy.endpoints import Endpoints
+    from agentinfra.llm.wire.endpoint import Endpoint
     from agentinfra.settings import LLMSettings
 
 __all__ = ["EndpointsProbe"]
@@ -29,22 +29,19 @@ class EndpointsProbe:
 
     Args:
         settings: The client's settings: the models that calls name.
-        endpoints: The endpoints, the one that is called first in front.
-        target: Gives the endpoint of a model's name.
+        endpoints: The endpoints.
         clock: Where time comes from.
     """
 
     def __init__(
         self,
         settings: LLMSettings,
-        endpoints: Sequence[Endpoint],
-        target: Callable[[str], Target],
+        endpoints: Endpoints,
         *,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._endpoints = endpoints
-        self._target = target
         self._remembered = Remembered(self.examine, seconds=_held, clock=clock)
 
     async def finding(self) -> Finding:
@@ -58,7 +55,7 @@ class EndpointsProbe:
             thorough: Try whether calls would work, too; see ``Checkup``.
         """
         first, *others = await asyncio.gather(
-            *(self._ask(endpoint, thorough=thorough) for endpoint in self._endpoints)
+            *(self._ask(endpoint, thorough=thorough) for endpoint in self._endpoints.every)
         )
         if first.state != "ready":
             return first
@@ -69,11 +66,11 @@ class EndpointsProbe:
 
     async def _ask(self, endpoint: Endpoint, *, thorough: bool) -> Finding:
         s = self._settings
-        embedder = self._target(s.embedding_model)
+        embedder = self._endpoints.target(s.embedding_model)
         embeds = embedder.endpoint is endpoint
-        chats = {self._target(name).endpoint for name in (s.model, *s.fallback_models)}
+        chats = {self._endpoints.target(name).endpoint for name in (s.model, *s.fallback_models)}
         # An endpoint that no setting names is there for calls that name it: for chat.
-        asked = endpoint in chats or endpoint is self._endpoints[0] or not embeds
+        asked = endpoint in chats or endpoint is self._endpoints.first or not embeds
         return await endpoint.probe(
             chat=s.model if asked else None,
             embedding=embedder.model if embeds else None,

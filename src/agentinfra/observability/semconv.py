@@ -61,7 +61,11 @@ ROUTING_FALLBACKS = _counter(
     "from_agent",
     "to_agent",
 )
-LLM_FAILURES = _counter("llm_failures_total", "Model calls that ended in an error.", "component")
+LLM_FAILURES = _counter(
+    "llm_failures_total",
+    "Model calls that ended in an error; component is chat, embeddings or structured.",
+    "component",
+)
 NODE_LATENCY = _histogram(
     "node_latency_ms", "Milliseconds a node took.", "node", buckets=_MILLISECONDS
 )
@@ -80,7 +84,10 @@ LLM_TOKENS = _counter(
 )
 
 LLM_CALLS = _counter(
-    "llm_calls_total", "Model calls by outcome (ok, or the error's class).", "model", "outcome"
+    "llm_calls_total",
+    "Model calls by outcome (ok, left, cancelled, or the error's class).",
+    "model",
+    "outcome",
 )
 LLM_LATENCY = _histogram("llm_latency_seconds", "Seconds a model call took.", "model", "operation")
 LLM_FIRST_TOKEN = _histogram(
@@ -169,9 +176,11 @@ RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+CACHE_WRITE_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL_DEFINITIONS = "gen_ai.tool.definitions"
 AGENT_NAME = "gen_ai.agent.name"
 CONVERSATION_ID = "gen_ai.conversation.id"
 EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"
@@ -198,3 +207,16 @@ WAIT = "agentinfra.wait_seconds"
 DEGRADED = "agentinfra.degraded"
 NODE = "agentinfra.node"
 CACHE_HIT = "agentinfra.cache_hit"
+API = "agentinfra.api"
+OUTCOME = "agentinfra.outcome"
+USAGE_ESTIMATED = "agentinfra.usage_estimated"
+BUDGETS = "agentinfra.budgets"
+
+# Events of a model call's span
+EVENT_ATTEMPT_FAILED = "agentinfra.attempt_failed"
+EVENT_RETRY = "agentinfra.retry"
+EVENT_WAIT = "agentinfra.wait"
+EVENT_FALLBACK = "agentinfra.fallback"
+EVENT_HEDGE = "agentinfra.hedge"
+EVENT_BUDGET_REFUSED = "agentinfra.budget_refused"
+EVENT_OTHER_API = "agentinfra.other_api"

@@ -18,7 +18,7 @@ async def _spin(turns):
 def _at_rest(llm):
     for gate in llm._calls.gates:
         assert (gate.pacer.running, gate.pacer.queued, gate.pacer._sent_tokens) == (0, 0, 0)
-        assert gate.breaker._probe is None
+        assert gate.health.breaker._probe is None
     assert len(llm._inflight) == 0
 
 

@@ -180,7 +180,7 @@ async def test_rate_limits_and_bad_requests_do_not_open_the_breaker(client_of, s
             for _ in range(10):
                 with pytest.raises(LLMError):
                     await llm.chat_completion(HELLO)
-        assert llm._endpoint.breaker.state == "closed"
+        assert llm._calls.gates.health("default", "chat").breaker.state == "closed"
 
 
 async def test_an_outage_is_not_multiplied(client_of, server, clock):

@@ -152,7 +152,7 @@ async def test_a_key_that_cannot_be_had_is_told(client_of):
     async with OpenAIServer() as server, client_of(server, key=key) as client:
         row = await client.probe()
     assert row.state == "failed"
-    assert "cannot be asked: RuntimeError" in row.reason
+    assert "the key's provider failed with RuntimeError" in row.reason
     assert "barley" not in row.reason
 
 

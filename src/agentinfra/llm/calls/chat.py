@@ -1,19 +1,22 @@
-"""Chat calls from reservation to result, whole and streamed."""
+"""Calls for texts from reservation to result, whole and streamed, in either API."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra.errors import BudgetExceededError
-from agentinfra.llm.calls.stream import LLMStream
-from agentinfra.llm.dialects.assembly import Assembly
-from agentinfra.llm.dialects.codec import ChatBody, decode_chat, encode, tool_calls_of, usage_of
+from agentinfra.llm.calls.messages import input_messages, output_messages, tool_definitions
+from agentinfra.llm.calls.record import CallRecord, Outcome
+from agentinfra.llm.calls.sending import TextSender
+from agentinfra.llm.calls.stream import LLMStream, Settlement
+from agentinfra.llm.dialects.usage import estimated
 from agentinfra.llm.money.budget import Reservation, active_budgets, reserve
-from agentinfra.llm.wire.open_stream import OpenStream
-from agentinfra.llm.wire.sdk import raw_response
+from agentinfra.llm.wire.sdk import raw_answer
 from agentinfra.observability import semconv
 from agentinfra.results import LLMResponse, Usage
 
@@ -21,81 +24,96 @@ if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
     from agentinfra._mechanics.inflight import Work
     from agentinfra.llm.calls.telemetry import LLMTelemetry
-    from agentinfra.llm.dialects.request import ChatRequest
-    from agentinfra.llm.policy.dispatch import Call, Dispatcher
+    from agentinfra.llm.dialects.answer import Answer, Assembly
+    from agentinfra.llm.dialects.request import TextRequest
+    from agentinfra.llm.policy.call import Call
+    from agentinfra.llm.policy.dispatch import Dispatcher
     from agentinfra.llm.wire.endpoint import Target
-    from agentinfra.llm.wire.transport import Reply
-    from agentinfra.observability.tracing import Span
+    from agentinfra.llm.wire.open_stream import OpenStream
 
 __all__ = ["ChatCalls"]
 
-PATH = "/chat/completions"
-
 
 class ChatCalls:
-    """Makes chat calls for a client."""
+    """Makes calls for texts for a client."""
 
     def __init__(self, dispatcher: Dispatcher, telemetry: LLMTelemetry, *, clock: Clock) -> None:
         self._dispatcher = dispatcher
+        self._sender = TextSender()
         self._telemetry = telemetry
         self._clock = clock
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def complete(
-        self, request: ChatRequest, call: Call, targets: Sequence[Target]
+        self,
+        request: TextRequest,
+        call: Call,
+        targets: Sequence[Target],
+        *,
+        component: str = "chat",
     ) -> LLMResponse:
         """Return a whole answer."""
-        reservation = self._reserve(request, targets)
-        cost: Decimal | None = None
-        try:
-            with self._span(request) as span:
-                try:
-                    reply, body = await self._dispatcher.run(
-                        call, targets, partial(self._send, request, call), _read, hedge=True
-                    )
-                except BaseException as error:
-                    self._telemetry.failed(span, "chat", model=request.model, error=error)
-                    raise
-                response = self._response(reply, body, request, call, span)
+        self._prepare(request, call, targets)
+        with self._record(request, call, component) as record:
+            reservation = self._reserve(request, call, targets)
+            cost: Decimal | None = None
+            try:
+                got = await self._dispatcher.run(
+                    call, targets, partial(self._sender.send, request, call), hedge=True
+                )
+                response = self._response(got.headers, got.answer, request, call, record)
                 cost = response.cost_usd
-                self._record(span, response, call.waited)
+                if self._telemetry.observed:
+                    record.close(self._outcome(response))
                 return response
-        finally:
-            reservation.settle(cost)
+            finally:
+                reservation.settle(cost)
 
     async def stream(
-        self, request: ChatRequest, call: Call, targets: Sequence[Target], work: Work
+        self, request: TextRequest, call: Call, targets: Sequence[Target], work: Work
     ) -> LLMStream:
         """Return a streamed answer whose first content has come."""
+        record: CallRecord | None = None
+        reservation: Reservation | None = None
         try:
-            reservation = self._reserve(request, targets)
-        except BaseException:
-            work.end()
-            raise
-        span = self._span(request)
-        try:
+            self._prepare(request, call, targets)
+            record = self._record(request, call, "chat")
+            reservation = self._reserve(request, call, targets)
             source = await self._dispatcher.run(
-                call, targets, partial(self._open_stream, request, call), _as_it_is
+                call, targets, partial(self._sender.open, request, call)
             )
         except BaseException as error:  # noqa: BLE001 - it is raised again below
-            with span:
-                self._telemetry.failed(span, "chat", model=request.model, error=error)
-            reservation.settle(None)
+            if record is not None:
+                with record:
+                    record.close(Outcome(error=error))
+            if reservation is not None:
+                reservation.settle(None)
             work.end()
             raise work.told(error)  # noqa: B904 - the error itself, or one that names it
-        self._telemetry.first_token(request.model, self._clock.now() - call.started)
-        return LLMStream(
-            source,
-            model=request.model,
-            finish=partial(self._end_stream, request, call, span, source, reservation),
-            work=work,
-        )
+        record.first_token()
+        settle = partial(self._end_stream, request, call, record, source, reservation)
+        settlement = Settlement(source, settle, work, self._leaving)
+        # Not the stream's own method: held here, a stream that its caller drops would stay.
+        work.held(settlement.leave)
+        return LLMStream(settlement, model=request.model)
 
-    def _reserve(self, request: ChatRequest, targets: Sequence[Target]) -> Reservation:
-        if not active_budgets():
-            return reserve(request.model, None)
+    async def aclose(self) -> None:
+        """Wait for the connections of streams that nobody holds any more."""
+        await cancel_and_wait(*self._leaving)
+
+    def _prepare(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> None:
+        """Encode the first body: its size is what reservation and pace go by."""
+        if request.resumes:
+            return
+        request.size = len(self._sender.prepare(request, targets[0]))
+        call.tokens = request.rate_tokens
+
+    def _reserve(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> Reservation:
+        if not active_budgets() or request.resumes:
+            return reserve(request.model, Decimal(0))
         worst: Decimal | None = Decimal(0)
         for target in targets:
-            rates = target.endpoint.prices.rates(target.model, request.payload.get("service_tier"))
+            rates = target.endpoint.prices.rates(target.model, request.options.get("service_tier"))
             if rates is None or worst is None:
                 worst = None
                 continue
@@ -105,109 +123,133 @@ class ChatCalls:
         try:
             return reserve(request.model, worst)
         except BudgetExceededError:
-            self._telemetry.refused([budget.name for budget in active_budgets()])
+            names = [budget.name for budget in active_budgets()]
+            call.note(semconv.EVENT_BUDGET_REFUSED, {semconv.BUDGETS: names})
+            self._telemetry.refused(names)
             raise
 
-    def _span(self, request: ChatRequest) -> Span:
-        payload = request.payload
-        span = self._telemetry.started(
-            "chat",
-            request.model,
-            {
-                semconv.REQUEST_MAX_TOKENS: payload.get("max_tokens"),
-                semconv.REQUEST_TEMPERATURE: payload.get("temperature"),
-                semconv.REQUEST_STREAM: True if request.stream else None,
-            },
+    def _record(self, request: TextRequest, call: Call, component: str) -> CallRecord:
+        options = request.options
+        record = CallRecord(
+            self._telemetry,
+            call,
+            model=request.model,
+            component=component,
+            clock=self._clock,
         )
+        if self._telemetry.observed:
+            record.span.set_all(
+                {
+                    semconv.REQUEST_MAX_TOKENS: request.limit or None,
+                    semconv.REQUEST_TEMPERATURE: options.get("temperature"),
+                    semconv.REQUEST_STREAM: True if request.stream else None,
+                }
+            )
         if self._telemetry.capture_content:
-            span.set(semconv.INPUT_MESSAGES, _input_messages(payload["messages"]))
-        return span
-
-    def _send(self, request: ChatRequest, call: Call, target: Target) -> Awaitable[Reply]:
-        return target.endpoint.post(
-            PATH,
-            request.body_for(target.model),
-            model=target.model,
-            headers={"Idempotency-Key": call.key},
-            deadline=call.deadline,
-            patience=call.patience,
-        )
-
-    def _open_stream(
-        self, request: ChatRequest, call: Call, target: Target
-    ) -> Awaitable[OpenStream]:
-        return target.endpoint.stream(
-            PATH,
-            request.body_for(target.model),
-            model=target.model,
-            headers={"Idempotency-Key": call.key},
-            deadline=call.deadline,
-            patience=call.patience,
-        )
+            record.span.set(semconv.INPUT_MESSAGES, input_messages(request.messages))
+            if tools := options.get("tools"):
+                record.span.set(semconv.TOOL_DEFINITIONS, tool_definitions(tools))
+        return record
 
     def _response(
-        self, reply: Reply, body: ChatBody, request: ChatRequest, call: Call, span: Span
+        self,
+        headers: Mapping[str, str],
+        answer: Answer,
+        request: TextRequest,
+        call: Call,
+        record: CallRecord,
+        *,
+        degraded: str | None = None,
     ) -> LLMResponse:
-        choice = body.choices[0]
-        usage = usage_of(body.usage) or _estimate(request, choice.message.content or "")
-        cost = self._cost(call, body.model, usage, body.service_tier)
+        if answer.unfinished:  # of a response that goes on there, nothing is to be paid yet
+            return self._begun(headers, answer, request, call, record)
+        usage = answer.usage or self._estimate(request, answer)
+        cost = self._cost(call, answer.model, usage, answer.service_tier)
         if call.hedged and cost is not None:
             cost += self._lost(call, request)
         return LLMResponse(
-            text=choice.message.content or choice.message.refusal or "",
-            tool_calls=tool_calls_of(choice.message),
-            model=body.model or request.model,
+            text=answer.text,
+            reasoning=answer.reasoning,
+            refusal=answer.refusal,
+            tool_calls=answer.tool_calls,
+            model=answer.model or request.model,
             usage=usage,
             cost_usd=cost,
-            finish_reason=choice.finish_reason,
+            finish_reason=answer.finish_reason,
             attempts=call.attempts,
             latency=self._clock.now() - call.started,
-            degraded=call.fallback,
-            request_id=reply.headers.get("x-request-id"),
-            trace_id=span.trace_id or None,
-            _raw=partial(raw_response, reply.body),
+            degraded=degraded or call.fallback,
+            request_id=headers.get("x-request-id"),
+            response_id=answer.id,
+            trace_id=record.trace_id,
+            _source=answer.source,
+            _vendor=raw_answer,
+        )
+
+    def _begun(
+        self,
+        headers: Mapping[str, str],
+        answer: Answer,
+        request: TextRequest,
+        call: Call,
+        record: CallRecord,
+    ) -> LLMResponse:
+        """Return a response that its endpoint is still working on."""
+        return LLMResponse(
+            text=answer.text,
+            model=answer.model or request.model,
+            usage=answer.usage or Usage(),
+            cost_usd=None,
+            finish_reason=None,
+            attempts=call.attempts,
+            latency=self._clock.now() - call.started,
+            degraded="it is not finished: wait for it with wait_for(response_id)",
+            request_id=headers.get("x-request-id"),
+            response_id=answer.id,
+            trace_id=record.trace_id,
+            _source=answer.source,
+            _vendor=raw_answer,
         )
 
     def _end_stream(
         self,
-        request: ChatRequest,
+        request: TextRequest,
         call: Call,
-        span: Span,
+        record: CallRecord,
         source: OpenStream,
         reservation: Reservation,
         assembly: Assembly,
         error: BaseException | None,
     ) -> LLMResponse:
-        characters = request.most_prompt_tokens
-        usage = assembly.usage or assembly.estimated_usage(characters)
-        response = LLMResponse(
-            text=assembly.text,
-            tool_calls=assembly.tool_calls,
-            model=assembly.model or request.model,
-            usage=usage,
-            cost_usd=self._cost(call, assembly.model, usage, assembly.service_tier),
-            finish_reason=assembly.finish_reason,
-            attempts=call.attempts,
-            latency=self._clock.now() - call.started,
-            degraded=call.fallback if error is None else f"the stream broke: {error}",
-            request_id=source.headers.get("x-request-id"),
-            trace_id=span.trace_id or None,
+        """Book a stream that is over, in whatever way; the one place where it is."""
+        left = isinstance(error, GeneratorExit)
+        why = f"the stream broke: {error}" if error is not None else None
+        response = self._response(
+            source.headers, assembly.answer(), request, call, record, degraded=why
         )
         reservation.settle(response.cost_usd)
-        with span:  # entered only now, so that the log line carries its ids
-            if error is None:
-                self._record(span, response, call.waited)
-            else:
-                self._telemetry.book(response.model, "chat", usage, response.cost_usd)
-                self._telemetry.failed(span, "chat", model=request.model, error=error)
+        with record:  # entered only now, so that the log line carries its ids
+            outcome = self._outcome(response)
+            outcome.error, outcome.left = error, left
+            record.close(outcome)
         return response
 
-    def _record(self, span: Span, response: LLMResponse, waited: float) -> None:
-        if waited:
-            span.set(semconv.WAIT, waited)
-        if self._telemetry.capture_content:
-            span.set(semconv.OUTPUT_MESSAGES, _output_messages(response))
-        self._telemetry.finished(span, "chat", response)
+    def _outcome(self, response: LLMResponse) -> Outcome:
+        captured = self._telemetry.capture_content
+        return Outcome(
+            usage=response.usage if response.usage.total_tokens else None,
+            cost=response.cost_usd,
+            model=response.model,
+            response_id=response.response_id,
+            finish_reason=response.finish_reason,
+            degraded=response.degraded,
+            output=output_messages(response.choices) if captured else None,
+        )
+
+    def _estimate(self, request: TextRequest, answer: Answer) -> Usage:
+        arguments = (call.arguments for call in answer.tool_calls)
+        said = (answer.text, answer.reasoning, answer.refusal or "", *arguments)
+        return estimated(request.most_prompt_tokens, *said)
 
     def _cost(
         self, call: Call, answered: str | None, usage: Usage, tier: str | None
@@ -220,52 +262,8 @@ class ChatCalls:
         cost = prices.cost(target.model, usage, tier)
         return prices.cost(answered, usage, tier) if cost is None and answered else cost
 
-    def _lost(self, call: Call, request: ChatRequest) -> Decimal:
+    def _lost(self, call: Call, request: TextRequest) -> Decimal:
         """Return about what cancelled second requests cost: the prompt, which was read."""
         rates = call.target and call.target.endpoint.prices.rates(call.target.model)
-        usage = _estimate(request, "")
+        usage = estimated(request.most_prompt_tokens)
         return rates.cost(usage) * call.hedged if rates else Decimal(0)
-
-
-def _read(reply: Reply) -> tuple[Reply, ChatBody]:
-    return reply, decode_chat(reply.body)
-
-
-def _as_it_is(source: OpenStream) -> OpenStream:
-    return source
-
-
-def _estimate(request: ChatRequest, text: str) -> Usage:
-    assembly = Assembly()
-    prompt = assembly.estimated_usage(request.most_prompt_tokens)
-    completion = -(-len(text) // 4)
-    return Usage(
-        prompt_tokens=prompt.prompt_tokens,
-        completion_tokens=completion,
-        total_tokens=prompt.prompt_tokens + completion,
-        estimated=True,
-    )
-
-
-def _input_messages(messages: Sequence[Mapping[str, Any]]) -> str:
-    return encode(
-        [
-            {
-                "role": message["role"],
-                "parts": [{"type": "text", "content": message.get("content")}],
-            }
-            for message in messages
-        ]
-    ).decode()
-
-
-def _output_messages(response: LLMResponse) -> str:
-    return encode(
-        [
-            {
-                "role": "assistant",
-                "parts": [{"type": "text", "content": response.text}],
-                "finish_reason": response.finish_reason or "error",
-            }
-        ]
-    ).decode()

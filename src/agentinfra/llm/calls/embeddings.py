@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentinfra.errors import LLMResponseError
-from agentinfra.llm.dialects.assembly import estimate_tokens
-from agentinfra.llm.dialects.codec import decode_embeddings, encode, usage_of
-from agentinfra.llm.dialects.embeddings import check_texts, parts, vectors_of
+from agentinfra.llm.calls.flights import Flights, Space
+from agentinfra.llm.calls.record import CallRecord, Outcome
+from agentinfra.llm.calls.vectors import VectorRequests, Wanted
+from agentinfra.llm.dialects.embeddings import (
+    check_texts,
+)
 from agentinfra.llm.dialects.hashing import HASH_DIMENSIONS, HASH_MODEL, hash_embeddings
+from agentinfra.llm.dialects.usage import estimate_tokens
 from agentinfra.llm.money.budget import reserve
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
@@ -24,17 +26,32 @@ if TYPE_CHECKING:
 
     from agentinfra._mechanics.clock import Clock
     from agentinfra.llm.calls.telemetry import LLMTelemetry
-    from agentinfra.llm.policy.dispatch import Call, Dispatcher
+    from agentinfra.llm.policy.call import Call
+    from agentinfra.llm.policy.dispatch import Dispatcher
     from agentinfra.llm.wire.endpoint import Target
-    from agentinfra.llm.wire.transport import Reply
     from agentinfra.observability.metrics import Metrics
     from agentinfra.protocols import VectorCache
+
+    Vector = NDArray[np.float32]
 
 __all__ = ["EmbeddingCalls"]
 
 log = get_logger("agentinfra.llm")
 
-PATH = "/embeddings"
+_CUT = (
+    "the endpoint ignores dimensions: its vectors were cut and brought to length 1, which only "
+    "models trained for it bear well"
+)
+
+
+class _Fetched(NamedTuple):
+    """What a call's own texts gave: by text, and as it came where it was one request alone."""
+
+    found: dict[str, Vector]
+    cached: set[str]
+    matrix: Vector | None
+    usage: Usage
+    cost: Decimal | None
 
 
 class EmbeddingCalls:
@@ -49,10 +66,11 @@ class EmbeddingCalls:
         vectors: VectorCache | None,
         clock: Clock,
     ) -> None:
-        self._dispatcher = dispatcher
         self._telemetry = telemetry
         self._vectors = vectors
         self._clock = clock
+        self._requests = VectorRequests(dispatcher)
+        self._flights = Flights()
         self._hashed = metrics.counter(semconv.LLM_DEGRADED_EMBEDDINGS)
 
     def fallback(
@@ -70,132 +88,134 @@ class EmbeddingCalls:
             degraded=f"hash vectors, not a model's: {reason}",
         )
 
-    async def get(
-        self, texts: Sequence[str], dimensions: int | None, call: Call, target: Target
-    ) -> EmbeddingBatch:
+    async def get(self, wanted: Wanted, call: Call, target: Target) -> EmbeddingBatch:
         """Return the vectors of texts."""
-        import numpy as np
-
-        check_texts(texts)
-        known = await self._cached(texts, target.model, dimensions)
-        wanted = [text for text in dict.fromkeys(texts) if text not in known]
-        hits = sum(text in known for text in texts)
-        vectors = np.zeros((0, dimensions or 0), np.float32)
-        usage = Usage()
-        paid: Decimal | None = Decimal(0)
-        if wanted:
-            call.tokens = sum(map(estimate_tokens, wanted))
-            vectors, usage, paid = await self._fetch(wanted, dimensions, call, target)
-            await self._remember(wanted, vectors, target.model, dimensions)
-        if len(wanted) < len(texts):
-            known |= zip(wanted, vectors, strict=True)
-            vectors = np.vstack([known[text] for text in texts])
+        texts = wanted.texts
+        check_texts(texts, target.model, target.endpoint.limits.text_tokens)
+        # What another call is having embedded already is waited for, not paid for again. Asked
+        # before the cache is: a text that lands between a look into the cache and one at the
+        # flights would be fetched twice.
+        space = (target.label, wanted.dimensions, repr(sorted(wanted.more.items())))
+        mine, others = self._flights.board(space, list(dict.fromkeys(texts)))
+        try:
+            got = await self._own(space, mine, wanted, call, target)
+        except BaseException as error:
+            self._flights.crash(space, mine, error)
+            raise
+        found, usage, paid = got.found, got.usage, got.cost
+        if others:
+            found |= await self._flights.wait(others, call.deadline)
+            left = [text for text in others if text not in found]
+            if left:  # the call that had asked for them was given up
+                again = Wanted(texts=left, dimensions=wanted.dimensions, more=wanted.more)
+                rest = await self.get(again, call, target)
+                found |= zip(left, rest.vectors, strict=True)
+                usage, paid = usage + rest.usage, _sum(paid, rest.cost_usd)
+        cut = (target.model, wanted.dimensions) in target.endpoint.limits.cut
         return EmbeddingBatch(
-            vectors=vectors,
+            vectors=_in_order(texts, got.matrix, found, wanted.dimensions),
             # The name asked for: a server's own one would differ from that of cached vectors.
             model=target.model,
             usage=usage,
             cost_usd=paid,
-            cached=hits,
+            degraded=_CUT if cut else None,
+            cached=sum(text in got.cached for text in texts),
         )
+
+    async def _own(
+        self, space: Space, mine: list[str], wanted: Wanted, call: Call, target: Target
+    ) -> _Fetched:
+        """Return the vectors of the texts that this call has to see to."""
+        known = await self._cached(mine, target.model, wanted.dimensions)
+        self._flights.land(space, known)
+        missing = [text for text in mine if text not in known]
+        if not missing:
+            return _Fetched(known, set(known), None, Usage(), Decimal(0))
+        got = await self._fetch(space, missing, wanted, call, target)
+        matrix = got.matrix if len(missing) == len(wanted.texts) else None
+        return _Fetched(known | got.found, set(known), matrix, got.usage, got.cost)
 
     async def _fetch(
-        self, texts: list[str], dimensions: int | None, call: Call, target: Target
-    ) -> tuple[NDArray[np.float32], Usage, Decimal | None]:
-        import numpy as np
-
-        rates = target.endpoint.prices.rates(target.model)
+        self, space: Space, texts: list[str], wanted: Wanted, call: Call, target: Target
+    ) -> _Fetched:
+        """Have texts embedded; what was paid for is kept and booked even where a part fails."""
+        prices = target.endpoint.prices
+        rates = prices.rates(target.model)
         most = sum(len(text.encode("utf-8", "replace")) for text in texts)
-        reservation = reserve(target.model, rates.at_most(most, 0) if rates else None)
-        cost: Decimal | None = None
-        span = self._telemetry.started(
-            "embeddings", target.model, {semconv.EMBEDDING_DIMENSIONS: dimensions}
-        )
-        try:
-            with span:
-                try:
-                    answers = await self._send_all(parts(texts), dimensions, call, target)
-                except BaseException as error:
-                    self._telemetry.failed(span, "embeddings", model=target.model, error=error)
-                    raise
-                usage = sum((answer[1] for answer in answers), Usage())
-                cost = target.endpoint.prices.cost(target.model, usage)
-                self._telemetry.answered(
-                    span,
-                    "embeddings",
-                    model=target.model,
-                    usage=usage,
-                    cost=cost,
-                    latency=self._clock.now() - call.started,
-                    attempts=call.attempts,
-                )
-        finally:
-            reservation.settle(cost)
-        matrices = [answer[0] for answer in answers]
-        if len(lengths := {matrix.shape[1] for matrix in matrices}) > 1:
+        call.tokens = sum(map(estimate_tokens, texts))
+        call.target = target
+        with self._record(call, target.model) as record:
+            record.span.set(semconv.EMBEDDING_DIMENSIONS, wanted.dimensions)
+            reservation = reserve(target.model, rates.at_most(most, 0) if rates else None)
+            cost: Decimal | None = None
+            try:
+                done, failure = await self._requests.send_all(texts, wanted, call, target)
+                usage = sum((part.usage for part in done), Usage())
+                cost = prices.cost(target.model, usage) if done else None
+                found = {
+                    text: vector
+                    for part in done
+                    for text, vector in zip(part.texts, part.vectors, strict=True)
+                }
+                outcome = Outcome(usage=usage if done else None, cost=cost, model=target.model)
+                outcome.error = failure
+                record.close(outcome)
+            finally:
+                reservation.settle(cost)
+            if found:
+                # Into the cache first: who looks into it after the flight has landed finds them.
+                if (target.model, wanted.dimensions) not in target.endpoint.limits.cut:
+                    await self._remember(found, target.model, wanted.dimensions)
+                self._flights.land(space, found)
+            if failure is not None:
+                raise failure
+        lengths = {len(vector) for vector in found.values()}
+        if len(lengths) > 1:
             raise LLMResponseError(f"the vectors have different lengths: {sorted(lengths)}")
-        return matrices[0] if len(matrices) == 1 else np.concatenate(matrices), usage, cost
+        alone = done[0].vectors if len(done) == 1 else None
+        return _Fetched(found, set(), alone, usage, cost)
 
-    async def _send_all(
-        self, requests: list[list[str]], dimensions: int | None, call: Call, target: Target
-    ) -> list[tuple[NDArray[np.float32], Usage]]:
-        if len(requests) == 1:
-            return [await self._run(requests[0], dimensions, call, target)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._run(texts, dimensions, call, target))
-                    for texts in requests
-                ]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
-
-    async def _run(
-        self, texts: list[str], dimensions: int | None, call: Call, target: Target
-    ) -> tuple[NDArray[np.float32], Usage]:
-        send = partial(self._send, texts, dimensions, call)
-        return await self._dispatcher.run(call, (target,), send, partial(_read, len(texts)))
-
-    def _send(
-        self, texts: list[str], dimensions: int | None, call: Call, target: Target
-    ) -> Awaitable[Reply]:
-        payload: dict[str, Any] = {
-            "model": target.model,
-            "input": texts,
-            "encoding_format": "base64",
-        }
-        if dimensions is not None:
-            payload["dimensions"] = dimensions
-        return target.endpoint.post(
-            PATH,
-            encode(payload),
-            model=target.model,
-            headers={},
-            deadline=call.deadline,
-            patience=call.patience,
+    def _record(self, call: Call, model: str) -> CallRecord:
+        return CallRecord(
+            self._telemetry,
+            call,
+            model=model,
+            component="embeddings",
+            clock=self._clock,
         )
 
     async def _cached(
         self, texts: Sequence[str], model: str, dimensions: int | None
-    ) -> dict[str, NDArray[np.float32]]:
+    ) -> dict[str, Vector]:
         if self._vectors is None:
             return {}
-        found = {}
-        for text in dict.fromkeys(texts):
-            vector = await self._vectors.get(text, model, dimensions)
-            if vector is not None:
-                found[text] = vector
-        return found
+        asked = list(dict.fromkeys(texts))
+        vectors = await self._vectors.get_many(asked, model, dimensions)
+        return {
+            text: vector for text, vector in zip(asked, vectors, strict=True) if vector is not None
+        }
 
     async def _remember(
-        self, texts: list[str], vectors: NDArray[np.float32], model: str, dimensions: int | None
+        self, found: Mapping[str, Vector], model: str, dimensions: int | None
     ) -> None:
         if self._vectors is not None:
-            for text, vector in zip(texts, vectors, strict=True):
-                await self._vectors.set(text, model, vector, dimensions)
+            await self._vectors.set_many(list(found), model, list(found.values()), dimensions)
 
 
-def _read(count: int, reply: Reply) -> tuple[NDArray[np.float32], Usage]:
-    body = decode_embeddings(reply.body)
-    return vectors_of(body, count), usage_of(body.usage) or Usage()
+def _in_order(
+    texts: Sequence[str],
+    matrix: Vector | None,
+    found: Mapping[str, Vector],
+    dimensions: int | None,
+) -> Vector:
+    import numpy as np
+
+    if matrix is not None:
+        return matrix
+    if not texts:
+        return np.zeros((0, dimensions or 0), np.float32)
+    return np.vstack([found[text] for text in texts])
+
+
+def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return None if one is None or other is None else one + other

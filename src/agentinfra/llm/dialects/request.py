@@ -1,4 +1,4 @@
-"""What a caller asked for, checked and put into the shape OpenAI takes."""
+"""What a caller asked for, checked, before any dialect has put it into its words."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from agentinfra._types import Messages
 from agentinfra.errors import ConfigurationError
-from agentinfra.llm.dialects.codec import encode
 
-__all__ = ["IMAGE_TOKENS", "ChatRequest", "chat_request"]
+__all__ = ["IMAGE_TOKENS", "OUTPUT", "Seen", "TextRequest", "resumed", "text_request"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -24,32 +25,82 @@ for its mini models (OpenAI, "Images and vision", calculating costs)."""
 OUTPUT_TOKENS = 16_384
 """Completion tokens reserved for a call that names no limit: the output limit of gpt-4o-mini."""
 
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
-@dataclass(slots=True, kw_only=True)
-class ChatRequest:
-    """One chat call on its way.
+
+OUTPUT = "output"
+"""Where a turn that the Responses API gave keeps its items, to be sent back as they came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What some messages hold.
 
     Attributes:
-        payload: What is sent, the model included.
-        body: The same as JSON.
-        most_prompt_tokens: No tokenizer makes more of the messages than this.
-        most_completion_tokens: What the model may generate at most, over all choices.
+        plain: Whether every message is text alone.
+        items: Whether there are items of the Responses API among them.
+        turns: Whether there are turns that are not sent back to Chat Completions as they are.
     """
 
-    payload: dict[str, Any]
-    body: bytes
-    most_prompt_tokens: int
-    most_completion_tokens: int
+    plain: bool
+    items: bool
+    turns: bool
+
+
+_TEXT_ALONE = Seen(plain=True, items=False, turns=False)
+
+
+class TextRequest(msgspec.Struct, kw_only=True):
+    """One call for a text on its way.
+
+    Attributes:
+        messages: The conversation as OpenAI's chat has it.
+        model: The model asked for.
+        options: Every other parameter, those that are None left out.
+        stream: Whether the answer comes in pieces.
+        seen: What the messages hold.
+        limit: How many tokens the answer may have; 0 where the call does not say.
+        lenient: Whether what the model refuses is left out; None is as the endpoint's settings say.
+        asks_usage: False where the caller has said ``stream_options=None``.
+        headers: Headers of this call alone.
+        query: Query parameters of this call alone.
+        extra_body: Fields of the body, of this call alone, whatever the dialect.
+        resumes: The id of a response that is asked for again, in place of a new one.
+        body: The body that was encoded last.
+        encoded_for: Whom that is for.
+        size: Bytes of the first body that was encoded.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    model: str
+    options: dict[str, Any]
+    stream: bool
+    seen: Seen
+    limit: int = 0
+    asks_usage: bool = True
+    lenient: bool | None = None
+    headers: Mapping[str, str] | None = None
+    query: Mapping[str, Any] | None = None
+    extra_body: Mapping[str, Any] | None = None
+    resumes: str = ""
+    body: bytes = b""
+    encoded_for: tuple[Any, ...] = ()
+    size: int = 0
 
     @property
-    def model(self) -> str:
-        """The model asked for."""
-        return str(self.payload["model"])
+    def most_prompt_tokens(self) -> int:
+        """No tokenizer makes more of the messages than this.
+
+        Byte-level BPE makes at most one token of each byte; pictures count by another measure.
+        """
+        if self.seen.plain:
+            return self.size + MESSAGE_OVERHEAD * len(self.messages)
+        return _weight(self.messages) + _weight(self.options.get("tools"))
 
     @property
-    def stream(self) -> bool:
-        """Whether the answer comes in pieces."""
-        return bool(self.payload.get("stream"))
+    def most_completion_tokens(self) -> int:
+        """What the model may generate at most, over all choices."""
+        return (self.limit or OUTPUT_TOKENS) * int(self.options.get("n") or 1)
 
     @property
     def rate_tokens(self) -> float:
@@ -58,53 +109,92 @@ class ChatRequest:
         OpenAI takes the larger of the output limit and the estimated prompt ("How to handle rate
         limits", OpenAI Cookbook).
         """
-        asked = self.payload.get("max_completion_tokens") or self.payload.get("max_tokens") or 0
-        return float(max(asked, self.most_prompt_tokens // 4, 1))
-
-    def body_for(self, model: str) -> bytes:
-        """Return the body for a model that may be another one."""
-        if model == self.payload["model"]:
-            return self.body
-        return encode({**self.payload, "model": model})
+        return float(max(self.limit, self.most_prompt_tokens // 4, 1))
 
 
-def chat_request(
-    messages: Messages, model: str, options: Mapping[str, Any], *, stream: bool
-) -> ChatRequest:
-    """Build a request.
+def text_request(
+    messages: Messages, model: str, options: dict[str, Any], *, stream: bool
+) -> TextRequest:
+    """Check a request.
 
     Args:
         messages: The conversation, oldest first.
         model: The model.
-        options: Every other parameter; those that are None are left out.
-        stream: Whether to stream; the usage is asked for along with it.
+        options: Every other parameter; those that are None, and an empty list of tools, are left
+            out. ``extra_headers``, ``extra_query`` and ``extra_body`` are the openai package's.
+        stream: Whether to stream.
 
     Raises:
         ConfigurationError: The messages are not a non-empty list of messages with a role.
     """
-    messages, plain = _checked(messages)
-    payload: dict[str, Any] = {"model": model, "messages": messages}
-    payload |= {name: value for name, value in options.items() if value is not None}
-    if stream:
-        payload["stream"] = True
-        payload["stream_options"] = {"include_usage": True, **payload.get("stream_options", {})}
-    limit = payload.get("max_completion_tokens") or payload.get("max_tokens") or OUTPUT_TOKENS
-    body = encode(payload)
-    return ChatRequest(
-        payload=payload,
-        body=body,
-        # Byte-level BPE makes at most one token of each byte; pictures count by another measure.
-        most_prompt_tokens=(
-            len(body) + MESSAGE_OVERHEAD * len(messages)
-            if plain
-            else _weight(messages) + _weight(payload.get("tools"))
-        ),
-        most_completion_tokens=limit * (payload.get("n") or 1),
+    checked, seen = _checked(messages)
+    given = {name: value for name, value in options.items() if value is not None}
+    if "tools" in given and not given["tools"]:
+        del given["tools"]  # OpenAI refuses an empty list
+        given.pop("tool_choice", None)
+        given.pop("parallel_tool_calls", None)
+    request = TextRequest(
+        messages=checked,
+        model=model,
+        options=given,
+        stream=stream,
+        seen=seen,
+        limit=_limit(given),
+        asks_usage=options.get("stream_options", True) is not None,
+    )
+    if "extra_headers" in given:
+        request.headers = _extra(given, "extra_headers")
+    if "extra_query" in given:
+        request.query = _extra(given, "extra_query")
+    if "extra_body" in given:
+        request.extra_body = _extra(given, "extra_body")
+    if "unsupported" in given:
+        request.lenient = _lenient(given.pop("unsupported"))
+    return request
+
+
+def _limit(options: Mapping[str, Any]) -> int:
+    for name in _LIMITS:
+        if name in options:
+            limit = options[name]
+            return int(limit) if isinstance(limit, int | float) else 0
+    return 0
+
+
+def resumed(response_id: str, model: str, query: Mapping[str, Any], *, stream: bool) -> TextRequest:
+    """Return the request for a response that the endpoint holds.
+
+    Raises:
+        ConfigurationError: There is no id.
+    """
+    if not response_id:
+        raise ConfigurationError("there is no response_id: give that of a response that was stored")
+    return TextRequest(
+        messages=(),
+        model=model,
+        options={},
+        stream=stream,
+        seen=_TEXT_ALONE,
+        query=query,
+        resumes=response_id,
     )
 
 
-def _checked(messages: Messages) -> tuple[Messages, bool]:
-    """Return the messages as mappings, and whether all of them have plain text."""
+def _lenient(value: Any) -> bool:
+    if value not in ("refuse", "drop"):
+        raise ConfigurationError(f"unsupported is {value!r}: use 'refuse' or 'drop'")
+    return bool(value == "drop")
+
+
+def _extra(options: dict[str, Any], name: str) -> Mapping[str, Any]:
+    value = options.pop(name)
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{name} is {type(value).__name__}: give a mapping")
+    return value
+
+
+def _checked(messages: Messages) -> tuple[Messages, Seen]:
+    """Return the messages as mappings, and what is among them."""
     given: Any = messages
     if type(given) is not list and (
         isinstance(given, str | Mapping) or not isinstance(given, Sequence)
@@ -115,18 +205,28 @@ def _checked(messages: Messages) -> tuple[Messages, bool]:
         )
     if not given:
         raise ConfigurationError("messages is empty: give at least one message")
-    plain = True
+    plain, items, turns = True, False, False
     for index, message in enumerate(given):
         if type(message) is not dict:
             return _checked([_mapping(message) for message in given])
-        if message.get("role") not in ROLES:
-            raise ConfigurationError(
-                f"messages[{index}] has the role {message.get('role')!r}: "
-                f"use one of {', '.join(ROLES)}"
-            )
+        role = message.get("role")
+        if role not in ROLES:
+            _is_item(index, message)
+            items, plain = True, False
+        elif role == "assistant":
+            turns = turns or OUTPUT in message or "audio" in message
         content = message.get("content")  # none where the model called tools
         plain = plain and (content is None or type(content) is str)
-    return given, plain
+    if plain and not turns:
+        return given, _TEXT_ALONE
+    return given, Seen(plain=plain, items=items, turns=turns)
+
+
+def _is_item(index: int, message: Mapping[str, Any]) -> None:
+    if "role" in message or not isinstance(message.get("type"), str):
+        raise ConfigurationError(
+            f"messages[{index}] has the role {message.get('role')!r}: use one of {', '.join(ROLES)}"
+        )
 
 
 def _mapping(message: Any) -> dict[str, Any]:
@@ -145,7 +245,7 @@ def _weight(value: Any) -> int:
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
     if isinstance(value, Mapping):
-        if value.get("type") == "image_url":
+        if value.get("type") in ("image_url", "input_image"):
             return IMAGE_TOKENS
         return sum(len(str(key)) + 2 + _weight(item) for key, item in value.items())
     if isinstance(value, Sequence):

@@ -3,63 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from agentinfra._mechanics.deadline import Deadline
-from agentinfra._mechanics.identifiers import random_hex
 from agentinfra.errors import (
     BadRequestError,
+    ContentFilterError,
     ContextLengthError,
     LLMError,
+    LLMTimeoutError,
     LLMUnavailableError,
 )
+from agentinfra.observability import semconv
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.retry_budget import RetryBudget
+    from agentinfra.llm.policy.call import Call
     from agentinfra.llm.policy.gate import Gates
     from agentinfra.llm.policy.hedging import Hedger
     from agentinfra.llm.policy.retry import RetryPolicy
     from agentinfra.llm.wire.endpoint import Target
 
-__all__ = ["Call", "Dispatcher"]
+__all__ = ["Dispatcher"]
 
-T = TypeVar("T")
 A = TypeVar("A", bound="Answered")
 
-
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """One call under way.
-
-    Attributes:
-        operation: ``chat`` or ``embeddings``.
-        deadline: When it has to be over.
-        patience: Seconds one attempt may take.
-        started: When it began, on the client's clock.
-        tokens: What it is going to cost in the endpoint's rate limit, about.
-        tenant: Whom it is for; tenants take turns where calls wait.
-        attempts: Requests sent so far.
-        hedged: Requests sent beside another, to be first.
-        waited: Seconds it was held back.
-        target: Where the answer came from.
-        fallback: Why that is not where it was meant to come from.
-        key: The idempotency key, the same for every attempt.
-    """
-
-    operation: str
-    deadline: Deadline
-    patience: float
-    started: float
-    tokens: float = 1.0
-    tenant: str = ""
-    attempts: int = 0
-    hedged: int = 0
-    waited: float = 0.0
-    target: Target | None = None
-    fallback: str | None = None
-    key: str = field(default_factory=lambda: f"agentinfra-{random_hex(16)}")
+_ELSEWHERE = frozenset({404, 410, 501})
+"""Statuses by which an endpoint says that it has no such model or operation, or no more."""
 
 
 class Answered(Protocol):
@@ -78,7 +48,7 @@ class Witness(Protocol):
         """Count one request sent."""
         ...
 
-    def waited(self, seconds: float) -> None:
+    def waited(self, reason: str, seconds: float) -> None:
         """Record that a request was held back."""
         ...
 
@@ -123,26 +93,26 @@ class Dispatcher:
         call: Call,
         targets: Sequence[Target],
         send: Callable[[Target], Awaitable[A]],
-        read: Callable[[A], T],
         *,
         hedge: bool = False,
-    ) -> T:
+    ) -> A:
         """Return what the first target that answers gives.
 
         Args:
             call: The call; its attempts, target, waits and fallback are filled in.
             targets: Where to send it, in order of preference.
-            send: Sends one request.
-            read: Reads what came; what it refuses is a failure of the attempt.
+            send: Sends one request and reads what came; what it refuses to read is a failure of
+                the attempt.
             hedge: Whether a second request may be sent beside a slow one.
 
         Raises:
             LLMError: What the last target's last attempt raised.
         """
         self._budget.deposit()
-        for target in targets:
+        for place, target in enumerate(targets):
             call.target = target
-            one = partial(self._attempt, target, call, send, read)
+            following = targets[place + 1] if place + 1 < len(targets) else None
+            one = partial(self._attempt, target, call, send)
             if hedge and self._hedger is not None:
                 on_second = partial(_hedged, call)
                 one = partial(self._hedger.run, target.label, one, on_second=on_second)
@@ -151,40 +121,72 @@ class Dispatcher:
             except LLMError as error:
                 first = error
             try:
-                return await self._again(first, one, target, call)
+                return await self._again(first, one, target, call, following)
             except LLMError as error:
-                if target is targets[-1] or not _may_fall_back(error):
+                if following is None or not _may_fall_back(error):
                     raise
-                call.fallback = f"{target.label} failed: {type(error).__name__}"
-                self._telemetry.retrying(target.model, error, call.attempts)
+                self._fell_back(call, target, following, error)
         raise LLMUnavailableError("no model is configured: set Settings.llm.model")
 
+    def _fell_back(self, call: Call, target: Target, following: Target, error: LLMError) -> None:
+        if not (target.route and target.route == following.route):
+            call.fallback = f"{target.label} failed: {type(error).__name__}"
+        call.note(
+            semconv.EVENT_FALLBACK,
+            {"from": target.label, "to": following.label, semconv.ERROR_TYPE: type(error).__name__},
+        )
+        self._telemetry.retrying(target.model, error, call.attempts)
+
     async def _again(
-        self, first: LLMError, one: Callable[[], Awaitable[T]], target: Target, call: Call
-    ) -> T:
-        if not self._policy.worth_it(first):
+        self,
+        first: LLMError,
+        one: Callable[[], Awaitable[A]],
+        target: Target,
+        call: Call,
+        following: Target | None,
+    ) -> A:
+        # Another endpoint of the same model is asked before this one is asked again.
+        elsewhere = following is not None and target.route and target.route == following.route
+        if elsewhere or not self._policy.worth_it(first):
             raise first
         self._telemetry.retrying(target.model, first, call.attempts)
-        return await self._policy.again(first, one, deadline=call.deadline)
+
+        def waiting(seconds: float) -> None:
+            call.waited += seconds
+            call.note(semconv.EVENT_RETRY, {"attempt": call.attempts, semconv.WAIT: seconds})
+            self._telemetry.waited("retry", seconds)
+
+        return await self._policy.again(first, one, allows=call.allows, waiting=waiting)
 
     async def _attempt(
         self,
         target: Target,
         call: Call,
         send: Callable[[Target], Awaitable[A]],
-        read: Callable[[A], T],
-    ) -> T:
-        gate = self._gates.of(target)
-        leave = await gate.enter(call.tokens, tenant=call.tenant, deadline=call.deadline)
+    ) -> A:
+        if call.deadline.remaining() == 0.0:
+            raise LLMTimeoutError(
+                "the call's deadline has passed: nothing was sent", impatient=True
+            )
+        gate = self._gates.of(target, call.operation)
+        leave = await gate.enter(call)
         if leave.waited:
             call.waited += leave.waited
-            self._telemetry.waited(leave.waited)
+            call.note(semconv.EVENT_WAIT, {"reason": "pace", semconv.WAIT: leave.waited})
+            self._telemetry.waited("pace", leave.waited)
         call.attempts += 1
         try:
             answer = await send(target)
-            value = read(answer)
         except LLMError as error:
             leave.failed(error)
+            call.note(
+                semconv.EVENT_ATTEMPT_FAILED,
+                {
+                    "attempt": call.attempts,
+                    "target": target.label,
+                    semconv.ERROR_TYPE: type(error).__name__,
+                },
+            )
             self._telemetry.attempted(target.model, call.operation, type(error).__name__)
             raise
         except BaseException:
@@ -192,13 +194,25 @@ class Dispatcher:
             raise
         leave.answered(answer.headers)
         self._telemetry.attempted(target.model, call.operation, "ok")
-        return value
+        return answer
 
 
 def _hedged(call: Call) -> None:
     call.hedged += 1
+    call.note(semconv.EVENT_HEDGE, {"attempt": call.attempts + 1})
 
 
 def _may_fall_back(error: LLMError) -> bool:
-    """Return whether another model could do better: never with a request that is itself bad."""
-    return not isinstance(error, BadRequestError) or isinstance(error, ContextLengthError)
+    """Return whether another model could do better.
+
+    Never with a request that is itself bad; a model that is not there, a filter of one maker and
+    a window that is too small are no such thing.
+    """
+    if not isinstance(error, BadRequestError):
+        return True
+    if isinstance(error, ContextLengthError | ContentFilterError):
+        return True
+    return error.status_code in _ELSEWHERE or error.code in (
+        "model_not_found",
+        "DeploymentNotFound",
+    )

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import tenacity
 
     from agentinfra._mechanics.clock import Clock
-    from agentinfra._mechanics.deadline import Deadline
     from agentinfra._mechanics.retry_budget import RetryBudget
 
 __all__ = ["RetryPolicy"]
@@ -25,7 +24,8 @@ class RetryPolicy:
     """Sends again with exponential back-off and full jitter, as long as it is worth it.
 
     A retry needs all of these: the error is retryable, attempts are left, the shared retry budget
-    has room, and the wait ends before the call's deadline. The wait is what the endpoint asks for
+    has room, and the wait is no longer than the call's patience: its deadline, or the client's
+    longest wait where it has none. The wait is what the endpoint asks for
     (Retry-After), else a random time up to ``first * 2 ** retries``, at most ``longest``
     ("Exponential Backoff And Jitter", AWS Architecture Blog, full jitter).
 
@@ -73,21 +73,27 @@ class RetryPolicy:
         )
 
     async def again(
-        self, error: LLMError, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline
+        self,
+        error: LLMError,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        allows: Callable[[float], bool],
+        waiting: Callable[[float], None],
     ) -> T:
         """Send again after a first attempt that failed.
 
         Args:
             error: What the first attempt raised.
             attempt: Sends one request.
-            deadline: When the call has to be over.
+            allows: Says whether the call may wait for so many seconds.
+            waiting: Told how many seconds are going to be waited.
 
         Raises:
             LLMError: What the last attempt raised.
         """
         import tenacity
 
-        waits = _Waits(self, deadline)
+        waits = _Waits(self, allows, waiting)
         retrying = tenacity.AsyncRetrying(
             sleep=self._clock.sleep,
             stop=tenacity.stop_after_attempt(self.max_attempts),
@@ -118,9 +124,15 @@ class RetryPolicy:
 class _Waits:
     """Decides on one call's next retry before tenacity waits for it."""
 
-    def __init__(self, policy: RetryPolicy, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        allows: Callable[[float], bool],
+        waiting: Callable[[float], None],
+    ) -> None:
         self._policy = policy
-        self._deadline = deadline
+        self._allows = allows
+        self._waiting = waiting
         self._retries = 0
         self._wait = 0.0
 
@@ -130,9 +142,10 @@ class _Waits:
         if self._retries + 1 >= self._policy.max_attempts:
             return False
         self._wait = self._policy.wait_for(error, self._retries)
-        if not self._deadline.allows(self._wait) or not self._policy.spend():
+        if not self._allows(self._wait) or not self._policy.spend():
             return False
         self._retries += 1
+        self._waiting(self._wait)
         return True
 
     def planned(self, state: tenacity.RetryCallState) -> float:

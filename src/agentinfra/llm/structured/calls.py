@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import FunctionType
@@ -18,7 +18,7 @@ from agentinfra.errors import (
     StructuredOutputError,
 )
 from agentinfra.jsontext.extract import extract
-from agentinfra.llm.dialects.codec import encode
+from agentinfra.llm.dialects.encoding import encode
 from agentinfra.llm.structured.tools import tool_of
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import ToolCall
@@ -65,11 +65,17 @@ class StructuredCalls:
     """Makes calls whose answer has to fit a schema.
 
     Remembers for each model which mode its server takes.
+
+    Args:
+        chat: Makes the calls.
+        default_model: The model of calls that name none.
+        misfit: Told of output that fits no schema in the end.
     """
 
-    def __init__(self, chat: ChatCall, *, default_model: str) -> None:
+    def __init__(self, chat: ChatCall, *, default_model: str, misfit: Callable[[], None]) -> None:
         self._chat = chat
         self._default = default_model
+        self._misfit = misfit
         self._works: dict[str, Mode] = {}
         # Writing the schema of a model costs more than the rest of a call.
         self._written = lru_cache(maxsize=256)(tool_of)
@@ -128,6 +134,7 @@ class StructuredCalls:
                 return _fitting(asked, wanted, mode)
             except JSONExtractionError as error:
                 if left == 0:
+                    self._misfit()
                     raise StructuredOutputError(
                         f"the model's output does not fit its schema after {rounds} repair "
                         f"round(s): {'; '.join(error.errors[:3]) or error}",

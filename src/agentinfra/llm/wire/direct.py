@@ -1,16 +1,21 @@
-"""The direct wire: aiohttp with the address, keys and headers of the openai package's client."""
+"""The direct wire: aiohttp, with what the openai package says of itself."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from agentinfra._mechanics.vendors import load
-from agentinfra.errors import ConfigurationError, LLMConnectionError, LLMTimeoutError
-from agentinfra.llm.wire.sdk import KeyProvider, vendor_error
+from agentinfra.errors import (
+    ConfigurationError,
+    LLMConnectionError,
+    LLMResponseError,
+    LLMTimeoutError,
+)
+from agentinfra.llm.wire.sdk import vendor_error
 from agentinfra.llm.wire.transport import Reply
 
 if TYPE_CHECKING:
@@ -21,20 +26,22 @@ if TYPE_CHECKING:
     from multidict import CIMultiDict
     from yarl import URL
 
+    from agentinfra.settings import EndpointSettings
+
 __all__ = ["DirectTransport", "open_direct"]
 
-_DEPLOYMENT_PATHS = frozenset({"/chat/completions", "/embeddings"})
 _OF_THE_SDK = "x-stainless-"
 """Headers that describe the openai package's own wire, which this is not."""
 _KEEP_ALIVE = 60.0
+_MOST_ADDRESSES = 1024
 
 
 def open_direct(
     client: openai.AsyncOpenAI,
+    settings: EndpointSettings,
+    fixed: Mapping[str, str],
     *,
     tls: ssl.SSLContext,
-    key: KeyProvider | None,
-    login: str | None,
     max_connections: int,
     connect_timeout: float,
 ) -> DirectTransport:
@@ -43,10 +50,10 @@ def open_direct(
     Proxies are taken from the environment (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``).
 
     Args:
-        client: The openai package's client: address, keys and headers.
+        client: The openai package's client, whose headers go along.
+        settings: The endpoint's, for the sizes of its answers.
+        fixed: Headers of every request.
         tls: What is trusted.
-        key: Gives the key of each request, in place of the client's.
-        login: The header for user and password of the address, in place of any key.
         max_connections: Connections at most; more requests wait.
         connect_timeout: Seconds a new connection may take.
 
@@ -65,24 +72,26 @@ def open_direct(
         proxy=_proxy(str(client.base_url)),
         trust_env=False,
         raise_for_status=False,
+        max_line_size=settings.header_size,
+        max_field_size=settings.header_size,
     )
-    return DirectTransport(session, client, key, login)
+    return DirectTransport(session, client, fixed, largest=settings.largest_answer)
 
 
-def _headers(client: openai.AsyncOpenAI, key: KeyProvider | None) -> CIMultiDict[str]:
-    """Return what each request carries.
+def _headers(client: openai.AsyncOpenAI, fixed: Mapping[str, str]) -> CIMultiDict[str]:
+    """Return what each request carries beside its own.
 
     Not the session's own headers: aiohttp gives those, keys included, to a proxy as well.
     """
     from multidict import CIMultiDict, istr
 
-    given = {**client.default_headers, **({} if key else client.auth_headers)}
     headers = CIMultiDict(
         (istr(name), value)
-        for name, value in given.items()
-        if isinstance(value, str) and not name.lower().startswith(_OF_THE_SDK)
+        for name, value in client.default_headers.items()
+        if isinstance(value, str) and not name.lower().startswith((_OF_THE_SDK, "authorization"))
     )
     headers["Content-Type"] = "application/json"
+    headers.update((istr(name), value) for name, value in fixed.items())
     return headers
 
 
@@ -108,50 +117,54 @@ class DirectTransport:
         self,
         session: aiohttp.ClientSession,
         client: openai.AsyncOpenAI,
-        key: KeyProvider | None,
-        login: str | None,
+        fixed: Mapping[str, str],
+        *,
+        largest: int,
     ) -> None:
         self._session = session
         self._client = client
-        self._azure = hasattr(client, "_api_version")
-        # They share a header, unless it is Azure's: the login goes first, as in the SDK's own wire.
-        self._key = key if login is None or self._azure else None
-        self._urls: dict[tuple[str, str], URL] = {}
+        self._largest = largest
+        self._urls: dict[str, URL] = {}
         self._failures: tuple[type[Exception], ...] = (load("aiohttp").ClientError, OSError)
-        self._headers = _headers(client, key)
-        if login is not None:
-            self._headers["Authorization"] = login
+        self._headers = _headers(client, fixed)
 
-    async def get(self, path: str) -> Reply:
-        """Ask for what is there; see ``Transport``."""
-        return await self._whole("GET", self._url(path, ""), None, {})
-
-    async def post(
-        self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
+    async def send(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> Reply:
         """Send a body and return the response; see ``Transport``."""
-        return await self._whole("POST", self._url(path, model), body, headers)
-
-    async def _whole(
-        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str]
-    ) -> Reply:
-        sent = await self._all(headers)
+        sent = self._headers.copy()
+        sent.update(headers)
         try:
-            async with self._session.request(method, url, data=body, headers=sent) as response:
-                content = await response.read()
+            async with self._session.request(
+                method,
+                self._url(url),
+                data=body or None,
+                headers=sent,
+                # A redirect would take the key along, to wherever it points.
+                allow_redirects=False,
+            ) as response:
+                announced = response.content_length
+                if announced is not None and announced <= self._largest:
+                    content = await response.read()
+                else:
+                    content = await self._read(response)
         except self._failures as error:
             raise _mapped(error) from error
-        return self._reply(response, content)
+        if response.status < 300:
+            return Reply(response.status, response.headers, content)
+        return self._refusal(response, content)
 
     @asynccontextmanager
     async def stream(
-        self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
+        self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> AsyncIterator[_DirectStream]:
         """Send a body and give the response while it comes."""
-        url = self._url(path, model)
-        sent = await self._all(headers)
+        sent = self._headers.copy()
+        sent.update(headers)
         try:
-            response = await self._session.post(url, data=body, headers=sent)
+            response = await self._session.request(
+                method, self._url(url), data=body or None, headers=sent, allow_redirects=False
+            )
         except self._failures as error:
             raise _mapped(error) from error
         try:
@@ -167,40 +180,42 @@ class DirectTransport:
 
     async def _begun(self, response: aiohttp.ClientResponse) -> Reply:
         """Return what a streamed response has begun with; an error is read whole."""
-        if response.status < 400:
+        if response.status < 300:
             return Reply(response.status, response.headers, b"")
         try:
-            return self._reply(response, await response.read())
+            return self._refusal(response, await self._read(response))
         except self._failures as error:
             raise _mapped(error) from error
 
-    async def _all(self, headers: Mapping[str, str]) -> CIMultiDict[str]:
-        every = self._headers.copy()
-        every.update(headers)
-        if self._key is not None:
-            secret = await self._key()
-            every["api-key" if self._azure else "Authorization"] = (
-                secret if self._azure else f"Bearer {secret}"
-            )
-        return every
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """Return a body whose length nobody announced, bounded."""
+        body = bytearray()
+        if (response.content_length or 0) <= self._largest:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > self._largest:
+                    break
+            else:
+                return bytes(body)
+        response.close()
+        raise LLMResponseError(
+            f"the answer is larger than {self._largest} bytes: raise Settings.llm.largest_answer "
+            "if that is meant",
+            retryable=False,
+        )
 
-    def _url(self, path: str, model: str) -> URL:
+    def _url(self, url: str) -> URL:
         try:
-            return self._urls[path, model if self._azure else ""]
+            return self._urls[url]
         except KeyError:
             from yarl import URL
 
-            base = str(self._client.base_url).rstrip("/")
-            if self._azure and path in _DEPLOYMENT_PATHS and "/deployments" not in base:
-                base += f"/deployments/{quote(model, safe='')}"
-            query = urlencode({k: str(v) for k, v in self._client.default_query.items()})
-            url = URL(f"{base}{path}?{query}" if query else base + path, encoded=True)
-            self._urls[path, model if self._azure else ""] = url
-            return url
+            if len(self._urls) >= _MOST_ADDRESSES:
+                self._urls.clear()
+            known = self._urls[url] = URL(url, encoded=True)
+            return known
 
-    def _reply(self, response: aiohttp.ClientResponse, body: bytes) -> Reply:
-        if response.status < 400:
-            return Reply(response.status, response.headers, body)
+    def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> Reply:
         lowered = {name.lower(): value for name, value in response.headers.items()}
         error = vendor_error(str(response.url), response.status, lowered, body)
         return Reply(response.status, response.headers, body, error)

@@ -1,12 +1,13 @@
-"""An endpoint: its wire, its prices, and the attempts made on it."""
+"""An endpoint: its profile, its wire, its prices, and the attempts made on it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from agentinfra._mechanics.breaker import CircuitBreaker
+import msgspec
+
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.timeouts import Timeouts
@@ -14,12 +15,13 @@ from agentinfra.errors import ConfigurationError, LLMTimeoutError
 from agentinfra.llm.dialects.failures import status_error
 from agentinfra.llm.money.prices import PriceBook
 from agentinfra.llm.wire.checkup import Checkup, Finding
+from agentinfra.llm.wire.credentials import Credentials, KeyProvider
 from agentinfra.llm.wire.direct import open_direct
+from agentinfra.llm.wire.lessons import Lessons
 from agentinfra.llm.wire.open_stream import OpenStream
+from agentinfra.llm.wire.profile import profile_of
 from agentinfra.llm.wire.sdk import (
-    KeyProvider,
     SdkTransport,
-    key_provider,
     no_certificates,
     open_client,
     trusted_certificates,
@@ -32,21 +34,48 @@ if TYPE_CHECKING:
     import openai
 
     from agentinfra._mechanics.deadline import Deadline
+    from agentinfra.llm.dialects.answer import Assembly
     from agentinfra.llm.wire.transport import Reply, Transport
     from agentinfra.settings import EndpointSettings, LLMSettings
 
-__all__ = ["Endpoint", "Target"]
+__all__ = ["Endpoint", "Sending", "Target"]
 
 CONNECT_TIMEOUT = 5.0
 """Seconds a connection may take; the openai package's default."""
 
 
+class Sending(msgspec.Struct, kw_only=True):
+    """One request to be sent: where below the address, and within what time.
+
+    Attributes:
+        operation: ``chat``, ``responses`` or ``embeddings``.
+        model: The model, which some addresses name.
+        body: The body; empty for a GET.
+        headers: Headers of this request alone.
+        query: Query parameters of this request alone.
+        below: What follows the operation's path.
+        method: How it is asked.
+        deadline: When the call has to be over.
+        patience: Seconds one attempt may take; None has no end.
+    """
+
+    operation: str
+    model: str
+    body: bytes
+    headers: Mapping[str, str]
+    deadline: Deadline
+    patience: float | None
+    query: Mapping[str, Any] | None = None
+    below: str = ""
+    method: str = "POST"
+
+
 class Endpoint:
-    """One address that answers chat and embeddings calls.
+    """One address that answers calls for texts and embeddings.
 
     Args:
         name: How it is called in logs and in ``fallback_models``.
-        settings: Its address and key.
+        settings: Its address, key and peculiarities.
         limits: The client's settings.
         key: Gives the key of each request, in place of the settings' one.
         clock: Where time comes from.
@@ -62,16 +91,29 @@ class Endpoint:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.name = name
-        self.breaker = CircuitBreaker(clock=clock)
+        self.profile = profile_of(settings)
+        self.weight = settings.weight
+        self.limits = replace(self.profile.limits, cut=set())
+        self.lessons = Lessons(self.profile, clock)
         self.prices = PriceBook(
             limits.prices, base_url=settings.base_url, azure=settings.api_version is not None
         )
         self._settings = settings
         self._limits = limits
-        self._key = key or key_provider(settings)
+        self._credentials = Credentials(settings, self.profile.auth, key)
         self._timeouts = Timeouts(clock)
+        self._connect = min(CONNECT_TIMEOUT, limits.timeout or CONNECT_TIMEOUT)
         self._transport: Transport | None = None
-        self._checkup = Checkup(self._ask, address=self.address, setting=self._setting, clock=clock)
+        self._urls: dict[tuple[str, str], str] = {}
+        self._fixed = {**(self._credentials.fixed or {}), **self.profile.headers}
+        self.address = Redactor().text(settings.base_url or self.profile.base_url)
+        self._checkup = Checkup(
+            self._ask,
+            address=self.address,
+            setting=self._setting,
+            clock=clock,
+            calls=self.profile.paths["responses" if self.profile.api == "responses" else "chat"],
+        )
 
     async def open(self) -> None:
         """Make the connection pool and look up prices, off the event loop; nothing is connected.
@@ -82,34 +124,29 @@ class Endpoint:
         """
         tls, client = await in_thread(self._prepare)
         if self._limits.transport == "sdk":
-            self._transport = SdkTransport(client)
+            self._transport = SdkTransport(client, self._fixed)
         else:
             self._transport = open_direct(
                 client,
+                self._settings,
+                self._fixed,
                 tls=tls,
-                key=self._key,
-                login=self._settings.base_url and self._settings.base_url.authorization,
                 max_connections=self._limits.max_connections,
-                connect_timeout=min(CONNECT_TIMEOUT, self._limits.timeout),
+                connect_timeout=self._connect,
             )
 
     def _prepare(self) -> tuple[ssl.SSLContext, openai.AsyncOpenAI]:
         """Do what takes tens of milliseconds: reading certificates and tables of prices."""
         sdk_wire = self._limits.transport == "sdk"
-        plain = (self._settings.base_url or "").startswith("http://")
+        plain = self.profile.base_url.startswith("http://")
         # Reading a system's certificates takes 50 ms and more.
         tls = no_certificates() if plain and not sdk_wire else trusted_certificates()
         client = open_client(
-            self._settings, self._key, tls=tls, timeout=self._limits.timeout, proxies=sdk_wire
+            self.profile.base_url, tls=tls, connect_timeout=self._connect, proxies=sdk_wire
         )
         for model in (self._limits.model, self._limits.embedding_model):
             self.prices.rates(model)
         return tls, client
-
-    @property
-    def address(self) -> str:
-        """Where it is, as people may see it."""
-        return Redactor().text(self._settings.base_url or "https://api.openai.com/v1")
 
     async def probe(
         self, *, chat: str | None, embedding: str | None, thorough: bool = False
@@ -118,25 +155,18 @@ class Endpoint:
         return await self._checkup.look(chat=chat, embedding=embedding, thorough=thorough)
 
     async def _ask(self, method: str, path: str, model: str) -> Reply:
-        if method == "GET":
-            return await self._wire.get(path)
-        return await self._wire.post(path, b"{}", model=model, headers={})
+        return await self._wire.send(
+            self.profile.below(path, model),
+            b"{}" if method == "POST" else b"",
+            headers={} if self._credentials.fixed is not None else await self._asked({}),
+            method=method,
+        )
 
     @property
     def _setting(self) -> str:
         if self.name == "default":
             return "OPENAI_BASE_URL"
         return f"base_url of {self.name!r} in AGENTINFRA_LLM__ENDPOINTS"
-
-    @property
-    def weakness(self) -> str:
-        """What the endpoint suffers from; empty when nothing."""
-        if self.breaker.state == "closed":
-            return ""
-        return (
-            f"the endpoint {self.name!r} failed too often of late; it is tried again "
-            f"in {self.breaker.retry_after:.0f} s"
-        )
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -145,65 +175,102 @@ class Endpoint:
         if transport is not None:
             await transport.aclose()
 
-    async def post(
-        self,
-        path: str,
-        body: bytes,
-        *,
-        model: str,
-        headers: Mapping[str, str],
-        deadline: Deadline,
-        patience: float,
-    ) -> Reply:
+    async def send(self, sending: Sending) -> Reply:
         """Send one request and return its answer.
 
         Raises:
             LLMStatusError: The answer is an error.
-            LLMConnectionError: No answer came; ``LLMTimeoutError`` after ``patience`` seconds or
-                at the deadline.
+            LLMConnectionError: No answer came; ``LLMTimeoutError`` after the request's patience
+                or at the deadline.
         """
         try:
-            with self._timeouts.until(deadline.within(patience)):
-                reply = await self._wire.post(path, body, model=model, headers=headers)
+            with self._timeouts.until(sending.deadline.within(sending.patience)):
+                reply = await self._wire.send(
+                    self._url(sending),
+                    sending.body,
+                    headers=sending.headers
+                    if self._credentials.fixed is not None
+                    else await self._asked(sending.headers),
+                    method=sending.method,
+                )
         except TimeoutError as error:
-            raise _too_late(patience) from error
-        if reply.status >= 400:
+            raise self._too_late(sending) from error
+        if reply.status >= 300:
             raise status_error(reply.status, reply.headers, reply.body) from reply.error
         return reply
 
-    async def stream(
-        self,
-        path: str,
-        body: bytes,
-        *,
-        model: str,
-        headers: Mapping[str, str],
-        deadline: Deadline,
-        patience: float,
-    ) -> OpenStream:
+    async def stream(self, sending: Sending, assembly: Assembly) -> OpenStream:
         """Send one request and return its stream, whose first content has come.
 
+        Args:
+            sending: The request.
+            assembly: Puts the events together.
+
         Raises:
-            LLMError: As :meth:`post`, and where the stream broke before any content.
+            LLMError: As :meth:`send`, and where the stream broke before any content.
         """
-        connection = self._wire.stream(path, body, model=model, headers=headers)
         try:
-            with self._timeouts.until(deadline.within(patience)):
+            with self._timeouts.until(sending.deadline.within(sending.patience)):
+                connection = self._wire.stream(
+                    self._url(sending),
+                    sending.body,
+                    headers=sending.headers
+                    if self._credentials.fixed is not None
+                    else await self._asked(sending.headers),
+                    method=sending.method,
+                )
                 reply = await connection.__aenter__()
         except TimeoutError as error:
-            raise _too_late(patience) from error
+            raise self._too_late(sending) from error
         source = OpenStream(
-            connection, reply, timeouts=self._timeouts, deadline=deadline, patience=patience
+            connection,
+            reply,
+            assembly,
+            timeouts=self._timeouts,
+            deadline=sending.deadline,
+            patience=sending.patience,
+            largest=self._settings.largest_answer,
         )
         try:
-            if reply.status >= 400:
+            if reply.status >= 300:
                 body_sent = await reply.read()
                 raise status_error(reply.status, reply.headers, body_sent) from reply.error
             await source.begin()
+        except LLMTimeoutError as error:
+            await source.aclose()
+            raise self._too_late(sending) from error
         except BaseException:
             await source.aclose()
             raise
         return source
+
+    def _url(self, sending: Sending) -> str:
+        if sending.query or sending.below:
+            return self.profile.url(
+                sending.operation, sending.model, below=sending.below, query=sending.query or {}
+            )
+        key = (sending.operation, sending.model if self.profile.azure else "")
+        try:
+            return self._urls[key]
+        except KeyError:
+            url = self._urls[key] = self.profile.url(sending.operation, sending.model, query={})
+            return url
+
+    async def _asked(self, own: Mapping[str, str]) -> Mapping[str, str]:
+        """Return a request's own headers, and the key that its provider gives for it."""
+        return {**await self._credentials.headers(), **own}
+
+    def _too_late(self, sending: Sending) -> LLMTimeoutError:
+        configured = self._limits.timeout
+        patience = sending.patience
+        at_deadline = sending.deadline.remaining() == 0.0
+        shorter = patience is not None and (configured is None or patience < configured)
+        named = "" if patience is None else f" within {patience:g} s"
+        return LLMTimeoutError(
+            f"no answer{named}, or before the call's deadline: "
+            "raise Settings.llm.timeout if the model needs longer",
+            impatient=at_deadline or shorter,
+        )
 
     @property
     def _wire(self) -> Transport:
@@ -214,19 +281,19 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A model on an endpoint."""
+    """A model on an endpoint.
+
+    Attributes:
+        endpoint: The endpoint.
+        model: The model as the endpoint calls it.
+        route: The model it is one of several endpoints for; empty where it is the only one.
+    """
 
     endpoint: Endpoint
     model: str
+    route: str = ""
 
     @property
     def label(self) -> str:
         """How it is called in logs."""
         return f"{self.endpoint.name}/{self.model}"
-
-
-def _too_late(patience: float) -> LLMTimeoutError:
-    return LLMTimeoutError(
-        f"no answer within {patience:g} s, or before the call's deadline: "
-        "raise Settings.llm.timeout if the model needs longer"
-    )

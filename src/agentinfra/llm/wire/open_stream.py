@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING
 
 from agentinfra.errors import LLMError, LLMResponseError, LLMTimeoutError
-from agentinfra.llm.dialects.assembly import Assembly, StreamChunk
-from agentinfra.llm.dialects.codec import decode_chunk
+from agentinfra.llm.dialects.encoding import unreadable
 from agentinfra.llm.wire.sse import EventSplitter
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.deadline import Deadline
     from agentinfra._mechanics.timeouts import Timeouts
+    from agentinfra.llm.dialects.answer import Assembly, StreamChunk
     from agentinfra.llm.wire.transport import ReplyStream
 
 __all__ = ["OpenStream"]
@@ -23,6 +24,9 @@ LINGER = 0.05
 """Seconds the end of a body may come after its last event; a connection read to its end is used
 again, one that is not has to be closed."""
 
+TRAILER = 5.0
+"""Seconds the bookkeeping (the usage) may come after the finish reason."""
+
 
 class OpenStream:
     """A stream on the wire whose first content has come; before that it may be retried.
@@ -30,21 +34,25 @@ class OpenStream:
     Args:
         connection: The transport's open response, as a context manager already entered.
         reply: What it gave.
+        assembly: Puts the events together.
         timeouts: Bounds the waits.
         deadline: When the whole call has to be over.
-        patience: Seconds between two pieces at most.
+        patience: Seconds between two events that say something at most; None has no end.
+        largest: Bytes an answer may have that came in place of a stream.
     """
 
     def __init__(
         self,
         connection: AbstractAsyncContextManager[ReplyStream],
         reply: ReplyStream,
+        assembly: Assembly,
         *,
         timeouts: Timeouts,
         deadline: Deadline,
-        patience: float,
+        patience: float | None,
+        largest: int,
     ) -> None:
-        self.assembly = Assembly()
+        self.assembly = assembly
         self.headers = reply.headers
         self._connection: AbstractAsyncContextManager[ReplyStream] | None = connection
         self._bytes = reply.chunks()
@@ -52,9 +60,18 @@ class OpenStream:
         self._timeouts = timeouts
         self._deadline = deadline
         self._patience = patience
+        self._largest = largest
         self._ready: list[StreamChunk] = []
+        self._body: bytearray | None = None
+        self._begun = False
         self._ended = False
+        self._done = False
         self._failure: LLMError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all the model said has come, or the endpoint has said that it is over."""
+        return self._done or self.assembly.whole
 
     async def begin(self) -> None:
         """Wait for the first content.
@@ -88,28 +105,85 @@ class OpenStream:
                 pass
 
     async def _fill(self) -> bool:
+        # One span of patience for the next event of substance: comments, keep-alives and empty
+        # pieces that come meanwhile do not begin a new one.
+        until = self._deadline.within(self._patience)
         while not self._ready and not self._ended:
             if self._failure is not None:
                 raise self._failure
+            if self.assembly.whole and self._begun:
+                until = self._deadline.within(min(TRAILER, self._patience or TRAILER))
             try:
-                with self._timeouts.until(self._deadline.within(self._patience)):
-                    chunk = await anext(self._bytes, None)
-            except TimeoutError as error:
-                raise LLMTimeoutError(
-                    f"the stream stood still for {self._patience:g} s, or passed its deadline"
-                ) from error
-            events = self._splitter.feed(chunk) if chunk else self._splitter.flush()
-            self._ended = chunk is None
-            try:
-                self._take(events)
+                chunk = await self._receive(until)
+                self._take(chunk)
             except LLMError as error:
-                # What came before it in the same packet is handed out first.
-                self._failure, self._ended = error, False
+                if self.assembly.whole:
+                    # What the model said is here and paid for; only bookkeeping was to come.
+                    self._ended = True
+                    self._close_at_once()
+                elif self._ready:
+                    # What came before it in the same packet is handed out first.
+                    self._failure = error
+                else:
+                    raise
         return bool(self._ready)
 
-    def _take(self, events: list[bytes]) -> None:
-        for event in events:
-            if event == _DONE:
-                self._ended = True
-                return
-            self._ready += self.assembly.add(decode_chunk(event))
+    def _close_at_once(self) -> None:
+        """Have the connection closed without waiting for more of it."""
+        self._bytes = _nothing()
+
+    async def _receive(self, until: float | None) -> bytes | None:
+        try:
+            with self._timeouts.until(until):
+                return await anext(self._bytes, None)
+        except TimeoutError as error:
+            named = "" if self._patience is None else f" for {self._patience:g} s"
+            raise LLMTimeoutError(
+                f"the stream stood still{named}, or passed its deadline"
+            ) from error
+
+    def _take(self, chunk: bytes | None) -> None:
+        if not self._begun and chunk:
+            self._look_at(chunk)
+        if self._body is not None:
+            self._take_body(chunk)
+            return
+        events = self._splitter.feed(chunk) if chunk else self._splitter.flush()
+        self._ended = chunk is None
+        try:
+            for event in events:
+                if event[:6] == _DONE and event.strip() == _DONE:
+                    self._ended = self._done = True
+                    return
+                self._ready += self.assembly.add(event)
+        except LLMError:
+            self._ended = False
+            raise
+
+    def _look_at(self, chunk: bytes) -> None:
+        """Tell a stream from a whole answer that came in place of one, by its first byte."""
+        first = chunk.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if not first:
+            return
+        self._begun = True
+        if first in (b"{", b"["):
+            self._body = bytearray()
+        elif first == b"<":
+            raise unreadable(chunk, "it is no stream")
+
+    def _take_body(self, chunk: bytes | None) -> None:
+        assert self._body is not None  # noqa: S101 - asked before
+        if chunk is None:
+            self._ended = self._done = True
+            self._ready += self.assembly.take_whole(bytes(self._body).strip())
+            return
+        self._body += chunk
+        if len(self._body) > self._largest:
+            raise LLMResponseError(f"the answer is larger than {self._largest} bytes")
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """Give no bytes."""
+    none: tuple[bytes, ...] = ()
+    for chunk in none:
+        yield chunk

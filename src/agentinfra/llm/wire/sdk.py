@@ -1,9 +1,9 @@
-"""The openai package: configuration, authentication, error and response types, and its own wire."""
+"""The openai package: error and response types, its headers, and its own wire."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,47 +17,31 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-    from agentinfra.settings import EndpointSettings
+    from agentinfra.results import AnswerSource
 
 __all__ = [
-    "KeyProvider",
     "SdkTransport",
-    "key_provider",
     "no_certificates",
     "open_client",
-    "raw_response",
+    "raw_answer",
     "trusted_certificates",
     "vendor_error",
 ]
 
-KeyProvider = Callable[[], Awaitable[str]]
-"""Gives the key of the next request; for keys that rotate and for token providers."""
-
 NO_KEY = "not-needed"
-"""Sent to compatible servers that take no key: the openai package insists on one."""
-
-
-def key_provider(settings: EndpointSettings) -> KeyProvider | None:
-    """Return what gives the key of each request, None where the key stays the same."""
-    key = settings.api_key
-    return key.current if key is not None and key.changes else None
+"""Never sent: the openai package insists on a key, and ours goes along with each request."""
 
 
 def open_client(
-    settings: EndpointSettings,
-    key: KeyProvider | None,
-    *,
-    tls: ssl.SSLContext,
-    timeout: float,
-    proxies: bool,
+    base_url: str, *, tls: ssl.SSLContext, connect_timeout: float, proxies: bool
 ) -> openai.AsyncOpenAI:
     """Return the openai package's client for an endpoint; its own retries are off.
 
     Args:
-        settings: The endpoint's address and key.
-        key: Gives the key of each request, in place of the settings' one.
+        base_url: The endpoint's address.
         tls: What its own wire trusts.
-        timeout: Seconds a request of its own wire may take.
+        connect_timeout: Seconds a new connection of its own wire may take; the rest of a request
+            is bounded by who sends it.
         proxies: Whether its own wire goes through the environment's proxies.
 
     Raises:
@@ -65,33 +49,20 @@ def open_client(
         ConfigurationError: It refuses the settings.
     """
     sdk = load("openai")
-    if key is None and settings.api_key is not None:
-        secret = settings.api_key.get_secret_value()
-    else:
-        secret = NO_KEY
-    given = settings.base_url
-    # A login in the address would stand in the log of each request.
-    address = None if given is None else given.without_login
-    login = {"Authorization": given.authorization} if given and given.authorization else None
+    timeout = sdk.Timeout(None, connect=connect_timeout)
     try:
-        common: dict[str, Any] = {
-            "api_key": key or secret,
-            "organization": settings.organization,
-            "project": settings.project,
-            "default_headers": login,
-            "timeout": timeout,
-            "max_retries": 0,
-            "http_client": sdk.DefaultAsyncHttpxClient(
-                verify=tls, timeout=timeout, trust_env=proxies
+        client: openai.AsyncOpenAI = sdk.AsyncOpenAI(
+            base_url=base_url,
+            api_key=NO_KEY,
+            # Given, so that it does not take them from the environment for every endpoint.
+            organization="",
+            project="",
+            timeout=timeout,
+            max_retries=0,
+            http_client=sdk.DefaultAsyncHttpxClient(
+                verify=tls, timeout=timeout, trust_env=proxies, follow_redirects=False
             ),
-        }
-        client: openai.AsyncOpenAI
-        if settings.api_version is not None:
-            client = sdk.AsyncAzureOpenAI(
-                azure_endpoint=address, api_version=settings.api_version, **common
-            )
-        else:
-            client = sdk.AsyncOpenAI(base_url=address or "https://api.openai.com/v1", **common)
+        )
     except (sdk.OpenAIError, ValueError, ImportError) as error:  # a SOCKS proxy wants a package
         raise ConfigurationError(f"the openai package refuses the LLM settings: {error}") from error
     return client
@@ -152,15 +123,17 @@ def _error_object(body: bytes) -> object:
     return data.get("error", data) if isinstance(data, dict) else data
 
 
-def raw_response(body: bytes) -> Any:
-    """Return a chat answer as the openai package's ``ChatCompletion``."""
+def raw_answer(source: AnswerSource) -> Any:
+    """Return an answer as the openai package's ``ChatCompletion`` or ``Response``."""
     import pydantic
     from openai.types.chat import ChatCompletion
+    from openai.types.responses import Response
 
+    kind: Any = Response if source.api == "responses" else ChatCompletion
     try:
-        return ChatCompletion.model_validate_json(body)
+        return kind.model_validate(source.data)
     except pydantic.ValidationError:  # a value the package does not know yet
-        return ChatCompletion.construct(**msgspec.json.decode(body))
+        return kind.construct(**source.data)
 
 
 @contextmanager
@@ -183,38 +156,25 @@ def _mapped() -> Iterator[None]:
 class SdkTransport:
     """Sends through the openai package's own path."""
 
-    def __init__(self, client: openai.AsyncOpenAI) -> None:
+    def __init__(self, client: openai.AsyncOpenAI, fixed: Mapping[str, str]) -> None:
         self._client = client
+        self._fixed = fixed
 
-    async def get(self, path: str) -> Reply:
-        """Ask for what is there; see ``Transport``."""
-        import httpx2
-        import openai
-
-        with _mapped():
-            try:
-                answer = await self._client.get(path, cast_to=httpx2.Response)
-            except openai.APIStatusError as error:
-                answer = error.response
-        return Reply(answer.status_code, answer.headers, answer.content)
-
-    async def post(
-        self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
+    async def send(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> Reply:
         """Send a body and return the response; see ``Transport``."""
-        del model  # the openai package finds it in the body
-        response = await self._send(path, body, headers, stream=False)
+        response = await self._send(url, body, headers, method, stream=False)
         if isinstance(response, Reply):
             return response
         return Reply(response.status_code, response.headers, response.content)
 
     @asynccontextmanager
     async def stream(
-        self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
+        self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> AsyncIterator[_SdkStream]:
         """Send a body and give the response while it comes."""
-        del model
-        response = await self._send(path, body, headers, stream=True)
+        response = await self._send(url, body, headers, method, stream=True)
         if isinstance(response, Reply):
             yield _SdkStream(None, response)
             return
@@ -228,21 +188,23 @@ class SdkTransport:
         await self._client.close()
 
     async def _send(
-        self, path: str, body: bytes, headers: Mapping[str, str], *, stream: bool
+        self, url: str, body: bytes, headers: Mapping[str, str], method: str, *, stream: bool
     ) -> httpx2.Response | Reply:
         import httpx2
         import openai
 
-        options: Any = {"headers": dict(headers)}
-        wanted: Any = {"stream": True, "stream_cls": openai.AsyncStream} if stream else {}
+        given: dict[str, Any] = {**self._fixed, **headers}
+        if "Authorization" not in given:
+            given["Authorization"] = openai.Omit()
+        options: Any = {"headers": given, "follow_redirects": False}
+        more: Any = {"stream": True, "stream_cls": openai.AsyncStream} if stream else {}
+        if method == "POST":
+            more["body"] = msgspec.json.decode(body) if body else None
+        call = self._client.post if method == "POST" else self._client.get
         with _mapped():
             try:
-                answer: httpx2.Response = await self._client.post(
-                    path,
-                    cast_to=httpx2.Response,
-                    body=msgspec.json.decode(body),
-                    options=options,
-                    **wanted,
+                answer: httpx2.Response = await call(
+                    url, cast_to=httpx2.Response, options=options, **more
                 )
             except openai.APIStatusError as error:
                 response = error.response

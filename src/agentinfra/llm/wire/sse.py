@@ -1,7 +1,8 @@
 """Server-sent events, split from bytes as they come.
 
-https://html.spec.whatwg.org/multipage/server-sent-events.html, the part of it that OpenAI-
-compatible endpoints use: ``data`` lines; comments, event names and ids are skipped.
+https://html.spec.whatwg.org/multipage/server-sent-events.html: lines end in LF, CR or both, a mark
+of byte order may come first, comments and events without data say nothing. Ids, names and the
+retry time are skipped: what endpoints say is in the data.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ __all__ = ["EventSplitter"]
 MAX_EVENT = 16_000_000
 """Bytes one event may have; a stream that never ends a line must not fill the memory."""
 
+_BOM = b"\xef\xbb\xbf"
+
 
 class EventSplitter:
     """Gives the data of each complete event of a byte stream."""
 
-    __slots__ = ("_buffer", "_data")
+    __slots__ = ("_after_cr", "_begun", "_buffer")
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._data: list[bytes] = []
+        self._begun = False
+        self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the events that are complete with this chunk.
@@ -29,26 +33,41 @@ class EventSplitter:
         Raises:
             LLMResponseError: An event is longer than :data:`MAX_EVENT`.
         """
+        if self._after_cr and chunk:
+            # The LF of a line's end whose CR came with the chunk before.
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         buffer = self._buffer + chunk if self._buffer else chunk
-        lines = buffer.split(b"\n")
-        self._buffer = lines.pop()
+        if not self._begun:
+            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
+                self._buffer = buffer
+                return []
+            self._begun = True
+            buffer = buffer.removeprefix(_BOM)
+        pieces = buffer.split(b"\n\n")
+        self._buffer = pieces.pop()
         if len(self._buffer) > MAX_EVENT:
             raise LLMResponseError(f"a stream's event is longer than {MAX_EVENT} bytes")
-        return self._events(lines)
+        return [event for piece in pieces if (event := _data_of(piece))]
 
     def flush(self) -> list[bytes]:
         """Return the last event of a stream that ended without an empty line."""
-        lines, self._buffer = [self._buffer, b""], b""
-        return self._events(lines)
+        event, self._buffer = _data_of(self._buffer), b""
+        return [event] if event else []
 
-    def _events(self, lines: list[bytes]) -> list[bytes]:
-        events: list[bytes] = []
-        data = self._data
-        for raw in lines:
-            line = raw[:-1] if raw.endswith(b"\r") else raw
-            if line.startswith(b"data:"):
-                data.append(line[6:] if line[5:6] == b" " else line[5:])
-            elif not line and data:
-                events.append(data[0] if len(data) == 1 else b"\n".join(data))
-                data.clear()
-        return events
+
+def _data_of(piece: bytes) -> bytes:
+    """Return the data of one event; empty where it has none (a sign of life, which is dropped)."""
+    if piece.startswith(b"data: {") and b"\n" not in piece:
+        return piece[6:]
+    data = []
+    for line in piece.split(b"\n"):
+        if line.startswith(b"data:"):
+            data.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line == b"data":
+            data.append(b"")
+    found = data[0] if len(data) == 1 else b"\n".join(data)
+    return b"" if found.isspace() else found

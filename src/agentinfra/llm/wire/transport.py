@@ -1,7 +1,6 @@
 """The wire: bytes to an endpoint, bytes back. One protocol, so that the rest never knows which.
 
-Both transports take the endpoint's address, authentication and headers from one client of the
-openai package, so that whatever it supports is configured in one place.
+Addresses and headers are made by the endpoint, so that both transports send the same.
 """
 
 from __future__ import annotations
@@ -50,32 +49,25 @@ class ReplyStream(Protocol):
 class Transport(Protocol):
     """Sends requests to one endpoint.
 
-    A response with an error status is returned like any other; only a response that did not
-    come is raised. A cancellation closes the connection of the request.
+    A response with an error status is returned like any other, a redirect too: it is not
+    followed, since the key would go along. Only a response that did not come is raised. A
+    cancellation closes the connection of the request.
     """
 
-    async def get(self, path: str) -> Reply:
-        """Ask for what is there and return the response.
-
-        Raises:
-            LLMConnectionError: The endpoint could not be reached, or the connection broke.
-            LLMTimeoutError: Connecting took too long.
-        """
-        ...
-
-    async def post(
-        self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
+    async def send(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> Reply:
         """Send a body and return the response.
 
         Raises:
             LLMConnectionError: The endpoint could not be reached, or the connection broke.
             LLMTimeoutError: Connecting took too long.
+            LLMResponseError: The answer is larger than the settings allow.
         """
         ...
 
     def stream(
-        self, path: str, body: bytes, *, model: str, headers: Mapping[str, str]
+        self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> AbstractAsyncContextManager[ReplyStream]:
         """Send a body and give the response while it comes; leaving closes the connection.
 

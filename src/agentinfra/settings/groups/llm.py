@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from agentinfra.settings.groups.group import BLANK_IS_NONE, Group
 from agentinfra.settings.secret import Secret, header_text
@@ -31,7 +31,10 @@ class ModelPrice(Group):
 
 
 class EndpointSettings(Group):
-    """An address that speaks OpenAI's protocol.
+    """An address that speaks OpenAI's protocol, and what is peculiar about how it does.
+
+    What is left at None is what a preset knows of the address (OpenAI, Azure, OpenRouter, Mistral,
+    Gemini and others), else what most servers take.
 
     Attributes:
         api_key: Its key: text, a path whose file holds it, or a function that gives it for each
@@ -40,6 +43,27 @@ class EndpointSettings(Group):
         organization: OpenAI organisation id, sent as a header.
         project: OpenAI project id, sent as a header.
         api_version: Azure OpenAI's API version; when set, ``base_url`` is an Azure endpoint.
+        preset: Whose server it is, where the address does not tell (``openai`` behind a gateway).
+        api: ``chat`` and ``responses`` pin an API; ``auto`` decides by endpoint and model.
+        auth: How a key is sent: as ``bearer``, as ``api-key``, or not at all (``none``).
+        extra_headers: Headers of every request.
+        extra_query: Query parameters of every request.
+        extra_body: Fields of every body.
+        paths: Paths other than OpenAI's, by ``chat``, ``responses`` and ``embeddings``.
+        token_limit: How Chat Completions names the limit of an answer; ``auto`` as the model
+            wants it.
+        stream_options: Whether streams are asked for their usage.
+        unsupported: ``refuse`` raises for a parameter a model is known to refuse, ``drop`` leaves
+            it out.
+        embedding_inputs: Texts one request for embeddings may have.
+        embedding_tokens: Tokens one request for embeddings may have.
+        embedding_text_tokens: Tokens one text may have.
+        embedding_encoding: How vectors are asked for, ``base64`` or ``float``.
+        largest_answer: Bytes an answer may have.
+        header_size: Bytes one header of an answer may have.
+        propagate: Whether requests carry the trace's ``traceparent``; None does so where the
+            address is of a private network.
+        weight: Its share where it serves a model along with others.
     """
 
     api_key: Annotated[Secret | None, BLANK_IS_NONE] = None
@@ -47,6 +71,24 @@ class EndpointSettings(Group):
     organization: Annotated[_Header | None, BLANK_IS_NONE] = None
     project: Annotated[_Header | None, BLANK_IS_NONE] = None
     api_version: Annotated[_Header | None, BLANK_IS_NONE] = None
+    preset: str | None = None
+    api: Literal["auto", "chat", "responses"] | None = None
+    auth: Literal["bearer", "api-key", "none"] | None = None
+    extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
+    extra_query: dict[str, str] = Field(default_factory=dict)
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    paths: dict[Literal["chat", "responses", "embeddings"], str] = Field(default_factory=dict)
+    token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] | None = None
+    stream_options: bool | None = None
+    unsupported: Literal["refuse", "drop"] = "refuse"
+    embedding_inputs: int | None = Field(default=None, ge=1)
+    embedding_tokens: int | None = Field(default=None, ge=1)
+    embedding_text_tokens: int | None = Field(default=None, ge=1)
+    embedding_encoding: Literal["base64", "float"] | None = None
+    largest_answer: int = Field(default=64_000_000, ge=1)
+    header_size: int = Field(default=65_536, ge=1024)
+    propagate: bool | None = None
+    weight: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _azure_needs_an_address(self) -> Self:
@@ -63,8 +105,11 @@ class LLMSettings(EndpointSettings):
         model: The chat model of calls that name none.
         embedding_model: The embedding model of calls that name none.
         embedding_dimensions: Length of the vectors; None is the model's own.
-        timeout: Seconds one attempt may take.
+        timeout: Seconds one attempt may take, for a stream the seconds between two events that say
+            something; None is no end.
         deadline: Seconds a whole call may take, waits and retries included; None is no end.
+        longest_wait: Seconds a call without a deadline waits at once, for its turn or because an
+            endpoint asks for it, before it fails or falls back; 0 never waits, None has no end.
         max_attempts: Requests sent at most for one call; 1 never retries.
         transport: ``direct`` sends through our own connection pool, ``sdk`` through the openai
             package's.
@@ -74,6 +119,8 @@ class LLMSettings(EndpointSettings):
         fallback_models: Models tried in order when the call's model fails; ``name/model`` is a
             model of the endpoint of that name.
         endpoints: More endpoints, by name.
+        routes: Models that several endpoints serve, each as a list of ``name/model``: calls are
+            shared out by the endpoints' weights, and one that fails is left out for a while.
         hedge: True sends a second request when the first takes longer than 95 % of those before,
             for at most 5 % of the calls, and takes what answers first.
         prices: Prices by model, before the built-in ones; for private deployments.
@@ -83,14 +130,16 @@ class LLMSettings(EndpointSettings):
     model: str = "gpt-4o-mini"
     embedding_model: str = "text-embedding-3-small"
     embedding_dimensions: int | None = Field(default=None, ge=1)
-    timeout: float = Field(default=60.0, gt=0)
+    timeout: float | None = Field(default=60.0, gt=0)
     deadline: float | None = Field(default=None, gt=0)
+    longest_wait: float | None = Field(default=60.0, ge=0)
     max_attempts: int = Field(default=4, ge=1)
     transport: Literal["direct", "sdk"] = "direct"
     max_connections: int = Field(default=1000, ge=1)
     max_queued: int = Field(default=10_000, ge=0)
     fallback_models: tuple[str, ...] = ()
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
+    routes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     hedge: bool = False
     prices: dict[str, ModelPrice] = Field(default_factory=dict)
 

@@ -1,0 +1,145 @@
+"""Putting a request to an endpoint: in its dialect, and another way where it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from agentinfra.errors import BadRequestError
+from agentinfra.llm.dialects.chat.dialect import ChatDialect
+from agentinfra.llm.dialects.responses.dialect import ResponsesDialect
+from agentinfra.llm.wire.endpoint import Sending
+from agentinfra.observability import semconv
+
+if TYPE_CHECKING:
+    from agentinfra.llm.dialects.answer import Answer
+    from agentinfra.llm.dialects.dialect import Dialect
+    from agentinfra.llm.dialects.request import TextRequest
+    from agentinfra.llm.policy.call import Call
+    from agentinfra.llm.wire.endpoint import Target
+    from agentinfra.llm.wire.lessons import Api
+    from agentinfra.llm.wire.open_stream import OpenStream
+
+__all__ = ["Replied", "TextSender"]
+
+T = TypeVar("T")
+
+
+class Replied(NamedTuple):
+    """A whole answer, and the headers it came with."""
+
+    headers: Mapping[str, str]
+    answer: Answer
+
+
+DIALECTS: dict[str, Dialect] = {"chat": ChatDialect(), "responses": ResponsesDialect()}
+
+_OTHER_WAYS = 3
+"""Times a refusal may teach how to put one request before it is an error."""
+
+
+class TextSender:
+    """Sends requests for texts."""
+
+    def prepare(self, request: TextRequest, target: Target) -> bytes:
+        """Return the body for a target, which is kept for the attempt that follows.
+
+        Raises:
+            ConfigurationError: It cannot be said in the target's dialect, or not to its model.
+        """
+        api = target.endpoint.lessons.api(request, target.model)
+        return self._body(request, target, DIALECTS[api])
+
+    async def send(self, request: TextRequest, call: Call, target: Target) -> Replied:
+        """Send a request and return its answer.
+
+        Raises:
+            LLMError: It failed, and its refusals taught no other way.
+        """
+        api = target.endpoint.lessons.api(request, target.model)
+        try:
+            return await self._ask(request, call, target, DIALECTS[api])
+        except BadRequestError as error:
+            return await self._otherwise(request, call, target, self._ask, api, error)
+
+    async def open(self, request: TextRequest, call: Call, target: Target) -> OpenStream:
+        """Send a request and return its stream, whose first content has come.
+
+        Raises:
+            LLMError: It failed, and its refusals taught no other way.
+        """
+        api = target.endpoint.lessons.api(request, target.model)
+        try:
+            return await self._begin(request, call, target, DIALECTS[api])
+        except BadRequestError as error:
+            return await self._otherwise(request, call, target, self._begin, api, error)
+
+    async def _ask(
+        self, request: TextRequest, call: Call, target: Target, dialect: Dialect
+    ) -> Replied:
+        reply = await target.endpoint.send(self._sending(request, call, target, dialect))
+        return Replied(reply.headers, dialect.read(reply.body, reply.headers))
+
+    async def _begin(
+        self, request: TextRequest, call: Call, target: Target, dialect: Dialect
+    ) -> OpenStream:
+        sending = self._sending(request, call, target, dialect)
+        return await target.endpoint.stream(sending, dialect.assembly(request))
+
+    async def _otherwise(
+        self,
+        request: TextRequest,
+        call: Call,
+        target: Target,
+        send: Callable[[TextRequest, Call, Target, Dialect], Awaitable[T]],
+        api: Api,
+        refusal: BadRequestError,
+    ) -> T:
+        """Send a refused request another way, as far as its refusals teach one.
+
+        Raises:
+            BadRequestError: The first refusal: where nothing helped, it says most.
+        """
+        lessons, error = target.endpoint.lessons, refusal
+        for _ in range(_OTHER_WAYS):
+            if not lessons.learn(error, request, target.model, api):
+                break
+            call.attempts += 1
+            call.note(semconv.EVENT_OTHER_API, {semconv.API: api, "refusal": str(error)[:300]})
+            api = lessons.api(request, target.model)
+            try:
+                return await send(request, call, target, DIALECTS[api])
+            except BadRequestError as another:
+                error = another
+        if error is refusal:
+            raise refusal
+        raise refusal from error
+
+    def _sending(
+        self, request: TextRequest, call: Call, target: Target, dialect: Dialect
+    ) -> Sending:
+        headers = {"Idempotency-Key": call.key}
+        if target.endpoint.profile.propagate and call.span is not None and call.span.trace_id:
+            headers["traceparent"] = call.span.traceparent
+        if request.headers:
+            headers.update(request.headers)
+        return Sending(
+            operation=dialect.name,
+            model=target.model,
+            body=b"" if request.resumes else self._body(request, target, dialect),
+            headers=headers,
+            query=request.query,
+            below=f"/{quote(request.resumes, safe='')}" if request.resumes else "",
+            method="GET" if request.resumes else "POST",
+            deadline=call.deadline,
+            patience=call.patience,
+        )
+
+    def _body(self, request: TextRequest, target: Target, dialect: Dialect) -> bytes:
+        speech = target.endpoint.lessons.speech(request, target.model)
+        key = (dialect.name, target.model, speech)
+        if request.encoded_for != key:
+            request.body = dialect.body(request, target.model, speech)
+            request.encoded_for = key
+        return request.body

@@ -1,0 +1,1 @@
+"""Chat Completions: its request, its answers and its events."""

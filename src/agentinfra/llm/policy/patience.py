@@ -1,0 +1,66 @@
+"""How long a call may take: what the caller says, else what the settings do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agentinfra._mechanics.deadline import Deadline
+from agentinfra.errors import LLMTimeoutError
+from agentinfra.llm.policy.call import Call
+
+if TYPE_CHECKING:
+    from agentinfra._mechanics.clock import Clock
+    from agentinfra.settings import LLMSettings
+
+__all__ = ["CONFIGURED", "Configured", "begun"]
+
+
+class Configured:
+    """Stands for what the settings say, since None is a time without end."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "CONFIGURED"
+
+
+CONFIGURED: Final = Configured()
+
+
+def begun(
+    operation: str,
+    settings: LLMSettings,
+    timeout: float | Configured | None,
+    deadline: float | Configured | None,
+    *,
+    tenant: str,
+    clock: Clock,
+) -> Call:
+    """Return a call that begins now.
+
+    Args:
+        operation: ``chat`` or ``embeddings``.
+        settings: The client's.
+        timeout: Seconds for one attempt; 0 is now, None has no end.
+        deadline: Seconds for the whole call; 0 is now, None has no end.
+        tenant: Whom it is for.
+        clock: Where time comes from.
+
+    Raises:
+        LLMTimeoutError: There is no time at all.
+    """
+    within = settings.deadline if isinstance(deadline, Configured) else deadline
+    patience = settings.timeout if isinstance(timeout, Configured) else timeout
+    if (within is not None and within <= 0) or (patience is not None and patience <= 0):
+        raise LLMTimeoutError(
+            "the call was given no time (a timeout or a deadline of 0): nothing was sent",
+            impatient=True,
+        )
+    return Call(
+        operation=operation,
+        deadline=Deadline(within, clock=clock),
+        patience=patience,
+        longest_wait=settings.longest_wait,
+        started=clock.now(),
+        tenant=tenant,
+    )

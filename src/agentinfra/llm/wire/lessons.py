@@ -1,0 +1,169 @@
+"""What an endpoint's refusals have taught, for a while."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from agentinfra.errors import BadRequestError
+from agentinfra.llm.dialects.models import known
+from agentinfra.llm.dialects.responses.body import CHAT_ONLY, RESPONSES_ONLY
+
+if TYPE_CHECKING:
+    from agentinfra._mechanics.clock import Clock
+    from agentinfra.llm.dialects.request import TextRequest
+    from agentinfra.llm.dialects.speech import Speech
+    from agentinfra.llm.wire.profile import Profile
+
+__all__ = ["Api", "Lessons"]
+
+REMEMBERED = 3600.0
+"""Seconds a lesson holds: servers are updated, and a model's name may mean another tomorrow."""
+
+_CHAT = re.compile(r"chat/completions|chat completions", re.IGNORECASE)
+_RESPONSES = re.compile(r"v1/responses|responses api|/responses\b", re.IGNORECASE)
+_OTHER_LIMIT: Literal["max_completion_tokens"] = "max_completion_tokens"
+_STATEFUL = frozenset(
+    {
+        "background",
+        "context_management",
+        "conversation",
+        "instructions",
+        "max_tool_calls",
+        "previous_response_id",
+    }
+)
+"""Parameters of the Responses API that no compatible server has taken for its chat."""
+_OF_RESPONSES = frozenset(RESPONSES_ONLY)
+_OF_CHAT = frozenset(CHAT_ONLY)
+_FUNCTIONS = frozenset({"function", "custom"})
+
+Api = Literal["chat", "responses"]
+
+
+class Lessons:
+    """Decides how a request is put to an endpoint, and learns when that was wrong.
+
+    Args:
+        profile: The endpoint's profile.
+        clock: Where time comes from.
+    """
+
+    def __init__(self, profile: Profile, clock: Clock) -> None:
+        self._profile = profile
+        self._clock = clock
+        self._speech = profile.speech
+        self._api: dict[tuple[str, bool], tuple[Api, float]] = {}
+        self._absent: dict[Api, float] = {}
+        self._limited: set[str] = set()
+        self._variants: dict[tuple[bool | None, bool], Speech] = {}
+
+    def api(self, request: TextRequest, model: str) -> Api:
+        """Return the API a request goes to."""
+        pinned = self._profile.api
+        if request.resumes:
+            return "responses"
+        if pinned != "auto":
+            return pinned
+        given = request.options.keys()
+        official = self._speech.official
+        tools = request.options.get("tools")
+        if request.seen.items or not _STATEFUL.isdisjoint(given):
+            return "responses"
+        if self._api and (learned := self._learned(model, tools=bool(tools))) is not None:
+            return learned
+        if not official:
+            return "chat"
+        if not _OF_RESPONSES.isdisjoint(given) or (tools and not _functions_only(tools)):
+            return "responses"
+        traits = known(model)
+        if traits.only_responses:
+            return "responses"
+        if not tools or not traits.chat_refuses_tools or not _OF_CHAT.isdisjoint(given):
+            return "chat"
+        return "chat" if request.options.get("reasoning_effort") == "none" else "responses"
+
+    def speech(self, request: TextRequest, model: str) -> Speech:
+        """Return how a body is written."""
+        if request.lenient is None and not self._limited:
+            return self._speech
+        key = (request.lenient, model in self._limited)
+        if key not in self._variants:
+            self._variants[key] = self._variant(*key)
+        return self._variants[key]
+
+    def learn(self, error: BadRequestError, request: TextRequest, model: str, api: Api) -> bool:
+        """Take in a refusal; return whether the request is to be sent again, another way.
+
+        Args:
+            error: The refusal.
+            request: What was sent.
+            model: To which model.
+            api: By which API.
+        """
+        said = str(error)
+        if request.resumes:
+            return False
+        if api == "chat" and self._about_body(said, request, model):
+            # Another call may have learned it while this one was under way: what counts is
+            # whether the next body would be another than the one that was refused.
+            return request.encoded_for[2:] != (self.speech(request, model),)
+        other = self._named(error, said, api)
+        if other is None or self._profile.api != "auto" or request.seen.items:
+            return False
+        until = self._clock.now() + REMEMBERED
+        if self._absent.get(api, 0.0) > self._clock.now():
+            return False  # another call has found that out meanwhile
+        key = (model, bool(request.options.get("tools")))
+        if self._learned(model, tools=key[1]) == api:
+            # Each has sent us to the other: the one that is not there is not asked for again.
+            del self._api[key]
+            self._absent[api] = until
+            return False
+        if self._absent.get(other, 0.0) > self._clock.now():
+            return False
+        self._api[key] = (other, until)
+        return True
+
+    def _about_body(self, said: str, request: TextRequest, model: str) -> bool:
+        """Learn how a body has to be written, where a refusal is about that."""
+        if request.stream and "stream_options" in said and request.asks_usage:
+            if "stream_options" in request.options:
+                return False  # the caller's own
+            if self._speech.stream_options:
+                self._speech = replace(self._speech, stream_options=False)
+                self._variants.clear()
+            return True
+        if "max_tokens" in request.options and "max_tokens" in said and _OTHER_LIMIT in said:
+            self._limited.add(model)
+            return True
+        return False
+
+    def _variant(self, lenient: bool | None, limited: bool) -> Speech:  # noqa: FBT001
+        speech = self._speech
+        if lenient is not None:
+            speech = replace(speech, unsupported="drop" if lenient else "refuse")
+        return replace(speech, token_limit=_OTHER_LIMIT) if limited else speech
+
+    def _named(self, error: BadRequestError, said: str, api: Api) -> Api | None:
+        """Return the other API where a refusal names it, or where this one is not there."""
+        if api == "chat":
+            return "responses" if _RESPONSES.search(said) else None
+        missing = error.status_code in (404, 405, 501) and error.code != "model_not_found"
+        return "chat" if missing or _CHAT.search(said) else None
+
+    def _learned(self, model: str, *, tools: bool) -> Api | None:
+        found = self._api.get((model, tools))
+        if found is None:
+            return None
+        if found[1] <= self._clock.now():
+            del self._api[model, tools]
+            return None
+        return found[0]
+
+
+def _functions_only(tools: object) -> bool:
+    return isinstance(tools, list | tuple) and all(
+        not isinstance(tool, dict) or tool.get("type", "function") in _FUNCTIONS for tool in tools
+    )
