@@ -104,17 +104,24 @@ class AsyncLLMClient(Resource):
         self._probing = EndpointsProbe(self._settings, self._endpoints, clock=clock)
 
     async def _open(self) -> None:
-        if not self._settings.enabled:
+        s = self._settings
+        telemetry = LLMTelemetry(
+            self._metrics, capture_content=self._capture_content, observed=self._observed
+        )
+        if not s.enabled:
             self.degrade("switched off by Settings.llm.enabled", state="disabled")
-        elif not self._settings.configured and self._key is None:
+        elif not s.configured and self._key is None:
             self.degrade(UNCONFIGURED)
         else:
             await self._endpoints.open()
+            chats = (self._endpoints.target(name).model for name in (s.model, *s.fallback_models))
+            telemetry.expect("chat", *chats)
+            telemetry.expect("embeddings", self._endpoints.target(s.embedding_model).model)
         self._calls = Calls(
-            self._settings,
+            s,
             self._endpoints.first,
             self._structured_chat,
-            telemetry=self._telemetry(),
+            telemetry=telemetry,
             metrics=self._metrics,
             vectors=self._vectors,
             clock=self._clock,
@@ -380,11 +387,6 @@ class AsyncLLMClient(Resource):
     ) -> Budget:
         """Return a budget to enter around calls; see :class:`Budget`."""
         return Budget(usd, name=name, unknown_prices=unknown_prices)
-
-    def _telemetry(self) -> LLMTelemetry:
-        return LLMTelemetry(
-            self._metrics, capture_content=self._capture_content, observed=self._observed
-        )
 
     def _ready(self, *, degraded: bool = False) -> Calls:
         self._guard()

@@ -70,6 +70,12 @@ class LLMTelemetry:
             component: metrics.counter(semconv.LLM_FAILURES, component) for component in COMPONENTS
         }
 
+    def expect(self, operation: str, *models: str) -> None:
+        """Begin the series of models at 0: a rate does not see the value one begins with."""
+        if self.observed:
+            for model in models:
+                self.of(model, operation)
+
     def span(self, operation: str, model: str) -> Span:
         """Return the span of a call, as ``{operation} {model}``; the caller ends it."""
         if not self.observed:
