@@ -155,7 +155,7 @@ async def _met(
         records = server.ledger.requests
         paid = [record for record in records if record.status == 200 and record.finished]
         whole = sum(record.fault is None or name in _USABLE for record in paid)
-        return Outcome(
+        outcome = Outcome(
             fault=name,
             verdict=verdict,
             error=error,
@@ -165,6 +165,8 @@ async def _met(
             leaked=leaked,
             faults=(),
         )
+        server.clear()  # an agent that never met the fault is judged by the table
+    return outcome
 
 
 async def _ended(
