@@ -6,6 +6,7 @@ Adapters never import one another; the runtime hands each what these describe.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -14,7 +15,29 @@ if TYPE_CHECKING:
 
     from agentinfra.results import EmbeddingBatch
 
-__all__ = ["Embedder", "VectorCache"]
+__all__ = ["Connections", "Embedder", "VectorCache"]
+
+
+class Connections(Protocol):
+    """Lends asyncpg connections of one database; the checkpointer's operations run on them.
+
+    What goes wrong is raised as a ``DatabaseError``.
+    """
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a session is somebody else's after each transaction."""
+        ...
+
+    def connection(
+        self, *, readonly: bool = True, reset: bool = True
+    ) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection; without ``reset`` giving it back costs nothing."""
+        ...
+
+    def transaction(self, *, reset: bool = True) -> AbstractAsyncContextManager[Any]:
+        """Lend one inside of a transaction that may write."""
+        ...
 
 
 class Embedder(Protocol):

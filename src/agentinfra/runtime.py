@@ -262,14 +262,17 @@ class InfraRuntime:
         independent: list[Resource] = [self.llm, self.caches]
         if self._server is None:
             await self._import(independent)
-            await self._lifecycle.open(*independent, *self._stateful(None))
+            database, checkpointer = self._stateful(None)
+            await self._lifecycle.open(*independent, database)
         else:
             # The server starts in a process of its own while the vendors are imported here.
             await preload(self._server.vendors)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._import([*independent, *self._stateful(None)]))
                 group.create_task(self._lifecycle.open(self._server))
-            await self._lifecycle.open(*independent, *self._stateful(self._server))
+            database, checkpointer = self._stateful(self._server)
+            await self._lifecycle.open(*independent, database)
+        await self._lifecycle.open(checkpointer)  # its operations run on the database's connections
         await self._lifecycle.open(*self._surroundings())
         self._started()
 
@@ -285,7 +288,6 @@ class InfraRuntime:
 
     def _stateful(self, server: EmbeddedPostgres | None) -> tuple[Database, Checkpointer]:
         s = self.settings
-        dsn = s.database.dsn
         url = server.url if server is not None and server.state == "ready" else None
         missing = server.reason if server is not None and server.state != "ready" else ""
         self._db = Database(
@@ -298,11 +300,10 @@ class InfraRuntime:
         )
         self._checkpointer = Checkpointer(
             s.checkpointer,
-            url=url or (dsn.psycopg_conninfo() if dsn and s.database.enabled else None),
+            database=self._db if s.database.enabled else None,
             unavailable=missing,
-            pgbouncer=s.database.pgbouncer,
-            connect_timeout=s.database.connect_timeout,
             allowed_types=self._allowed_types,
+            required="checkpointer" in s.runtime.required,
             metrics=self.metrics,
             clock=self._clock,
         )
