@@ -34,8 +34,9 @@ __all__ = ["Link", "observed"]
 
 T = TypeVar("T")
 
-_ATTEMPTS = 4
-_PAUSE = 0.02
+_PAUSES = (0.02, 0.1, 0.6)
+"""Seconds before an operation is sent again: others of the pool broke with its connection, and
+whoever lends connections may say for half a second that the server is away."""
 
 _READ_ONLY = "25006"
 
@@ -128,14 +129,13 @@ class Link:
         return done
 
     async def _attempts(self, work: Callable[[Any], Awaitable[T]], *, transaction: bool) -> T:
-        for attempt in range(1, _ATTEMPTS):
+        for pause in _PAUSES:
             try:
                 return await self._once(work, transaction=transaction)
             except DatabaseError as error:
                 if not _may_pass(error):
                     raise
-            # Others of the pool broke with it: a moment lets the driver see that.
-            await self._clock.sleep(_PAUSE * attempt)
+            await self._clock.sleep(pause)
         return await self._once(work, transaction=transaction)
 
     async def _once(self, work: Callable[[Any], Awaitable[T]], *, transaction: bool) -> T:
@@ -147,9 +147,16 @@ class Link:
                     connection.terminate()  # it leads to a server that is no longer the first
                 raise
 
+    @property
+    def _pooled(self) -> bool:
+        try:
+            return self._database.pooled
+        except DatabaseError:
+            return False  # it was not reached yet, and the loan itself is what reaches it
+
     def _lent(self, *, transaction: bool) -> AbstractAsyncContextManager[Any]:
         # A pooler may give the two halves of a statement outside of any to different servers.
-        if transaction or self._database.pooled:
+        if transaction or self._pooled:
             return self._database.transaction(reset=False)
         return self._database.connection(readonly=False, reset=False)
 
