@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         VectorError,
         WrongLoopError,
     )
+    from agentinfra.graphs import instrument_graph
     from agentinfra.jsontext.extract import extract_json
     from agentinfra.llm.calls.stream import LLMStream
     from agentinfra.llm.client import AsyncLLMClient
@@ -137,6 +138,7 @@ __all__ = [
     "get_checkpointer",
     "get_llm_client",
     "get_logger",
+    "instrument_graph",
     "normalize_text",
     "start_span",
 ]
@@ -162,6 +164,7 @@ _HOME = {
     "get_checkpointer": "runtime",
     "get_llm_client": "runtime",
     "get_logger": "observability.logging",
+    "instrument_graph": "graphs",
     "normalize_text": "cache.keys",
     "start_span": "observability.tracing",
 }

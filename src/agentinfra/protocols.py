@@ -6,6 +6,7 @@ Adapters never import one another; the runtime hands each what these describe.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -14,10 +15,32 @@ if TYPE_CHECKING:
 
     from agentinfra.results import EmbeddingBatch
 
-__all__ = ["Address", "Embedder", "VectorCache"]
+__all__ = ["Address", "Connections", "Embedder", "VectorCache"]
 
 Address: TypeAlias = Callable[[], Awaitable[str]]
 """Says where a database is, when that is needed; raises a DatabaseError that says why nowhere."""
+
+
+class Connections(Protocol):
+    """Lends asyncpg connections of one database; the checkpointer's operations run on them.
+
+    What goes wrong is raised as a ``DatabaseError``.
+    """
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a session is somebody else's after each transaction."""
+        ...
+
+    def connection(
+        self, *, readonly: bool = True, reset: bool = True
+    ) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection; without ``reset`` giving it back costs nothing."""
+        ...
+
+    def transaction(self, *, reset: bool = True) -> AbstractAsyncContextManager[Any]:
+        """Lend one inside of a transaction that may write."""
+        ...
 
 
 class Embedder(Protocol):

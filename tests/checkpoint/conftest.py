@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import os
 import shutil
+import socket
+import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -16,7 +21,7 @@ import psycopg
 import pytest
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from agentinfra.checkpoint import Checkpointer
 from agentinfra.settings import CheckpointerSettings
@@ -92,6 +97,37 @@ def database_url(postgres: Any) -> Iterator[str]:
     yield make_conninfo(postgres.get_uri(), dbname=name)
     with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def pgbouncer(database_url: str) -> Iterator[str]:
+    """The URL of the same database behind a pgbouncer in transaction mode."""
+    program = shutil.which("pgbouncer", path=f"/usr/sbin:{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("pgbouncer is not installed")
+    parts = conninfo_to_dict(database_url)
+    sockets = Path(str(parts["host"]))
+    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-", dir="/tmp"))
+    folder.chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "users").write_text('"postgres" ""\n')
+    (folder / "ini").write_text(
+        f"[databases]\n* = host={sockets}\n[pgbouncer]\nlisten_addr=127.0.0.1\n"
+        f"listen_port={port}\nauth_type=trust\nauth_file={folder}/users\n"
+        "pool_mode=transaction\ndefault_pool_size=4\nunix_socket_dir=\n"
+    )
+    owner = sockets.stat().st_uid if os.geteuid() == 0 else None  # it refuses to be root
+    process = subprocess.Popen([program, "-q", str(folder / "ini")], user=owner)
+    while process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.005)
+    yield f"postgresql://postgres@127.0.0.1:{port}/{parts['dbname']}?pgbouncer=true"
+    process.terminate()
+    process.wait()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from agentinfra.checkpoint import Checkpointer, PruneResult
-from agentinfra.errors import CheckpointError, ClosedError, DatabaseError, NotStartedError
+from agentinfra.errors import CheckpointError, ClosedError, NotStartedError
 from agentinfra.observability.metrics import Metrics
 from agentinfra.settings import CheckpointerSettings
 
@@ -20,7 +20,8 @@ pytestmark = pytest.mark.usefixtures("no_tasks_left")
 
 SESSIONS = (
     "SELECT count(*) FROM pg_stat_activity "
-    "WHERE application_name = 'agentinfra-checkpointer' AND datname = current_database()"
+    "WHERE application_name IN ('agentinfra write', 'agentinfra read') "
+    "AND datname = current_database()"
 )
 ALICE = {"configurable": {"thread_id": "alice"}}
 
@@ -72,6 +73,11 @@ async def test_memory_by_choice_is_ready(graphs):
         health = await checkpointer.probe()
         assert (health.state, health.reason) == ("ready", "")
         assert "nothing outlives the process" in health.detail
+        assert (await checkpointer.prune(0, dry_run=True)).threads == 1
+        assert (await graph.aget_state(ALICE)).values["turns"] == 2
+        assert (await checkpointer.prune(keep_last=1)).checkpoints > 1
+        assert (await graph.ainvoke({"log": []}, ALICE))["turns"] == 3
+        assert (await checkpointer.prune(0)).threads == 1
         assert await checkpointer.prune(0) == PruneResult()
 
 
@@ -104,17 +110,12 @@ def test_disabled_graphs_run_without_a_loop(graphs):
     saver.delete_thread("alice")
 
 
-async def _no_server():
-    raise DatabaseError("no embedded server")
-
-
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
         (None, "there is no database: set DATABASE_URL"),
-        (_no_server, "no embedded server"),
-        ("host=127.0.0.1 port=1 user=u password=hunter2 dbname=d", "Connection refused"),
-        ("postgresql://u:hunter2@127.0.0.1:1/d?nonsense=hunter2", "cannot be read"),
+        ("host=127.0.0.1 port=1 user=u password=hunter2 dbname=d", "nothing listens there"),
+        ("postgresql://u:hunter2@127.0.0.1:1/d?nonsense=hunter2", "nothing listens there"),
     ],
 )
 async def test_without_a_database_state_is_kept_in_memory_and_said_not_to_last(
@@ -146,7 +147,7 @@ async def test_the_saver_is_only_there_while_entered(database_url):
         saver = checkpointer.saver
     with pytest.raises(ClosedError):
         _ = checkpointer.saver
-    with pytest.raises(CheckpointError, match="failed"):
+    with pytest.raises(ClosedError):
         await saver.aget_tuple(ALICE)
 
 
@@ -157,7 +158,7 @@ async def test_closing_leaves_no_connection(database_url, rows, graphs, eventual
         graph = graphs["chat"]().compile(checkpointer=checkpointer.saver)
         runs = ({"configurable": {"thread_id": str(n)}} for n in range(20))
         await asyncio.gather(*(graph.ainvoke({"log": []}, run) for run in runs))
-        assert 1 <= rows(SESSIONS)[0][0] <= 4
+        assert 1 <= rows(SESSIONS)[0][0] <= 5
     await eventually(lambda: no_sessions(rows))
 
 
@@ -167,7 +168,7 @@ async def test_a_killed_connection_is_replaced(checkpointer, rows, graphs):
     await graph.ainvoke({"log": []}, ALICE)
     rows(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE application_name = 'agentinfra-checkpointer'"
+        "WHERE application_name = 'agentinfra write'"
     )
     assert (await graph.ainvoke({"log": []}, ALICE))["turns"] == 2
     assert checkpointer.state == "ready"
@@ -183,7 +184,7 @@ async def test_a_database_that_dies_is_a_typed_error_and_comes_back(
     try:
         for _ in range(2):
             async with asyncio.timeout(2.0):
-                with pytest.raises(CheckpointError, match=r"checkpoint get failed: .*connection"):
+                with pytest.raises(CheckpointError, match=r"checkpoint get failed: database"):
                     await graph.ainvoke({"log": []}, ALICE)
         async with asyncio.timeout(2.0):
             reads = (checkpointer.saver.aget_tuple(ALICE) for _ in range(100))
@@ -200,7 +201,7 @@ async def test_a_database_that_dies_is_a_typed_error_and_comes_back(
 
 
 async def test_the_cause_of_an_error_is_kept(checkpointer, rows):
-    """The error of psycopg is behind ours, which is one line."""
+    """The error of the database is behind ours, which is one line."""
     rows("DROP TABLE checkpoint_writes")
     with pytest.raises(CheckpointError, match='relation "checkpoint_writes"') as caught:
         await checkpointer.saver.aget_tuple(ALICE)
@@ -268,7 +269,7 @@ def test_a_missing_package_degrades(package, sentence):
     state, saver = done.stdout.strip().splitlines()
     assert state == f"degraded | {sentence}: pip install 'agentinfra'"
     assert saver == (
-        "InMemorySaver"
+        "MemorySaver"
         if package == "psycopg"
         else f"there is no checkpointer: {sentence}: pip install 'agentinfra'"
     )

@@ -11,8 +11,8 @@ from langgraph.checkpoint.base.id import uuid6
 from agentinfra.checkpoint.retention.policies import PruneResult, Row, boundary_id, doomed
 
 
-def row(namespace="", name="1", parent=None, version=4, root=None):
-    return Row(namespace, name, parent, version, root)
+def row(namespace="", name="1", parent=None, sends_before=False, root=None):
+    return Row(namespace, name, parent, sends_before, root)
 
 
 def test_ids_sort_around_the_boundary_of_their_moment():
@@ -40,22 +40,51 @@ def test_moments_before_the_calendar_have_the_first_boundary():
 
 
 namespaces = st.sampled_from(["", "own", "own|deep"])
+AGED = "~"
+"""Nothing is young enough to have a run under way."""
 
 
 @given(st.lists(st.tuples(namespaces, st.integers(0, 40)), unique=True), st.integers(1, 5))
 def test_the_newest_of_each_namespace_stay(ids, keep_last):
-    """Every namespace with a state of its own keeps its newest checkpoints, and no others."""
+    """The graph keeps its newest; a subgraph's state what runs from those load, and its newest."""
     rows = [row(namespace, f"{number:03}") for namespace, number in ids]
-    gone = doomed(rows, keep_last=keep_last, lost_before="")
-    for namespace in {name for name, _ in ids}:
+    gone = doomed(rows, keep_last=keep_last, lost_before=AGED)
+    roots = sorted(f"{number:03}" for name, number in ids if name == "")
+    assert gone.get("", set()) == set(roots[:-keep_last])
+    for namespace in {name for name, _ in ids} - {""}:
         mine = sorted(f"{number:03}" for name, number in ids if name == namespace)
-        assert gone.get(namespace, set()) == set(mine[:-keep_last])
+        loaded = {max((i for i in mine if i < root), default="") for root in roots[-keep_last:]}
+        kept = loaded | {mine[-1]} if roots else set(mine[-keep_last:])
+        assert gone.get(namespace, set()) == set(mine) - kept
+
+
+def test_what_a_kept_checkpoint_gave_a_subgraph_stays():
+    """Checkpoints a subgraph's state got in a kept step of the graph are kept with it."""
+    rows = [
+        row("", "1"),
+        row("", "4"),
+        *(row("own", i, root=r) for i, r in [("2", "1"), ("3", "1"), ("5", "4"), ("6", "4")]),
+    ]
+    assert doomed(rows, keep_last=1, lost_before=AGED) == {"": {"1"}, "own": {"2"}}
+
+
+def test_the_end_of_a_branch_is_kept_while_a_run_may_stand_on_it():
+    """What nothing follows yet is kept for a while, however much else is newer."""
+    rows = [
+        row("", "1"),
+        row("", "2", parent="1"),
+        row("", "3", parent="1"),
+        row("", "4", parent="3"),
+    ]
+    assert doomed(rows, keep_last=1, lost_before="2") == {"": {"1", "3"}}
+    assert doomed(rows, keep_last=1, lost_before="3") == {"": {"1", "2", "3"}}
 
 
 @given(st.lists(st.integers(0, 20), unique=True), st.lists(st.integers(0, 20)), st.integers(1, 3))
 def test_a_call_lives_as_long_as_the_checkpoint_it_belongs_to(roots, calls, keep_last):
     """Calls of subgraphs go with their root checkpoint, all of their checkpoints at once."""
-    rows = [row("", f"{number:03}") for number in roots]
+    ids = sorted(f"{number:03}" for number in roots)
+    rows = [row("", name, parent=before) for before, name in zip([None, *ids], ids, strict=False)]
     for number in set(calls):
         rows += [row(f"sub:{number}", f"{900 + n}", root=f"{number:03}") for n in range(2)]
     gone = doomed(rows, keep_last=keep_last, lost_before="")
@@ -73,11 +102,11 @@ def test_a_call_without_its_root_goes_when_it_is_old():
 
 def test_pending_sends_of_old_formats_are_kept():
     """Before version 4 the parent of a kept checkpoint is kept with it."""
-    rows = [row("", "1"), row("", "2", parent="1"), row("", "3", parent="2", version=3)]
-    assert doomed(rows, keep_last=1, lost_before="") == {"": {"1"}}
+    rows = [row("", "1"), row("", "2", parent="1"), row("", "3", parent="2", sends_before=True)]
+    assert doomed(rows, keep_last=1, lost_before=AGED) == {"": {"1"}}
 
 
 def test_results_add_up():
     """The result of a prune is the sum of its parts."""
-    one = PruneResult(threads=1, checkpoints=2, writes=3, blobs=4)
-    assert one + one == PruneResult(threads=2, checkpoints=4, writes=6, blobs=8)
+    one = PruneResult(threads=1, checkpoints=2, writes=3, blobs=4, bytes=5)
+    assert one + one == PruneResult(threads=2, checkpoints=4, writes=6, blobs=8, bytes=10)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import psycopg
-import pytest
 
 from agentinfra.checkpoint import Checkpointer
 from agentinfra.settings import CheckpointerSettings
-from agentinfra.testing.clock import ManualClock
 
 LOCK = "SELECT pg_advisory_lock(7091611476842321012)"
 
@@ -38,20 +36,38 @@ async def test_tables_that_are_there_need_no_lock(database_url):
 
 
 async def test_a_lock_that_is_never_given_back_degrades(database_url):
-    """After twenty seconds of waiting for another's set-up the state is in memory, and says why."""
-    clock = ManualClock()
-    checkpointer = Checkpointer(CheckpointerSettings(), url=database_url, clock=clock)
+    """After half of an operation's time the state is in memory, and says what it waits for."""
+    settings = CheckpointerSettings(timeout=0.2)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
         await other.execute(LOCK)
-        start = asyncio.create_task(checkpointer.__aenter__())
-        while not start.done():
-            sleeping = asyncio.create_task(clock.sleepers(1))
-            await asyncio.wait({start, sleeping}, return_when=asyncio.FIRST_COMPLETED)
-            sleeping.cancel()
-            await clock.advance(5.0)
-        assert checkpointer.state == "degraded"
-        assert "setting up the tables for 20 s" in checkpointer.reason
-        await checkpointer.aclose()
+        async with Checkpointer(settings, url=database_url) as checkpointer:
+            assert checkpointer.state == "degraded"
+            assert "another transaction holds a lock" in checkpointer.reason
+
+
+async def test_a_transaction_of_others_does_not_hold_the_set_up_up(database_url, rows):
+    """The tables are made beside a transaction that has looked at the database and goes on."""
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+        await other.execute("SELECT count(*) FROM pg_class")
+        async with Checkpointer(CheckpointerSettings(), url=database_url) as checkpointer:
+            assert checkpointer.state == "ready"
+
+
+async def test_an_index_that_was_left_half_built_is_built_again(database_url, rows):
+    """What an interrupted concurrent build left behind does not stay for ever."""
+    async with Checkpointer(CheckpointerSettings(), url=database_url):
+        pass
+    invalid = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
+    rows(
+        "UPDATE pg_index SET indisvalid = false "
+        "WHERE indexrelid = 'checkpoint_blobs_thread_id_idx'::regclass"
+    )
+    assert rows(invalid) == [("checkpoint_blobs_thread_id_idx",)]
+    async with Checkpointer(CheckpointerSettings(), url=database_url) as checkpointer:
+        assert checkpointer.state == "ready"
+    assert rows(invalid) == []
+    assert rows("SELECT to_regclass('checkpoint_blobs_thread_id_idx') IS NOT NULL") == [(True,)]
 
 
 async def test_an_older_schema_is_brought_up_to_date(database_url, rows, graphs):
@@ -76,17 +92,3 @@ async def test_a_user_without_rights_degrades(database_url, rows):
             assert "permission denied for schema public" in checkpointer.reason
     finally:
         rows("DROP ROLE visitor")
-
-
-@pytest.mark.parametrize("pgbouncer", [False, True])
-async def test_statements_are_not_prepared_behind_pgbouncer(database_url, graphs, pgbouncer):
-    """With pgbouncer in between no statement stays prepared on a connection."""
-    settings = CheckpointerSettings(max_size=1)
-    async with Checkpointer(settings, url=database_url, pgbouncer=pgbouncer) as checkpointer:
-        graph = graphs["chat"]().compile(checkpointer=checkpointer.saver)
-        for turn in range(10):
-            await graph.ainvoke({"log": []}, {"configurable": {"thread_id": str(turn)}})
-        async with checkpointer._pool.connection() as connection:
-            cursor = await connection.execute("SELECT count(*) AS n FROM pg_prepared_statements")
-            row = await cursor.fetchone()
-    assert (row["n"] == 0) is pgbouncer

@@ -31,7 +31,8 @@ def test_levels_follow_from_who_needs_whom(quiet):
         ["logging"],
         ["tracing"],
         ["embedded PostgreSQL", "imports"],
-        ["cache", "checkpointer", "database", "llm"],
+        ["cache", "database", "llm"],
+        ["checkpointer"],
         ["lag", "probes"],
     ]
 

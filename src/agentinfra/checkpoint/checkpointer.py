@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
+from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.checkpoint.retention.policies import PruneResult
+from agentinfra.checkpoint.retention.policies import PruneResult, boundary_id
 from agentinfra.errors import (
+    AgentInfraError,
     CheckpointError,
     ClosedError,
     ConfigurationError,
-    DatabaseError,
     NotStartedError,
 )
 from agentinfra.observability.logging import get_logger
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
-    from psycopg import OperationalError
 
-    from agentinfra.checkpoint.pool import CheckpointPool
-    from agentinfra.protocols import Address
+    from agentinfra._mechanics.inflight import Work
+    from agentinfra._types import ResourceState
+    from agentinfra.checkpoint.link import Link
+    from agentinfra.checkpoint.memory import Standby
+    from agentinfra.checkpoint.standalone import Database
+    from agentinfra.protocols import Connections
     from agentinfra.settings import CheckpointerSettings
 
 __all__ = ["Checkpointer", "PruneResult"]
@@ -36,23 +41,29 @@ __all__ = ["Checkpointer", "PruneResult"]
 _log = get_logger("agentinfra.checkpoint")
 
 _DAY = 86_400.0
-_CLOSE_GRACE = 5.0
+_LOST_AFTER = 3600.0
+_FIRST_LOOK = 3.0
+"""Seconds the start waits for the database before it goes on without."""
+
+_PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between two looks for a database that is not there."""
 
 
 class Checkpointer(Resource):
     """Gives graphs a saver, and keeps the saver's database small.
 
-    Whoever enters it owns its lifetime; the tasks of its event loop share it. Checkpoints are
-    never dropped in silence: without a database the saver is LangGraph's in-memory one, and
-    state, log and metric say that nothing outlives the process.
+    Whoever enters it owns its lifetime; the tasks of its event loop share it. Until the database
+    is there, state is in memory, and state, log and metric say so; then the same saver goes on
+    with PostgreSQL, and what was in memory is stored there. From then on a database that is away
+    is an error: nothing is kept in memory in its place.
 
     Args:
         settings: The settings' checkpointer group.
-        url: The database, as psycopg takes it, or what says where it is; None where there is none.
-        pgbouncer: Whether a pgbouncer in transaction mode is in between.
-        connect_timeout: Seconds a new connection may take.
-        allowed_types: Your own types that state may contain; other unknown ones come back as the
-            data they were made of.
+        database: Who lends connections; it is entered before this and left after it.
+        url: The address of a database of its own, where there is none to share.
+        connect_timeout: Seconds a new connection to a database of its own may take.
+        allowed_types: Your own types that state may contain, beside those that the schemas of
+            graphs name; other unknown ones come back as the data they were made of.
         metrics: Where operations are counted; None counts nothing.
         clock: Where time comes from.
     """
@@ -64,8 +75,8 @@ class Checkpointer(Resource):
         self,
         settings: CheckpointerSettings,
         *,
-        url: str | Address | None,
-        pgbouncer: bool = False,
+        database: Connections | None = None,
+        url: str | None = None,
         connect_timeout: float = 5.0,
         allowed_types: Iterable[type] = (),
         metrics: Metrics | None = None,
@@ -77,14 +88,17 @@ class Checkpointer(Resource):
         elif settings.backend == "memory":
             self.vendors = ("langgraph.checkpoint.memory",)
         self._settings = settings
+        self._database = database
         self._url = url
-        self._pgbouncer = pgbouncer
         self._connect_timeout = connect_timeout
         self._allowed_types = tuple(allowed_types)
         self._metrics = metrics if metrics is not None else Metrics.off()
         self._clock = clock
         self._saver: BaseCheckpointSaver[Any] | None = None
-        self._pool: CheckpointPool | None = None
+        self._standby: Standby | None = None
+        self._link: Link | None = None
+        self._own: Database | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._detail = ""
 
     @property
@@ -114,13 +128,15 @@ class Checkpointer(Resource):
         """Drop conversations that have aged, and all but the newest checkpoints of the others.
 
         Safe while graphs run. A conversation goes on from its newest checkpoint, an interrupt
-        included; what lies further back can no longer be returned to. Conversations with delta
-        channels are dropped when they have aged, but not shortened.
+        included, and from each other that is kept as before: what its run loads of subgraphs is
+        kept with it. Conversations with delta channels are dropped when they have aged, but not
+        shortened.
 
         Args:
             older_than: Seconds without a checkpoint after which a conversation goes; None is the
                 setting ``retention_days``, and where that is None too none goes.
             keep_last: Checkpoints the others keep, 1 at least; None is the setting ``keep_last``.
+                The last of a branch is kept beside them for an hour: a run may stand on it.
             dry_run: Count what would go, and drop nothing.
 
         Raises:
@@ -137,130 +153,7 @@ class Checkpointer(Resource):
                 "or more, and 1 checkpoint or more"
             )
         with self._working():
-            if self._pool is None:
-                return PruneResult()
-            return await self._prune(self._pool, age, keep, dry_run=dry_run)
-
-    async def probe(self) -> ResourceHealth:
-        """Return the state now; the database is asked where one is used."""
-        latency = None
-        if self._pool is not None:
-            begun = self._clock.now()
-            if await self._answers(self._pool):
-                latency = self._clock.now() - begun
-        return ResourceHealth(
-            name=self.name,
-            state=self.state,
-            reason=self.reason,
-            latency=latency,
-            detail=self._detail,
-        )
-
-    async def _open(self) -> None:
-        try:
-            load("langgraph.checkpoint.base")
-            await self._choose()
-        except MissingPackageError as error:
-            self.degrade(str(error))
-            self._gauge()
-
-    async def _choose(self) -> None:
-        if not self._settings.enabled:
-            from agentinfra.checkpoint.noop import NoopSaver
-
-            self._saver, self._detail = NoopSaver(), "keeps nothing"
-            self.degrade(
-                "switched off: AGENTINFRA_CHECKPOINTER__ENABLED is false", state="disabled"
-            )
-            return
-        # In place before anything is waited for: a start that takes too long leaves it.
-        self._use_memory()
-        if self._settings.backend == "memory":
-            self._detail = "in memory by choice: nothing outlives the process"
-        elif self._url is None:
-            self._not_durable("there is no database: set DATABASE_URL")
-        else:
-            await self._use_postgres(self._url)
-
-    def _use_memory(self) -> None:
-        from langgraph.checkpoint.memory import InMemorySaver
-
-        from agentinfra.checkpoint.serde import StrictSerializer
-
-        self._saver = InMemorySaver(serde=StrictSerializer(self._allowed_types))
-        self._detail = "in memory"
-
-    async def _use_postgres(self, url: str | Address) -> None:
-        try:
-            load("psycopg_pool")
-            load("agentinfra.checkpoint.saver")
-            await self._connect(url if isinstance(url, str) else await url())
-        except (MissingPackageError, CheckpointError, DatabaseError) as error:
-            self._not_durable(str(error))
-
-    async def _connect(self, url: str) -> None:
-        from agentinfra.checkpoint.pool import CheckpointPool, connection_options
-        from agentinfra.checkpoint.saver import PostgresSaver, checkpoint_errors
-        from agentinfra.checkpoint.schema import ensure_schema
-        from agentinfra.checkpoint.serde import StrictSerializer
-
-        options = connection_options(
-            url, pgbouncer=self._pgbouncer, connect_timeout=self._connect_timeout
-        )
-        pool = CheckpointPool(
-            url,
-            options,
-            max_size=self._settings.max_size,
-            timeout=self._connect_timeout,
-            reached=self._reached,
-        )
-        try:
-            with checkpoint_errors("set-up"):
-                await ensure_schema(url, options, clock=self._clock)
-                await pool.open(wait=True, timeout=self._connect_timeout)
-        except BaseException:
-            await pool.close(timeout=_CLOSE_GRACE)
-            raise
-        self._pool, self._detail = pool, "PostgreSQL"
-        self._saver = PostgresSaver(
-            pool,
-            serde=StrictSerializer(self._allowed_types),
-            metrics=self._metrics,
-            inflight=self._inflight,
-            clock=self._clock,
-            worked=self._worked,
-        )
-
-    async def _close(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.close(timeout=_CLOSE_GRACE)
-
-    async def _answers(self, pool: CheckpointPool) -> bool:
-        from agentinfra.checkpoint.saver import checkpoint_errors
-
-        if pool.slots.locked():
-            return False  # all connections are at work, whose outcome is known soon enough
-        try:
-            with checkpoint_errors("check"):
-                async with pool.slot() as connection:
-                    await connection.execute("SELECT 1")
-        except CheckpointError as error:
-            self._fail(f"the database cannot be reached: {error}")
-            return False
-        self._worked()
-        return True
-
-    async def _prune(
-        self, pool: CheckpointPool, age: float | None, keep: int, *, dry_run: bool
-    ) -> PruneResult:
-        from agentinfra.checkpoint.retention.pruner import Pruner
-        from agentinfra.checkpoint.saver import checkpoint_errors
-
-        # The age of a checkpoint is in its id, which comes from the clock on the wall.
-        pruner = Pruner(pool, now=time.time(), keep_last=keep, older_than=age, dry_run=dry_run)
-        with checkpoint_errors("prune"):
-            result = await pruner.run()
+            result = await self._prune(age, keep, dry_run=dry_run)
         if not dry_run:
             self._metrics.counter(CHECKPOINTS_PRUNED).inc(result.checkpoints)
             _log.info(
@@ -272,25 +165,210 @@ class Checkpointer(Resource):
             )
         return result
 
+    async def probe(self) -> ResourceHealth:
+        """Return the state now; the database is asked where one is used."""
+        latency = None
+        if self._link is not None and self._in_database:
+            begun = self._clock.now()
+            try:
+                # Sooner than health's own limit, so that the row says what it is.
+                limit = min(self._settings.timeout, _FIRST_LOOK)
+                await self._link.run("check", lambda c: c.fetchval("SELECT 1"), timeout=limit)
+                latency = self._clock.now() - begun
+            except AgentInfraError as error:
+                self._heard(f"the database cannot be reached: {error}")
+        return ResourceHealth(
+            name=self.name,
+            state=self.state,
+            reason=self.reason,
+            latency=latency,
+            detail=self._detail,
+        )
+
+    def degrade(self, reason: str, *, state: ResourceState = "degraded") -> None:
+        """Go on with less; a database that is not there is looked for until it is."""
+        super().degrade(reason, state=state)
+        if self._link is not None and not self._in_database and not self._closed:
+            self._look()
+
+    def _serving(self) -> Work:
+        """As for other work, but while leaving waits for runs they still save what they did."""
+        refusing, self._refusing = self._refusing, False
+        try:
+            return self._working()
+        finally:
+            self._refusing = refusing
+
+    @property
+    def _in_database(self) -> bool:
+        return self._standby is not None and self._standby.memory is None
+
+    async def _open(self) -> None:
+        try:
+            load("langgraph.checkpoint.base")
+        except MissingPackageError as error:
+            self.degrade(str(error))
+            self._gauge()
+            return
+        if not self._settings.enabled:
+            from agentinfra.checkpoint.noop import NoopSaver
+
+            self._saver, self._detail = NoopSaver(), "keeps nothing"
+            self.degrade(
+                "switched off: AGENTINFRA_CHECKPOINTER__ENABLED is false", state="disabled"
+            )
+            return
+        self._standby = self._use_memory()
+        if self._settings.backend == "memory":
+            self._detail = "in memory by choice: nothing outlives the process"
+            return
+        try:
+            await self._use_postgres(self._standby)
+        except (AgentInfraError, TimeoutError) as error:
+            self._not_durable(str(error) or "the database did not answer in time")
+
+    def _use_memory(self) -> Standby:
+        from agentinfra.checkpoint.memory import MemorySaver, Standby
+        from agentinfra.checkpoint.serde import StrictSerializer, derive_types
+
+        derive_types()
+        serde = StrictSerializer(self._allowed_types)
+        memory = MemorySaver(serde, metrics=self._metrics, clock=self._clock)
+        self._saver, self._detail = memory, "in memory"
+        return Standby(memory)
+
+    async def _use_postgres(self, standby: Standby) -> None:
+        load("agentinfra.checkpoint.saver")
+        database = self._database or self._of_its_own()
+
+        from agentinfra.checkpoint.link import Link
+        from agentinfra.checkpoint.saver import PostgresSaver
+        from agentinfra.checkpoint.serde import StrictSerializer
+
+        self._link = Link(
+            database,
+            size=self._settings.max_size,
+            timeout=self._settings.timeout,
+            working=self._serving,
+            told=self._heard,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+        self._saver = PostgresSaver(
+            self._link, serde=StrictSerializer(self._allowed_types), standby=standby
+        )
+        try:
+            if self._own is not None:
+                await self._enter_own(self._own)
+            async with asyncio.timeout(_FIRST_LOOK):
+                await self._set_up(self._link, standby)
+        except BaseException as error:
+            if not isinstance(error, AgentInfraError | TimeoutError):
+                await self._close()  # whoever could not enter will not leave
+            raise
+
+    def _of_its_own(self) -> Connections:
+        if self._url is None:
+            raise CheckpointError("there is no database: set DATABASE_URL")
+        from agentinfra.checkpoint.standalone import own_database
+
+        self._own = own_database(
+            self._url,
+            size=self._settings.max_size,
+            connect_timeout=self._connect_timeout,
+            metrics=self._metrics,
+        )
+        return self._own
+
+    async def _enter_own(self, database: Database) -> None:
+        try:
+            await database.__aenter__()
+        except AgentInfraError as error:
+            database.degrade(str(error))  # it looks for its server again when it is asked
+            raise
+
+    async def _set_up(self, link: Link, standby: Standby) -> None:
+        """Make the tables, and go over from memory to them."""
+        from agentinfra.checkpoint.memory import carry_over
+        from agentinfra.checkpoint.schema import ensure_schema
+
+        await ensure_schema(link)
+        memory, standby.memory = standby.memory, None  # what comes from here on goes to the tables
+        if memory is not None and memory.storage and self._saver is not None:
+            try:
+                carried = await carry_over(memory, self._saver)
+            except BaseException:
+                standby.memory = memory
+                raise
+            _log.info("checkpoint.carried_over", checkpoints=carried)
+        self._detail = "PostgreSQL"
+        self._state = "failed"
+        self._heard("")
+
+    def _look(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(
+                self._until_there(), name="agentinfra looks for the checkpoints' database"
+            )
+
+    async def _until_there(self) -> None:
+        attempt = 0
+        while self._link is not None and self._standby is not None:
+            await self._clock.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+            attempt += 1
+            try:
+                await self._set_up(self._link, self._standby)
+            except AgentInfraError as error:
+                self._state, self._reason = "degraded", f"state is not durable: {error}"
+            else:
+                return
+
+    async def _close(self) -> None:
+        looking, self._looking = self._looking, None
+        self._link = None
+        own, self._own = self._own, None
+        if looking is not None:
+            await cancel_and_wait(looking)
+        if own is not None:
+            await own.aclose()
+
+    async def _prune(self, age: float | None, keep: int, *, dry_run: bool) -> PruneResult:
+        # The age of a checkpoint is in its id, which comes from the clock on the wall.
+        now = time.time()
+        if self._link is not None and self._in_database:
+            from agentinfra.checkpoint.retention.pruner import Pruner
+
+            pruner = Pruner(self._link, now=now, keep_last=keep, older_than=age, dry_run=dry_run)
+            return await pruner.run()
+        if self._standby is None or self._standby.memory is None:
+            return PruneResult()
+        from agentinfra.checkpoint.memory import prune
+
+        return prune(
+            self._standby.memory,
+            keep_last=keep,
+            aged_before=None if age is None else boundary_id(now - age),
+            lost_before=boundary_id(now - _LOST_AFTER),
+            dry_run=dry_run,
+        )
+
     def _not_durable(self, reason: str) -> None:
         self.degrade(f"state is not durable: {reason}")
         _log.warning("checkpoint.not_durable", reason=reason)
         self._gauge()
 
-    def _reached(self, error: OperationalError | None) -> None:
-        if error is not None and self._pool is not None:
-            self._fail(f"the database cannot be reached: {error}")
-
-    def _fail(self, reason: str) -> None:
-        if self.state != "failed":
-            _log.warning("checkpoint.database_lost", reason=" ".join(reason.split()))
-        self.degrade(reason, state="failed")
-        self._gauge()
-
-    def _worked(self) -> None:
-        if self.state == "failed":
+    def _heard(self, reason: str) -> None:
+        """Take in what the last operation says of the database: nothing, or why it is away."""
+        if not self._in_database:
+            return
+        if reason:
+            if self.state != "failed":
+                _log.warning("checkpoint.database_lost", reason=" ".join(reason.split()))
+            self.degrade(reason, state="failed")
+            self._gauge()
+        elif self.state != "ready":
             self.restore()
-            _log.info("checkpoint.database_restored")
+            _log.info("checkpoint.database_ready")
             self._gauge()
 
     def _gauge(self) -> None:

@@ -1,23 +1,31 @@
-"""LangGraph's PostgreSQL saver, observed: typed errors, durations, bytes.
+"""LangGraph's PostgreSQL saver on the runtime's connections.
 
 Importing this module imports langgraph and psycopg.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import asyncio
+import copy
+import json
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import psycopg
+from langgraph.checkpoint.base import get_checkpoint_id
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 
-from agentinfra.checkpoint.pool import one_line
+from agentinfra.checkpoint import sql
+from agentinfra.checkpoint.retention.policies import boundary_id
+from agentinfra.checkpoint.retention.thread import delete_for_runs, keep_latest
+from agentinfra.checkpoint.rows import Put, Writes, is_large, read, row_size
 from agentinfra.checkpoint.serde import WRITTEN, Written
 from agentinfra.errors import CheckpointError
-from agentinfra.observability.semconv import CHECKPOINT_BYTES, CHECKPOINT_OPERATIONS
+from agentinfra.observability.logging import get_logger
+from agentinfra.observability.semconv import CHECKPOINT_BYTES, CHECKPOINTS_REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import (
@@ -25,58 +33,71 @@ if TYPE_CHECKING:
         Checkpoint,
         CheckpointMetadata,
         CheckpointTuple,
+        DeltaChannelHistory,
     )
+    from langgraph.checkpoint.memory import InMemorySaver
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-    from agentinfra._mechanics.clock import Clock
-    from agentinfra._mechanics.inflight import InFlight
-    from agentinfra.checkpoint.pool import CheckpointPool
-    from agentinfra.observability.metrics import Metrics
+    from agentinfra.checkpoint.link import Link
+    from agentinfra.checkpoint.memory import Standby
 
-__all__ = ["PostgresSaver", "checkpoint_errors"]
+__all__ = ["PostgresSaver"]
 
-_OPERATIONS = ("get", "list", "put", "put_writes", "delete")
+_log = get_logger("agentinfra.checkpoint")
+
+T = TypeVar("T")
+
+_LARGE = 16_384
+_PAGES = (2, 8, 32)
+_TRIES = 4
+_SETTLING = 20
+_MOMENT = 0.005
 
 
 class PostgresSaver(AsyncPostgresSaver):
     """The saver graphs are compiled with.
 
-    Where psycopg fails, ``CheckpointError`` is raised with its error as the cause.
+    Tables and bytes are LangGraph's own: its saver goes on with what this one began, and the other
+    way round. One statement an operation, on a connection lent for it; where the database fails,
+    ``CheckpointError`` is raised.
 
     Args:
-        pool: Where connections come from.
+        link: The way to the database.
         serde: How state becomes bytes.
-        metrics: Where durations and bytes go.
-        inflight: Where operations under way are listed, for closing to wait for.
-        clock: Where time comes from.
-        worked: Called after each operation that succeeded.
+        standby: What answers until the database is there.
     """
 
-    def __init__(
-        self,
-        pool: CheckpointPool,
-        *,
-        serde: SerializerProtocol,
-        metrics: Metrics,
-        inflight: InFlight,
-        clock: Clock,
-        worked: Callable[[], None],
-    ) -> None:
-        super().__init__(pool, serde=serde)
-        # Its lock is for a single connection: around a pool all conversations would queue for it.
-        self.lock = pool.slots  # type: ignore[assignment]
-        self._durations = {
-            name: metrics.histogram(CHECKPOINT_OPERATIONS, name) for name in _OPERATIONS
-        }
-        self._bytes = metrics.counter(CHECKPOINT_BYTES)
-        self._inflight = inflight
-        self._clock = clock
-        self._worked = worked
+    def __init__(self, link: Link, *, serde: SerializerProtocol, standby: Standby) -> None:
+        super().__init__(None, serde=serde)  # type: ignore[arg-type]
+        self._link = link
+        self._standby = standby
+        self._bytes = link.metrics.counter(CHECKPOINT_BYTES)
+        self._refused = link.metrics.counter(CHECKPOINTS_REFUSED)
+
+    @property
+    def _memory(self) -> InMemorySaver | None:
+        memory = self._standby.memory
+        if memory is None or memory.serde is self.serde:
+            return memory
+        ours = copy.copy(memory)  # the same storage, with this copy's types
+        ours.serde = self.serde
+        return ours
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, the newest where the configuration names none."""
-        with self._operation("get"):
-            return await super().aget_tuple(config)
+        if (memory := self._memory) is not None:
+            return await memory.aget_tuple(config)
+        place = config["configurable"]
+        args = [str(place["thread_id"]), place.get("checkpoint_ns", "")]
+        where = "WHERE c.thread_id = $1 AND c.checkpoint_ns = $2 "
+        if checkpoint_id := get_checkpoint_id(config):
+            where += "AND c.checkpoint_id = $3"
+            args.append(checkpoint_id)
+        else:
+            where += "ORDER BY c.checkpoint_id DESC LIMIT 1"
+        statement = sql.SELECT + where
+        row = await self._link.run("get", lambda c: c.fetchrow(statement, *args), thread=args[0])
+        return None if row is None else await self._read(row)
 
     async def alist(
         self,
@@ -86,15 +107,26 @@ class PostgresSaver(AsyncPostgresSaver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """Yield checkpoints, the newest first."""
-        with self._operation("list"):
-            # Read to the end first: the vendor's holds a connection while its reader thinks.
-            found = [
-                item
-                async for item in super().alist(config, filter=filter, before=before, limit=limit)
-            ]
-        for item in found:
-            yield item
+        """Yield checkpoints, the newest first; those nobody asks for are not read."""
+        if (memory := self._memory) is not None:
+            async for found in memory.alist(config, filter=filter, before=before, limit=limit):
+                yield found
+            return
+        wheres, args = _search(config, filter, before)
+        thread = args[0] if config else None
+        left, page = limit, 0
+        after: list[Any] = []
+        while left is None or left > 0:
+            size = _PAGES[min(page, len(_PAGES) - 1)]
+            size = size if left is None else min(size, left)
+            rows = await self._page(wheres, args, after, size, thread)
+            for row in rows:
+                yield await self._read(row)
+            if len(rows) < size:
+                return
+            last = rows[-1]
+            after = [last["checkpoint_id"], last["thread_id"], last["checkpoint_ns"]]
+            left, page = (None if left is None else left - size), page + 1
 
     async def aput(
         self,
@@ -103,9 +135,38 @@ class PostgresSaver(AsyncPostgresSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint."""
-        with self._operation("put"):
-            return await super().aput(config, checkpoint, metadata, new_versions)
+        """Store a checkpoint, with values it names that are no longer there.
+
+        Nothing is stored of a conversation that was deleted while its run was under way.
+        """
+        if (memory := self._memory) is not None:
+            return await memory.aput(config, checkpoint, metadata, new_versions)
+        put = Put(config=config, checkpoint=checkpoint, metadata=metadata)
+        put.sort(new_versions)
+        for _ in range(_TRIES):
+            columns = await self._encoded(
+                put.blobs.values(), lambda: put.columns(self.serde, new_versions)
+            )
+            row = await self._link.run(
+                "put", partial(_fetchrow, sql.PUT, columns), thread=columns[0]
+            )
+            if row["refused"]:
+                await self._deleted_meanwhile(columns[0])
+                break
+            if not row["lacking"]:
+                break
+            put.restore(row["lacking"])
+        else:
+            raise CheckpointError(
+                "checkpoint put failed: its values are taken away again and again"
+            )
+        return {
+            "configurable": {
+                "thread_id": config["configurable"]["thread_id"],
+                "checkpoint_ns": columns[1],
+                "checkpoint_id": checkpoint["id"],
+            }
+        }
 
     async def aput_writes(
         self,
@@ -115,37 +176,194 @@ class PostgresSaver(AsyncPostgresSaver):
         task_path: str = "",
     ) -> None:
         """Store what a task wrote, before the checkpoint that will contain it."""
-        with self._operation("put_writes"):
-            await super().aput_writes(config, writes, task_id, task_path)
+        if (memory := self._memory) is not None:
+            await memory.aput_writes(config, writes, task_id, task_path)
+            return
+        if not writes:
+            return
+        wrote = Writes(config=config, writes=writes, task_id=task_id, task_path=task_path)
+        columns = await self._encoded(
+            (value for _, value in writes), lambda: wrote.columns(self.serde)
+        )
+        statement = sql.REPLACE_WRITES if wrote.replace else sql.PUT_WRITES
+        await self._link.run(
+            "put_writes", lambda c: c.execute(statement, *columns), thread=columns[0]
+        )
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Drop a conversation."""
-        with self._operation("delete"):
-            await super().adelete_thread(thread_id)
+        """Drop a conversation; a run of it that is under way stores nothing any more."""
+        if (memory := self._memory) is not None:
+            await memory.adelete_thread(thread_id)
+            return
+        await self._delete([str(thread_id)])
 
-    @contextmanager
-    def _operation(self, name: str) -> Iterator[None]:
-        begun = self._clock.now()
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Drop the checkpoints of runs, with what only they need."""
+        if (memory := self._memory) is not None:
+            await memory.adelete_for_runs(run_ids)
+            return
+        if run_ids:
+            await self._link.run(
+                "delete_for_runs",
+                lambda c: delete_for_runs(c, [str(run) for run in run_ids]),
+                transaction=True,
+            )
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy a conversation: checkpoints, values and writes, as they are at one moment."""
+        if (memory := self._memory) is not None:
+            await memory.acopy_thread(source_thread_id, target_thread_id)
+            return
+        await self._link.run(
+            "copy",
+            lambda c: c.execute(sql.COPY, str(source_thread_id), str(target_thread_id)),
+            thread=source_thread_id,
+        )
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Shorten conversations to their newest checkpoints, or drop them.
+
+        Args:
+            thread_ids: The conversations.
+            strategy: ``keep_latest`` or ``delete``.
+
+        Raises:
+            TypeError: ``thread_ids`` is a single string.
+            ValueError: There is no such strategy.
+            NotImplementedError: A conversation has a delta channel, and cannot be shortened.
+        """
+        if isinstance(thread_ids, str):
+            raise TypeError("thread_ids must be a sequence of thread IDs, not a str")
+        if strategy not in ("keep_latest", "delete"):
+            raise ValueError(f"Unknown prune strategy: {strategy!r}")
+        if (memory := self._memory) is not None:
+            await memory.aprune(thread_ids, strategy=strategy)
+            return
+        threads = [str(thread) for thread in thread_ids]
+        if strategy == "delete":
+            await self._delete(threads)
+            return
+        for thread in threads:
+            await self._link.run(
+                "prune",
+                partial(keep_latest, thread=thread),
+                thread=thread,
+                transaction=True,
+            )
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Return what delta channels were built from, the oldest first."""
+        if (memory := self._memory) is not None:
+            return await memory.aget_delta_channel_history(config=config, channels=channels)
+        # Not the vendor's of PostgreSQL, which wants psycopg: the one every saver has.
+        return await super(AsyncPostgresSaver, self).aget_delta_channel_history(
+            config=config, channels=channels
+        )
+
+    async def setup(self) -> None:
+        """Do nothing: the checkpointer has made the tables."""
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """As the asynchronous one, from another thread."""
+        self._from_thread(self.adelete_for_runs(run_ids))
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """As the asynchronous one, from another thread."""
+        self._from_thread(self.acopy_thread(source_thread_id, target_thread_id))
+
+    def _from_thread(self, work: Any) -> None:
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is self.loop:
+            work.close()
+            raise asyncio.InvalidStateError(
+                "synchronous methods wait for this event loop: call the asynchronous ones here"
+            )
+        asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    async def _page(
+        self, wheres: Collection[str], args: list[Any], after: list[Any], size: int, thread: Any
+    ) -> list[Any]:
+        wheres = list(wheres)
+        if after:
+            n = len(args)
+            wheres.append(
+                f"(c.checkpoint_id, c.thread_id, c.checkpoint_ns) < (${n + 1}, ${n + 2}, ${n + 3})"
+            )
+        statement = (
+            f"{sql.SELECT} {'WHERE ' + ' AND '.join(wheres) if wheres else ''} "
+            f"ORDER BY c.checkpoint_id DESC, c.thread_id DESC, c.checkpoint_ns DESC LIMIT {size}"
+        )
+        found: list[Any] = await self._link.run(
+            "list", lambda c: c.fetch(statement, *args, *after), thread=thread
+        )
+        return found
+
+    async def _read(self, row: Mapping[str, Any]) -> CheckpointTuple:
+        if row_size(row) < _LARGE:
+            return read(self.serde, self.get_next_version, row)
+        return await asyncio.to_thread(read, self.serde, self.get_next_version, row)
+
+    async def _encoded(
+        self, values: Iterable[Any], encode: Callable[[], tuple[Any, ...]]
+    ) -> tuple[Any, ...]:
         written = Written()
         mark = WRITTEN.set(written)
         try:
-            with self._inflight.begin(), checkpoint_errors(name):
-                yield
-            self._worked()
-            self._bytes.inc(written.bytes)
+            return await asyncio.to_thread(encode) if is_large(values) else encode()
         finally:
             WRITTEN.reset(mark)
-            self._durations[name].observe(self._clock.now() - begun)
+            self._bytes.inc(written.bytes)
+
+    async def _delete(self, threads: list[str]) -> None:
+        # The mark first, in a transaction of its own: whoever looks from then on stores nothing.
+        boundary = boundary_id(time.time())
+        mark = await self._link.run(
+            "delete", lambda c: c.fetchval(sql.FORGOTTEN, threads, boundary)
+        )
+        await self._link.run("delete", lambda c: c.execute(sql.DELETE, threads))
+        # Statements that began before the mark may end after the deletion: wait for them, a while.
+        for _ in range(_SETTLING):
+            if await self._link.run("delete", lambda c: c.fetchval(sql.SETTLED, mark)):
+                break
+            await asyncio.sleep(_MOMENT)
+        await self._link.run("delete", lambda c: c.execute(sql.DELETE_LATE, threads, boundary))
+
+    async def _deleted_meanwhile(self, thread: str) -> None:
+        self._refused.inc()
+        _log.warning("checkpoint.refused", thread_id=thread, reason="the conversation was deleted")
+        await self._link.run("put", lambda c: c.execute(sql.CLEAN_REFUSED, thread), thread=thread)
 
 
-@contextmanager
-def checkpoint_errors(operation: str) -> Iterator[None]:
-    """Turn psycopg's errors into ours.
+async def _fetchrow(statement: str, args: tuple[Any, ...], connection: Any) -> Any:
+    return await connection.fetchrow(statement, *args)
 
-    Raises:
-        CheckpointError: psycopg failed inside of the block.
-    """
-    try:
-        yield
-    except psycopg.Error as error:
-        raise CheckpointError(f"checkpoint {operation} failed: {one_line(error)}") from error
+
+def _search(
+    config: RunnableConfig | None,
+    metadata: dict[str, Any] | None,
+    before: RunnableConfig | None,
+) -> tuple[list[str], list[Any]]:
+    wheres: list[str] = []
+    args: list[Any] = []
+
+    def where(condition: str, value: Any) -> None:
+        args.append(value)
+        wheres.append(condition.format(f"${len(args)}"))
+
+    if config:
+        place = config["configurable"]
+        where("c.thread_id = {}", str(place["thread_id"]))
+        if (namespace := place.get("checkpoint_ns")) is not None:
+            where("c.checkpoint_ns = {}", namespace)
+        if checkpoint_id := get_checkpoint_id(config):
+            where("c.checkpoint_id = {}", checkpoint_id)
+    if metadata:
+        where("c.metadata @> {}::text::jsonb", json.dumps(metadata))
+    if before is not None:
+        where("c.checkpoint_id < {}", get_checkpoint_id(before))
+    return wheres, args

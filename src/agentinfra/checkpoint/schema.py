@@ -5,77 +5,75 @@ Importing this module imports langgraph and psycopg.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg import IsolationLevel
-
-from agentinfra._mechanics.deadline import Deadline
-from agentinfra.checkpoint.pool import connect
-from agentinfra.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from agentinfra._mechanics.clock import Clock
-    from agentinfra.checkpoint.pool import Connection
+    from agentinfra.checkpoint.link import Link
 
 __all__ = ["ensure_schema"]
 
-# The number is any one, but the same for everybody. It stands in the text, since a statement with
-# parameters leaves a portal open, with a snapshot, until the next one: the index builds of the
-# set-up wait until no other transaction has a snapshot.
-_TRY_LOCK = "SELECT pg_try_advisory_xact_lock(7091611476842321012) AS got"
-_PATIENCE = 20.0
-_POLL = 0.05
+_LOCK = "SELECT pg_advisory_xact_lock(7091611476842321012)"
 
-_VERSION = "SELECT max(v) AS v FROM checkpoint_migrations"
-_EXISTS = "SELECT to_regclass('checkpoint_migrations') IS NOT NULL AS there"
+_FOUND = """
+SELECT to_regclass('checkpoint_migrations') IS NOT NULL AS migrated,
+    to_regclass('agentinfra_forgotten') IS NOT NULL AS marks,
+    ARRAY(
+        SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE NOT i.indisvalid AND i.indrelid IN (to_regclass('checkpoints'),
+            to_regclass('checkpoint_blobs'), to_regclass('checkpoint_writes'))
+    ) AS broken
+"""
+
+_VERSION = "SELECT coalesce(max(v), -1) FROM checkpoint_migrations"
+_MIGRATED = "INSERT INTO checkpoint_migrations (v) VALUES ($1) ON CONFLICT DO NOTHING"
+
+# Whatever of a conversation is older than its boundary, or follows from that, is not written.
+_MARKS = """
+CREATE TABLE IF NOT EXISTS agentinfra_forgotten (
+    thread_id text PRIMARY KEY,
+    boundary text COLLATE "C" NOT NULL,
+    refused text[] NOT NULL DEFAULT '{}',
+    at timestamptz NOT NULL DEFAULT now()
+)
+"""
 
 
-async def ensure_schema(url: str, options: dict[str, Any], *, clock: Clock) -> None:
+async def ensure_schema(link: Link) -> None:
     """Bring the tables to the version of the installed LangGraph; quick when they are.
 
+    One transaction, so that a set-up that is interrupted leaves nothing half made. It waits for
+    another's half of the time an operation may take.
+
     Raises:
-        CheckpointError: Another process holds the lock for too long.
-        psycopg.Error: The database cannot be reached or refuses.
+        CheckpointError: The database cannot be reached, refuses, or somebody holds a lock on it.
     """
-    async with await connect(url, options) as connection:
-        if await _is_newest(connection):
-            return
-        async with await connect(url, options) as guard:
-            await _lock(guard, clock)
-            if not await _is_newest(connection):
-                await AsyncPostgresSaver(connection).setup()
-            await guard.rollback()
+    if not await link.run("set_up", _is_whole):
+        wait = max(1, round(link.timeout * 500))
+        await link.run("set_up", partial(_make, wait=wait), transaction=True)
 
 
-async def _lock(guard: Connection, clock: Clock) -> None:
-    """Take the lock for as long as the guard's transaction lasts.
-
-    Never waits inside of the database: the index builds of the set-up wait for everybody's
-    snapshots, and would wait for that of a process that waits for the lock. In a transaction,
-    since behind pgbouncer a session is somebody else's at the next statement.
-    """
-    await guard.set_autocommit(False)
-    # Any stricter level would hold a snapshot between the statements.
-    await guard.set_isolation_level(IsolationLevel.READ_COMMITTED)
-    deadline = Deadline(_PATIENCE, clock=clock)
-    while True:
-        row = await (await guard.execute(_TRY_LOCK)).fetchone()
-        if row is not None and row["got"]:
-            return
-        await guard.rollback()
-        if not deadline.allows(_POLL):
-            raise CheckpointError(
-                f"another process has been setting up the tables for {_PATIENCE:g} s: "
-                "look for a session that holds an advisory lock"
-            )
-        await clock.sleep(_POLL)
-
-
-async def _is_newest(connection: Connection) -> bool:
-    row = await (await connection.execute(_EXISTS)).fetchone()
-    if row is None or not row["there"]:
+async def _is_whole(connection: Any) -> bool:
+    found = await connection.fetchrow(_FOUND)
+    if not (found["migrated"] and found["marks"]) or found["broken"]:
         return False
-    row = await (await connection.execute(_VERSION)).fetchone()
     newest = len(AsyncPostgresSaver.MIGRATIONS) - 1
-    return row is not None and row["v"] is not None and row["v"] >= newest
+    return bool(await connection.fetchval(_VERSION) >= newest)
+
+
+async def _make(connection: Any, *, wait: int) -> None:
+    await connection.execute(f"SET LOCAL lock_timeout = {wait}")
+    await connection.execute(_LOCK)
+    found = await connection.fetchrow(_FOUND)
+    for index in found["broken"]:  # a build that was interrupted, which nobody takes up again
+        await connection.execute(f'DROP INDEX IF EXISTS "{index}"')
+    done = await connection.fetchval(_VERSION) if found["migrated"] else -1
+    for version, migration in enumerate(AsyncPostgresSaver.MIGRATIONS):
+        if version > done or (found["broken"] and "CREATE INDEX" in migration):
+            # Concurrent builds wait for everybody's transactions, and cannot be one of ours.
+            await connection.execute(migration.replace("CONCURRENTLY", ""))
+        if version > done:
+            await connection.execute(_MIGRATED, version)
+    await connection.execute(_MARKS)

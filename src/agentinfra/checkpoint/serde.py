@@ -5,15 +5,40 @@ Importing this module imports langgraph.
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from contextvars import ContextVar
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+import ormsgpack
+from langgraph._internal import _serde as derivation
+from langgraph.checkpoint.serde import jsonplus
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from agentinfra.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["WRITTEN", "StrictSerializer", "Written"]
+__all__ = ["WRITTEN", "StrictSerializer", "Written", "derive_types"]
+
+_STRETCH = 0.0005
+"""Seconds a thread may hold the interpreter before it lets the event loop have it."""
+
+_NAP = 1e-6  # shorter sleeps come back before another thread has woken up
+
+_NUMBERS = (
+    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+    *("float16", "float32", "float64", "bool", "bool_"),
+)
+_OURS = (("builtins", "int"), ("builtins", "str"), *(("numpy", name) for name in _NUMBERS))
+"""What we write that LangGraph's serialiser cannot: its reader rebuilds it all the same."""
+
+_OPTION = (
+    jsonplus._option & ~ormsgpack.OPT_REPLACE_SURROGATES  # noqa: SLF001
+) | ormsgpack.OPT_PASSTHROUGH_BIG_INT
 
 
 class Written:
@@ -29,24 +54,149 @@ WRITTEN: ContextVar[Written | None] = ContextVar("agentinfra_checkpoint_written"
 """Where the running operation counts its bytes; it goes along into the saver's threads."""
 
 
+def derive_types() -> None:
+    """Have graphs compiled from now on tell their saver the types their schemas name.
+
+    LangGraph does this where a variable of the environment said so before it was imported, and
+    that would make everybody's savers strict as well. Serialisers without a list are not touched.
+    """
+    vars(derivation)["STRICT_MSGPACK_ENABLED"] = True
+
+
 class StrictSerializer(JsonPlusSerializer):
-    """LangGraph's serialiser with an allow-list.
+    """LangGraph's serialiser with an allow-list, and without values it cannot hold.
 
     As it comes, it imports and calls whatever the bytes name, which makes everybody who can
     write to the database able to run code here. This one rebuilds LangGraph's list of harmless
     types and the given ones; any other value comes back as the data it was made of, with a
     warning in the log.
 
+    Integers of any size, numpy's numbers and halves of surrogate pairs come back as they were.
+    What takes long in a thread lets the event loop run in between.
+
     Args:
         types: Your own types that may be rebuilt.
     """
 
     def __init__(self, types: Iterable[type] = ()) -> None:
-        super().__init__(allowed_msgpack_modules=tuple(types) or None)
+        super().__init__(allowed_msgpack_modules=(*types, *_OURS))
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        """Return a value's kind and bytes."""
-        kind, data = super().dumps_typed(obj)
+        """Return a value's kind and bytes.
+
+        Raises:
+            CheckpointError: It holds something that cannot be stored.
+        """
+        if obj is None or isinstance(obj, bytes | bytearray):
+            kind, data = super().dumps_typed(obj)
+        else:
+            kind, data = "msgpack", _packed(obj)
         if (written := WRITTEN.get()) is not None:
             written.bytes += len(data)
         return kind, data
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """Return the value that a kind and bytes stand for."""
+        kind, content = data
+        if kind != "msgpack":
+            return super().loads_typed(data)
+        rebuild = self._unpack_ext_hook
+
+        def hook(code: int, content: bytes) -> Any:
+            _POLITE.pause()
+            return rebuild(code, content)
+
+        return ormsgpack.unpackb(content, ext_hook=hook, option=ormsgpack.OPT_NON_STR_KEYS)
+
+
+class _Polite(threading.local):
+    """Lets other threads have the interpreter now and then.
+
+    A thread that computes gives it up only when asked for five milliseconds, and a loop that
+    wakes a thousand times a second asks each time.
+    """
+
+    def __init__(self) -> None:
+        self.since = time.perf_counter()
+
+    def pause(self) -> None:
+        """Give the interpreter up when this thread has had it for long."""
+        if time.perf_counter() - self.since > _STRETCH:
+            time.sleep(_NAP)
+            self.since = time.perf_counter()
+
+
+_POLITE = _Polite()
+
+
+class _Halves:
+    """A text with halves of surrogate pairs, which UTF-8 has no bytes for."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _packed(value: Any) -> bytes:
+    try:
+        return _encode(value)
+    except RecursionError as error:
+        raise CheckpointError("it is nested too deeply to be stored") from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"it cannot be stored: {error}") from error
+
+
+def _encode(value: Any) -> bytes:
+    try:
+        return ormsgpack.packb(value, default=_default, option=_OPTION)
+    except TypeError as error:
+        if "surrogates" not in f"{error}{error.__cause__}":
+            raise
+        return ormsgpack.packb(_without_halves(value), default=_default, option=_OPTION)
+
+
+def _without_halves(value: Any) -> Any:
+    if type(value) is str:
+        return value if value.isascii() or _whole(value) else _Halves(value)
+    if type(value) is list:
+        return [_without_halves(item) for item in value]
+    if type(value) is tuple:
+        return tuple(_without_halves(item) for item in value)
+    if type(value) is dict:
+        return {key: _without_halves(item) for key, item in value.items()}
+    return value
+
+
+def _whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _default(value: Any) -> Any:
+    _POLITE.pause()
+    if isinstance(value, int) and type(value) is int:
+        return _call("builtins", "int", (hex(value), 16))
+    if isinstance(value, _Halves):
+        content = value.text.encode("utf-8", "surrogatepass")
+        return _call("builtins", "str", (content, "utf-8", "surrogatepass"))
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic):
+        name = type(value).__name__
+        if name in _NUMBERS:
+            return _call("numpy", name, (value.item(),))
+    return _vendors_default(value)
+
+
+def _call(module: str, name: str, args: tuple[Any, ...]) -> Any:
+    return ormsgpack.Ext(jsonplus.EXT_CONSTRUCTOR_POS_ARGS, _encode((module, name, args)))
+
+
+# The vendor's own, but for what is inside of its objects: that is encoded by us again.
+_vendors_default = FunctionType(
+    jsonplus._msgpack_default.__code__,  # noqa: SLF001
+    {**vars(jsonplus), "_msgpack_enc": _encode},
+)

@@ -125,6 +125,15 @@ class Database(Resource):
         """
         return self._known.server
 
+    @property
+    def pooled(self) -> bool:
+        """Whether a session is somebody else's after each transaction: behind a pgbouncer.
+
+        Raises:
+            DatabaseError: The database has not been reached yet.
+        """
+        return self._known.server.pooled
+
     @asynccontextmanager
     async def connection(self, *, readonly: bool = True, reset: bool = True) -> AsyncIterator[Any]:
         """Lend an asyncpg connection, for SQL of your own.

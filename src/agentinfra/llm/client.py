@@ -114,9 +114,7 @@ class AsyncLLMClient(Resource):
             self.degrade(UNCONFIGURED)
         else:
             await self._endpoints.open()
-            chats = (self._endpoints.target(name).model for name in (s.model, *s.fallback_models))
-            telemetry.expect("chat", *chats)
-            telemetry.expect("embeddings", self._endpoints.target(s.embedding_model).model)
+            telemetry.expect(self._endpoints.named)
         self._calls = Calls(
             s,
             self._endpoints.first,
@@ -356,18 +354,17 @@ class AsyncLLMClient(Resource):
             LLMError: The call failed.
         """
         calls = self._ready(degraded=True)
-        embeddings = calls.embeddings
         chosen = model or self._settings.embedding_model
         length = dimensions or self._settings.embedding_dimensions
         with self._working():
             if self._state != "ready":
-                return embeddings.fallback(texts, length, reason=self._reason)
+                return calls.embeddings.fallback(texts, length, reason=self._reason)
             s = self._settings
             call = begun("embeddings", s, timeout, deadline, tenant=tenant, clock=self._clock)
             target = self._endpoints.ordered(chosen, "embeddings", calls.gates)[0]
             more = {name: value for name, value in options.items() if value is not None}
             wanted = Wanted(texts=texts, dimensions=length, more=more)
-            return await embeddings.get(wanted, call, target)
+            return await calls.embeddings.get(wanted, call, target)
 
     @property
     def background(self) -> Background:

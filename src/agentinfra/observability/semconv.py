@@ -128,9 +128,12 @@ CACHE_OPERATIONS = _counter(
 CACHE_ENTRIES = _gauge("cache_entries", "Entries held in memory.", "cache")
 
 CHECKPOINT_OPERATIONS = _histogram(
-    "checkpoint_seconds", "Seconds a checkpoint operation took.", "operation"
+    "checkpoint_seconds", "Seconds a checkpoint operation took.", "operation", "outcome"
 )
 CHECKPOINT_BYTES = _counter("checkpoint_bytes_total", "Bytes of checkpoints written.")
+CHECKPOINTS_REFUSED = _counter(
+    "checkpoints_refused_total", "Checkpoints of conversations deleted while a run was under way."
+)
 CHECKPOINTS_PRUNED = _counter("checkpoints_pruned_total", "Checkpoints dropped for age.")
 
 RESOURCE_STATE = MetricSpec(
@@ -162,6 +165,7 @@ SPAN_QUERY = "db.query"
 SPAN_SEARCH = "db.vector_search"
 SPAN_UPSERT = "db.vector_upsert"
 SPAN_NODE = "agent.node"
+SPAN_CHECKPOINT = "checkpoint"
 
 # Attributes: generative AI
 OPERATION = "gen_ai.operation.name"

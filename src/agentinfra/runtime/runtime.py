@@ -334,12 +334,9 @@ class InfraRuntime:
         s = self.settings
         address = ServerAddress(server) if server is not None else None
         db = Database(s.database, url=address, metrics=self.metrics, embedder=self.llm, clock=clock)
-        dsn = s.database.dsn if s.database.enabled else None
         checkpoints = Checkpointer(
             s.checkpointer,
-            url=address or (dsn.psycopg_conninfo() if dsn else None),
-            pgbouncer=s.database.pgbouncer,
-            connect_timeout=s.database.connect_timeout,
+            database=db if s.database.enabled else None,
             allowed_types=allowed_types,
             metrics=self.metrics,
             clock=clock,
@@ -356,21 +353,21 @@ class InfraRuntime:
     def _planned(self) -> Plan:
         """Say who needs whom; observation first, so that whatever fails is logged and counted."""
         independent = [self.llm, self.caches]
-        stateful = [self.db, self.checkpoints]
         plan = Plan()
         plan.add(self.metrics)
         plan.add(self.logging, needs=["metrics"])
         plan.add(self.tracing, needs=["logging"])
-        imports = Imports([*independent, *stateful])
+        imports = Imports([*independent, self.db, self.checkpoints])
         plan.add(imports, needs=["tracing"])
         before = {imports.name}
         if self._server is not None:
             plan.add(self._server, needs=["tracing"])
         for resource in independent:
             plan.add(resource, needs=before)
-        for resource in stateful:
-            server = {self._server.name} if self._server is not None else set[str]()
-            plan.add(resource, needs=before | server)
+        server = {self._server.name} if self._server is not None else set[str]()
+        plan.add(self.db, needs=before | server)
+        # Its operations run on the database's connections.
+        plan.add(self.checkpoints, needs=before | {self.db.name})
         plan.close()
         if self.settings.metrics.enabled:
             plan.add(LoopLag(self.metrics), last=True)

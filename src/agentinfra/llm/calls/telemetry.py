@@ -5,7 +5,7 @@ Children of metrics are looked up once for each model, so that a call touches on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -70,10 +70,14 @@ class LLMTelemetry:
             component: metrics.counter(semconv.LLM_FAILURES, component) for component in COMPONENTS
         }
 
-    def expect(self, operation: str, *models: str) -> None:
-        """Begin the series of models at 0: a rate does not see the value one begins with."""
+    def expect(self, models: Iterable[tuple[str, str]]) -> None:
+        """Begin the series of models at 0: a rate does not see the value one begins with.
+
+        Args:
+            models: What is asked of it, and the model.
+        """
         if self.observed:
-            for model in models:
+            for operation, model in models:
                 self.of(model, operation)
 
     def span(self, operation: str, model: str) -> Span:

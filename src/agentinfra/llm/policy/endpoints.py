@@ -38,6 +38,7 @@ class Endpoints:
         }
         self._routes = settings.routes
         self._fallbacks = settings.fallback_models
+        self._settings = settings
         # A program names few models, again and again.
         self._targets = lru_cache(maxsize=256)(self._targets_of)
         for model, peers in self._routes.items():
@@ -51,6 +52,13 @@ class Endpoints:
     def every(self) -> tuple[Endpoint, ...]:
         """All of them, the one that is called first in front."""
         return (self.first, *self._others.values())
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """What is asked, ``chat`` or ``embeddings``, of which models that the settings name."""
+        s = self._settings
+        chat = (("chat", self.target(name).model) for name in (s.model, *s.fallback_models))
+        return (*chat, ("embeddings", self.target(s.embedding_model).model))
 
     async def open(self) -> None:
         """Open all of them; nothing is connected yet."""

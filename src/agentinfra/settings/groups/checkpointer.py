@@ -19,11 +19,13 @@ class CheckpointerSettings(Group):
         backend: ``postgres``, or ``memory`` for a saver that dies with the process.
         retention_days: Age at which ``prune`` drops a conversation; None keeps all.
         keep_last: Checkpoints a conversation keeps when pruned.
-        max_size: Connections at most.
+        max_size: Connections at most, of the database's.
+        timeout: Seconds an operation may take, its wait for a connection included.
     """
 
     enabled: bool = True
     backend: Literal["postgres", "memory"] = "postgres"
     retention_days: float | None = Field(default=None, gt=0)
     keep_last: int = Field(default=1, ge=1)
-    max_size: int = Field(default=4, ge=1)
+    max_size: int = Field(default=8, ge=1)
+    timeout: float = Field(default=10.0, gt=0)

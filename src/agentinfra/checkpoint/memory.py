@@ -1,0 +1,179 @@
+"""State in memory: by choice, or until the database is there.
+
+Importing this module imports langgraph.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.memory import InMemorySaver
+
+from agentinfra.checkpoint.link import observed
+from agentinfra.checkpoint.retention.policies import PruneResult, Row, doomed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import (
+        BaseCheckpointSaver,
+        ChannelVersions,
+        Checkpoint,
+        CheckpointMetadata,
+        CheckpointTuple,
+    )
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+    from agentinfra._mechanics.clock import Clock
+    from agentinfra.observability.metrics import Metrics
+
+__all__ = ["MemorySaver", "Standby", "carry_over", "prune"]
+
+
+class MemorySaver(InMemorySaver):
+    """LangGraph's saver in memory, seen like the one on PostgreSQL.
+
+    Args:
+        serde: How state becomes bytes.
+        metrics: Where operations are counted.
+        clock: Where time comes from.
+    """
+
+    def __init__(self, serde: SerializerProtocol, *, metrics: Metrics, clock: Clock) -> None:
+        super().__init__(serde=serde)
+        self._metrics = metrics
+        self._clock = clock
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint, the newest where the configuration names none."""
+        with self._seen("get", config):
+            return self.get_tuple(config)
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep a checkpoint."""
+        with self._seen("put", config):
+            return self.put(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Keep what a task wrote."""
+        with self._seen("put_writes", config):
+            self.put_writes(config, writes, task_id, task_path)
+
+    def _seen(self, operation: str, config: RunnableConfig) -> AbstractContextManager[None]:
+        return observed(operation, config["configurable"]["thread_id"], self._metrics, self._clock)
+
+
+class Standby:
+    """What answers until the database is there; shared by all copies of a saver.
+
+    Args:
+        memory: The saver in memory.
+    """
+
+    __slots__ = ("memory",)
+
+    def __init__(self, memory: InMemorySaver) -> None:
+        self.memory: InMemorySaver | None = memory
+
+
+async def carry_over(memory: InMemorySaver, saver: BaseCheckpointSaver[Any]) -> int:
+    """Store what was kept in memory, the oldest first; return how many checkpoints it was.
+
+    Raises:
+        CheckpointError: The database failed.
+    """
+    found = [item async for item in memory.alist(None)]
+    for item in reversed(found):
+        place = dict(item.config["configurable"])
+        parent = item.parent_config["configurable"] if item.parent_config else {}
+        place["checkpoint_id"] = parent.get("checkpoint_id")
+        versions = item.checkpoint["channel_versions"]
+        await saver.aput({"configurable": place}, item.checkpoint, item.metadata, versions)
+        for task, channel, value in item.pending_writes or ():
+            await saver.aput_writes(item.config, [(channel, value)], task)
+    return len(found)
+
+
+def prune(
+    memory: InMemorySaver,
+    *,
+    keep_last: int,
+    aged_before: str | None,
+    lost_before: str,
+    dry_run: bool,
+) -> PruneResult:
+    """Drop from memory what a prune drops from the database.
+
+    Args:
+        memory: The saver.
+        keep_last: Checkpoints a conversation keeps.
+        aged_before: Conversations whose newest id is smaller are dropped; None drops none.
+        lost_before: As for the database's.
+        dry_run: Count, and drop nothing.
+    """
+    total = PruneResult()
+    for thread in list(memory.storage):
+        rows, delta = _rows(memory, thread)
+        newest = max((row.id for row in rows), default="")
+        if aged_before is not None and "" < newest < aged_before:
+            spaces = {row.namespace for row in rows}
+            dropped = {s: {row.id for row in rows if row.namespace == s} for s in spaces}
+        elif delta:
+            continue  # a delta channel's value is spread over all checkpoints since its snapshot
+        else:
+            dropped = doomed(rows, keep_last=keep_last, lost_before=lost_before)
+        total += PruneResult(threads=1 if dropped else 0)
+        for namespace, ids in dropped.items():
+            total += _drop(memory, (thread, namespace), ids, dry_run=dry_run)
+        if not any(memory.storage[thread].values()):
+            del memory.storage[thread]
+    return total
+
+
+def _rows(memory: InMemorySaver, thread: str) -> tuple[list[Row], bool]:
+    rows, delta = [], False
+    for namespace, saved in memory.storage[thread].items():
+        for identifier, (checkpoint, said, parent) in saved.items():
+            metadata = memory.serde.loads_typed(said)
+            old = memory.serde.loads_typed(checkpoint)["v"] < 4
+            root = (metadata.get("parents") or {}).get("")
+            rows.append(Row(namespace, identifier, parent, old, root))
+            delta = delta or "counters_since_delta_snapshot" in metadata
+    return rows, delta
+
+
+def _drop(
+    memory: InMemorySaver, space: tuple[str, str], ids: set[str], *, dry_run: bool
+) -> PruneResult:
+    thread, namespace = space
+    saved = memory.storage[thread][namespace]
+    writes = [key for key in memory.writes if key[:2] == space and key[2] in ids]
+    named = {
+        pair
+        for identifier, (checkpoint, _, _) in saved.items()
+        if identifier not in ids
+        for pair in memory.serde.loads_typed(checkpoint)["channel_versions"].items()
+    }
+    blobs = [key for key in memory.blobs if key[:2] == space and key[2:] not in named]
+    if not dry_run:
+        for identifier in ids:
+            del saved[identifier]
+        for key in writes:
+            del memory.writes[key]
+        for blob in blobs:
+            del memory.blobs[blob]
+    return PruneResult(checkpoints=len(ids), writes=len(writes), blobs=len(blobs))

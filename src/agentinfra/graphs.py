@@ -1,0 +1,131 @@
+"""Graphs whose nodes are seen: each run of a node gets its span, its series and its log context.
+
+Importing this module imports langgraph.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langchain_core.runnables import Runnable
+from langgraph.pregel import Pregel
+
+from agentinfra.errors import ConfigurationError, NotStartedError
+from agentinfra.runtime import InfraRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractContextManager
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.pregel._read import PregelNode
+
+__all__ = ["instrument_graph"]
+
+Graph = TypeVar("Graph", bound=Pregel[Any, Any, Any, Any])
+
+_START = "__start__"
+
+
+def instrument_graph(graph: Graph, *, agent: str = "default") -> Graph:
+    """Return a copy of a compiled graph in which every node is recorded, those of subgraphs too.
+
+    A run of a node is what ``rt.node(name, agent=...)`` around its code would record, on the
+    runtime of the loop it runs in. Interrupts and commands are no errors. Outside of any runtime
+    nodes run as ever, and are not seen. A graph that a node calls from its own code is not seen:
+    give it the same treatment where it is compiled.
+
+    Args:
+        graph: What ``StateGraph.compile()`` returned; it stays as it is.
+        agent: The agent that the nodes belong to, for labels and spans.
+
+    Raises:
+        ConfigurationError: It is no compiled graph.
+    """
+    if not isinstance(graph, Pregel):
+        raise ConfigurationError(
+            f"instrument_graph takes a compiled graph, not {type(graph).__name__}: "
+            "give it what builder.compile() returns"
+        )
+    runtime = _running()
+    nodes = {
+        name: node if name == _START else _seen(node, name, agent, runtime)
+        for name, node in graph.nodes.items()
+    }
+    copy = graph.copy()
+    copy.nodes = nodes
+    return copy
+
+
+def _seen(node: PregelNode, name: str, agent: str, runtime: InfraRuntime | None) -> PregelNode:
+    bound = node.bound
+    if isinstance(bound, SeenNode):
+        return node
+    inner = instrument_graph(bound, agent=agent) if isinstance(bound, Pregel) else bound
+    subgraphs = [inner if subgraph is bound else subgraph for subgraph in node.subgraphs]
+    seen = SeenNode(inner, name=name, agent=agent, runtime=runtime)
+    return node.copy({"bound": seen, "subgraphs": subgraphs})
+
+
+class SeenNode(Runnable[Any, Any]):
+    """What a node runs, recorded.
+
+    Args:
+        bound: What it runs.
+        name: The node's name.
+        agent: The agent it belongs to.
+        runtime: Where runs outside of any event loop are recorded; None records none of them.
+    """
+
+    def __init__(
+        self, bound: Runnable[Any, Any], *, name: str, agent: str, runtime: InfraRuntime | None
+    ) -> None:
+        self.name = name
+        self._bound = bound
+        self._agent = agent
+        self._runtime = runtime
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
+        """Run the node, recorded."""
+        with self._run():
+            return self._bound.invoke(input, config, **kwargs)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
+        """Run the node, recorded."""
+        with self._run():
+            return await self._bound.ainvoke(input, config, **kwargs)
+
+    def stream(
+        self,
+        input: Any,  # noqa: A002
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[Any]:
+        """Run the node piece by piece, recorded."""
+        with self._run():
+            yield from self._bound.stream(input, config, **kwargs)
+
+    async def astream(
+        self,
+        input: Any,  # noqa: A002
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        """Run the node piece by piece, recorded."""
+        with self._run():
+            async for piece in self._bound.astream(input, config, **kwargs):
+                yield piece
+
+    def _run(self) -> AbstractContextManager[Any]:
+        runtime = _running() or self._runtime
+        if runtime is None:
+            return nullcontext()
+        return runtime.nodes.run(self.name or "", agent=self._agent)
+
+
+def _running() -> InfraRuntime | None:
+    try:
+        return InfraRuntime.current()
+    except NotStartedError:
+        return None

@@ -1,0 +1,130 @@
+"""Graphs whose nodes are seen without a line in them."""
+
+from __future__ import annotations
+
+import operator
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, interrupt
+
+from agentinfra import InfraRuntime, Settings, get_logger, instrument_graph
+from agentinfra.errors import ConfigurationError
+
+
+class State(TypedDict, total=False):
+    log: Annotated[list[str], operator.add]
+
+
+OFF = {"enabled": False}
+THREAD = {"configurable": {"thread_id": "alice"}}
+
+
+def inner_graph() -> Any:
+    inner = StateGraph(State)
+    inner.add_node("ask", lambda state: {"log": [interrupt("what?")]})
+    inner.add_edge(START, "ask")
+    return inner.compile()
+
+
+def graph_of(**nodes: Any) -> StateGraph[Any]:
+    graph = StateGraph(State)
+    before = START
+    for name, node in nodes.items():
+        graph.add_node(name, node)
+        graph.add_edge(before, name)
+        before = name
+    return graph
+
+
+@pytest.fixture
+async def rt():
+    settings = Settings(llm=OFF, database=OFF, cache=OFF, checkpointer={"backend": "memory"})
+    async with InfraRuntime(settings) as rt:
+        yield rt
+
+
+@pytest.fixture
+def ended(rt):
+    spans: list[Any] = []
+    rt.tracing.subscribe(spans.append)
+    return spans
+
+
+async def plan(state: State) -> State:
+    return {"log": ["plan"]}
+
+
+def act(state: State) -> State:
+    return {"log": ["act"]}
+
+
+async def test_every_node_has_its_span_and_series(rt, ended):
+    """Asynchronous and synchronous nodes are recorded under their names and the agent's."""
+    graph = graph_of(plan=plan, act=act).compile()
+    state = await instrument_graph(graph, agent="sales").ainvoke({"log": []})
+    assert state["log"] == ["plan", "act"]
+    assert [span.name for span in ended] == ["agent.node plan", "agent.node act"]
+    assert 'requests_total{agent="sales",node="plan"} 1' in rt.metrics.expose()
+    await graph.ainvoke({"log": []})
+    assert len(ended) == 2, "the graph it was made from is as it was"
+
+
+async def test_checkpoints_are_spans_of_the_run(rt, ended):
+    """Operations of the saver are spans that name the conversation."""
+    graph = instrument_graph(graph_of(plan=plan).compile(checkpointer=rt.checkpointer))
+    await graph.ainvoke({"log": []}, THREAD)
+    saved = [span for span in ended if span.name.startswith("checkpoint ")]
+    assert {span.name for span in saved} >= {"checkpoint get", "checkpoint put"}
+    assert {span.attributes["gen_ai.conversation.id"] for span in saved} == {"alice"}
+
+
+async def test_an_interrupt_in_a_subgraph_is_no_error_and_is_resumed(rt, ended):
+    """Subgraphs are seen inside; waiting for an answer is no failure of anybody's."""
+    graph = graph_of(plan=plan, inner=inner_graph()).compile(checkpointer=rt.checkpointer)
+    graph = instrument_graph(graph)
+    assert "__interrupt__" in await graph.ainvoke({"log": []}, THREAD)
+    nodes = [span for span in ended if span.name.startswith("agent.node")]
+    assert [span.name[11:] for span in nodes] == ["plan", "ask", "inner"]
+    assert {span.error for span in nodes} == {None}
+    assert (await graph.aget_state(THREAD, subgraphs=True)).tasks[0].state.next == ("ask",)
+    state = await graph.ainvoke(Command(resume="42"), THREAD)
+    assert state["log"][-1] == "42"
+
+
+async def test_pieces_stream_through(rt, ended):
+    """Streams of values, updates and subgraphs are what they are without."""
+    plain = graph_of(plan=plan, inner=graph_of(act=act).compile()).compile()
+    modes: dict[str, Any] = {"stream_mode": ["updates", "values"], "subgraphs": True}
+
+    async def streamed(graph: Any) -> list[Any]:
+        pieces = [piece async for piece in graph.astream({"log": []}, **modes)]
+        return [(len(place), mode, data) for place, mode, data in pieces]
+
+    assert await streamed(instrument_graph(plain)) == await streamed(plain)
+
+
+async def test_lines_of_a_node_say_which_one_it_is(rt, capfd):
+    """Whatever a node logs carries its name and the agent's."""
+
+    async def talk(state: State) -> State:
+        get_logger("shop").warning("shop.closed")
+        return {"log": []}
+
+    await instrument_graph(graph_of(talk=talk).compile(), agent="sales").ainvoke({"log": []})
+    line = next(text for text in "".join(capfd.readouterr()).splitlines() if "shop.closed" in text)
+    assert '"node":"talk"' in line
+    assert '"agent":"sales"' in line
+
+
+def test_without_a_runtime_nodes_run_as_ever():
+    """Outside of any runtime there is nobody to record them."""
+    graph = instrument_graph(graph_of(act=act).compile())
+    assert graph.invoke({"log": []})["log"] == ["act"]
+
+
+def test_only_compiled_graphs_are_taken():
+    """A builder is refused with what to do."""
+    with pytest.raises(ConfigurationError, match=r"builder.compile\(\)"):
+        instrument_graph(graph_of(act=act))  # type: ignore[type-var]
