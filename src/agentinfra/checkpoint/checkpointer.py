@@ -318,7 +318,7 @@ class Checkpointer(Resource):
             attempt += 1
             try:
                 await self._set_up(self._link, self._standby)
-            except AgentInfraError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at again
                 self._state, self._reason = "degraded", f"state is not durable: {error}"
             else:
                 return
