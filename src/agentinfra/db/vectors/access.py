@@ -11,7 +11,7 @@ from agentinfra.db.transactions import read_only
 from agentinfra.db.vectors import index as indexing
 from agentinfra.db.vectors import schema, search
 from agentinfra.db.vectors.filters import Arguments, condition
-from agentinfra.db.vectors.schema import Collection, Site, Wish
+from agentinfra.db.vectors.schema import Collection, Site
 from agentinfra.db.vectors.writing import write
 from agentinfra.errors import QueryError, VectorError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from agentinfra.db.vectors.embedding import Embedded
     from agentinfra.db.vectors.home import Home
+    from agentinfra.db.vectors.query import Query
     from agentinfra.db.vectors.records import Rows
     from agentinfra.results import SearchHit
 
@@ -40,7 +41,7 @@ class CollectionAccess:
         schema.check_name(name)
         self._database = database
         self._name = name
-        self._wish: Wish | None = None  # what the embedder was asked for, once it was looked up
+        self._last: Collection | None = None  # once it was looked up
 
     @property
     def site(self) -> Site:
@@ -54,14 +55,17 @@ class CollectionAccess:
         with _missing_is_empty():
             async with self._database.connection(readonly=False, reset=False) as connection:
                 collection = await schema.load(connection, self.site, self._name)
-        self._wish = None if collection is None else collection.wish
+        self._last = collection
         return collection
 
-    async def wish(self) -> Wish | None:
-        """Return what the embedder was asked for, None when the collection does not exist."""
-        if self._wish is None:
+    async def remembered(self) -> Collection | None:
+        """Return what was known of the collection last, which may be outdated.
+
+        It is looked up where nothing is known of it, and where nobody had named its model yet.
+        """
+        if self._last is None or self._last.model is None:
             await self.known()
-        return self._wish
+        return self._last
 
     async def create(self, wanted: Collection) -> Collection:
         """Create the collection unless it exists, and return what is there.
@@ -76,7 +80,7 @@ class CollectionAccess:
         await self._database.migrate()
         async with self._database.transaction(reset=False) as connection:
             collection = await schema.create(connection, wanted)
-        self._wish = collection.wish
+        self._last = collection
         return collection
 
     async def write(self, rows: Rows, made: Embedded, wanted: Collection) -> None:
@@ -92,7 +96,7 @@ class CollectionAccess:
         if not await self._written(rows, made):
             await self._written(rows, made, wanted)  # somebody dropped it meanwhile
 
-    async def find(self, query: search.Query, made: Embedded) -> list[SearchHit] | None:
+    async def find(self, query: Query, made: Embedded) -> list[SearchHit] | None:
         """Search; None when the collection does not exist.
 
         Raises:
@@ -103,8 +107,8 @@ class CollectionAccess:
                 collection = await schema.load(connection, self.site, self._name)
                 if collection is not None:
                     self._fits(collection, made)
-                    return await search.run(connection, collection, query)
-        self._wish = None
+                    return await search.run(connection, collection, query, made.vectors[0])
+        self._last = None
         return None
 
     async def delete(self, ids: Sequence[str] | None, matching: Mapping[str, Any] | None) -> int:
@@ -151,7 +155,7 @@ class CollectionAccess:
         with _missing_is_empty():
             async with self._database.transaction(reset=False) as connection:
                 await schema.drop(connection, self.site, self._name)
-        self._wish = None
+        self._last = None
 
     async def _written(self, rows: Rows, made: Embedded, wanted: Collection | None = None) -> bool:
         """Write; return False, having written nothing, where there is nothing to write to.
@@ -167,15 +171,27 @@ class CollectionAccess:
             async with self._database.transaction(reset=False) as connection:
                 if wanted is not None:
                     await schema.create(connection, wanted)
-                collection = await schema.hold(connection, self.site, self._name, adopted)
+                collection = await schema.hold(
+                    connection,
+                    self.site,
+                    self._name,
+                    adopted,
+                    made_from_texts=made.made_from_texts,
+                )
                 if collection is not None:
                     self._fits(collection, made)
+                    if made.model is None and collection.model is not None:
+                        raise VectorError(
+                            f"collection {self._name!r} was made with {collection.model!r} and "
+                            "nobody said what made these embeddings: name it, as in "
+                            "upsert(records, embeddings=..., model=...)"
+                        )
                     await write(connection, collection, rows)
                     done = True
         return done
 
     @asynccontextmanager
-    async def _searching(self, query: search.Query) -> AsyncIterator[Any]:
+    async def _searching(self, query: Query) -> AsyncIterator[Any]:
         # As who writes: SQL of others, and the role it reads as, never see these tables.
         async with self._database.connection(readonly=False, reset=False) as connection:
             iterative = self._database.server.iterative_scans
@@ -187,7 +203,7 @@ class CollectionAccess:
             collection.check_model(made.model, made.degraded)
             collection.check_dimensions(made.dimensions, "this embedding")
         except VectorError:
-            self._wish = None  # somebody may have made it anew
+            self._last = None  # somebody may have made it anew
             raise
 
 

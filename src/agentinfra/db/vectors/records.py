@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.db.vectors.filters import as_json
+from agentinfra.db.vectors.values import as_json, check_text, shown
 from agentinfra.errors import VectorError
 
 if TYPE_CHECKING:
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Record", "Rows", "as_records", "as_rows", "check_text", "one_vector", "vectors_of"]
+__all__ = ["MAX_DIMENSIONS", "Record", "Rows", "as_records", "as_rows", "one_vector", "vectors_of"]
+
+MAX_DIMENSIONS = 16_000
 
 _KEYS = frozenset({"id", "text", "metadata"})
+_LONGEST_ID = 2_000  # bytes; a row of a B-tree holds some 2,700
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ def as_records(records: Sequence[Mapping[str, Any] | Record]) -> list[Record]:
     Raises:
         VectorError: One has no id, or something that cannot be stored; the message names it.
     """
+    if isinstance(records, str | Mapping) or not isinstance(records, Iterable):
+        raise VectorError(f"the records are {shown(records)}: give a list of them")
     return [_checked(number, _as_record(number, record)) for number, record in enumerate(records)]
 
 
@@ -69,7 +74,7 @@ def _as_record(number: int, record: Any) -> Record:
         return record
     if not isinstance(record, Mapping):
         raise VectorError(
-            f"record {number} is {record!r:.80}: give a mapping with an id and a text"
+            f"record {number} is {shown(record)}: give a mapping with an id and a text"
         )
     unknown = sorted(map(str, record.keys() - _KEYS))
     if unknown:
@@ -87,30 +92,23 @@ def _as_record(number: int, record: Any) -> Record:
 def _checked(number: int, record: Record) -> Record:
     given: Any = record.id
     if not isinstance(given, str) or not given:
-        raise VectorError(f"record {number} has the id {record.id!r}: give it a text of its own")
+        raise VectorError(
+            f"record {number} has the id {shown(record.id)}: give it a text of its own"
+        )
+    if len(given.encode(errors="replace")) > _LONGEST_ID:
+        raise VectorError(
+            f"record {number} has an id of {len(given)} characters, {shown(given, 40)}...: "
+            f"it may have {_LONGEST_ID} bytes, so use a hash of it"
+        )
     if not isinstance(record.text, str):
-        raise VectorError(f"record {record.id!r} has the text {record.text!r:.80}: give it a str")
+        raise VectorError(f"record {record.id!r} has the text {shown(record.text)}: give it a str")
     if not isinstance(record.metadata, Mapping):
         raise VectorError(
-            f"record {record.id!r} has the metadata {record.metadata!r:.80}: give it a mapping"
+            f"record {record.id!r} has the metadata {shown(record.metadata)}: give it a mapping"
         )
     for text in (record.id, record.text):
         check_text(text, f"record {record.id!r}")
     return record
-
-
-def check_text(text: str, whose: str) -> None:
-    """Refuse what PostgreSQL cannot store or search.
-
-    Raises:
-        VectorError: It holds a NUL character or half a surrogate pair.
-    """
-    if "\0" in text:
-        raise VectorError(f"{whose} holds a NUL character, which cannot be stored")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise VectorError(f"{whose} is no Unicode text: {error.reason}") from None
 
 
 def as_rows(records: Sequence[Record], vectors: NDArray[np.float32]) -> Rows:
@@ -136,10 +134,14 @@ def vectors_of(embeddings: ArrayLike, records: Sequence[Record]) -> NDArray[np.f
         VectorError: There are more or fewer, or one cannot be compared; the message names it.
     """
     vectors = _as_array(embeddings, "the embeddings")
-    if vectors.ndim != 2 or len(vectors) != len(records):
+    if vectors.ndim != 2 or len(vectors) != len(records) or not vectors.shape[1]:
         raise VectorError(
             f"the embeddings have the shape {vectors.shape} for {len(records)} records: give one "
             "row a record, all of one length"
+        )
+    if vectors.shape[1] > MAX_DIMENSIONS:
+        raise VectorError(
+            f"the embeddings have {vectors.shape[1]} dimensions: a vector has 1 to {MAX_DIMENSIONS}"
         )
     for place, fault in _faults(vectors):
         raise VectorError(f"the embedding of record {records[place].id!r} {fault}")
@@ -168,7 +170,7 @@ def _as_array(values: ArrayLike, what: str) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise VectorError(f"{what} cannot be read as numbers: {error}") from None
 
 

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from agentinfra.db.vectors.values import shown
 from agentinfra.errors import DimensionMismatchError, EmbeddingModelMismatchError, VectorError
 
 __all__ = [
-    "MAX_DIMENSIONS",
     "MAX_INDEXED_DIMENSIONS",
     "TEXT_CONFIGURATION",
     "Collection",
@@ -19,11 +19,12 @@ __all__ = [
     "check_name",
     "create",
     "drop",
+    "has_rows",
     "hold",
     "load",
+    "unnamed",
 ]
 
-MAX_DIMENSIONS = 16_000
 MAX_FULL_INDEX_DIMENSIONS = 2_000
 MAX_INDEXED_DIMENSIONS = 4_000
 
@@ -41,7 +42,8 @@ _COLUMNS = "name, dimensions, model, asked_model, asked_dimensions"
 class Wish:
     """What the embedder is asked for; None leaves it to the embedder.
 
-    A collection remembers what it was made with, so that queries are embedded alike.
+    A collection remembers the model that made it and the dimensions it was asked for, so that
+    queries are embedded alike whatever the embedder's default becomes.
     """
 
     model: str | None = None
@@ -150,15 +152,15 @@ class Collection:
             )
 
 
-def check_name(name: str) -> None:
+def check_name(name: Any) -> None:
     """Refuse what cannot name a collection.
 
     Raises:
         VectorError: The name cannot be one.
     """
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise VectorError(
-            f"{name!r} cannot name a collection: use up to 40 letters, digits, '-' and '_', "
+            f"{shown(name)} cannot name a collection: use up to 40 letters, digits, '-' and '_', "
             "beginning with a letter or digit"
         )
 
@@ -172,22 +174,43 @@ async def load(connection: Any, site: Site, name: str) -> Collection | None:
     return None if row is None else _collection(site, row)
 
 
-async def hold(connection: Any, site: Site, name: str, model: str | None) -> Collection | None:
+async def hold(
+    connection: Any, site: Site, name: str, model: str | None, *, made_from_texts: bool
+) -> Collection | None:
     """Return a collection and keep it from being dropped until the transaction ends.
 
-    A collection whose model nobody named takes this one.
+    A collection whose model nobody named takes this one; one that has vectors already takes only
+    the word of a caller, for the embedder knows nothing of them.
+
+    Raises:
+        VectorError: It holds vectors nobody named, and these are the embedder's.
     """
     row = await connection.fetchrow(
         f"SELECT {_COLUMNS} FROM {site.registry} WHERE name = $1 FOR KEY SHARE", name
     )
     if row is not None and row["model"] is None and model is not None:
+        if made_from_texts and await has_rows(connection, site, name):
+            raise unnamed(name)
         row = await connection.fetchrow(
-            f"UPDATE {site.registry} SET model = coalesce(model, $2) WHERE name = $1 "
-            f"RETURNING {_COLUMNS}",
+            f"UPDATE {site.registry} SET model = coalesce(model, $2), "
+            f"asked_model = coalesce(asked_model, model, $2) WHERE name = $1 RETURNING {_COLUMNS}",
             name,
             model,
         )
     return None if row is None else _collection(site, row)
+
+
+async def has_rows(connection: Any, site: Site, name: str) -> bool:
+    """Return whether a collection holds anything."""
+    return bool(await connection.fetchval(f"SELECT EXISTS (SELECT FROM {site.table(name)})"))
+
+
+def unnamed(name: str) -> VectorError:
+    """Return the error for texts beside vectors of which nobody knows the model."""
+    return VectorError(
+        f"nobody said which model made the vectors of collection {name!r}, so no text can be "
+        "compared with them: name it once, as in upsert(records, embeddings=..., model=...)"
+    )
 
 
 async def create(connection: Any, wanted: Collection) -> Collection:

@@ -5,25 +5,23 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.db.vectors.filters import Arguments, condition
+from agentinfra.db.vectors.query import MAX_EF_SEARCH
 from agentinfra.db.vectors.schema import TEXT_CONFIGURATION
 from agentinfra.results import SearchHit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import NDArray
 
+    from agentinfra.db.vectors.query import Query
     from agentinfra.db.vectors.schema import Collection
 
-__all__ = ["MAX_EF_SEARCH", "MAX_TOP_K", "Query", "run", "settings", "statement"]
+    Vector = NDArray[np.float32]
 
-MAX_TOP_K = 1_000
-MAX_EF_SEARCH = 1_000
+__all__ = ["run", "settings", "statement"]
 
 _EF_SEARCH = 100
 """Candidates an index search keeps by default; pgvector's own 40 finds some 0.86 of the nearest
@@ -35,9 +33,6 @@ _EF_FILTERED = 200
 _RRF = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion
 outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009."""
-
-_POOL = 4
-"""How many times ``top_k`` candidates each half of a hybrid search brings."""
 
 _FEW_ROWS = 2_000
 _SMALL_SHARE = 0.03
@@ -53,32 +48,6 @@ _PAGE = 8192
 
 _WORD = re.compile(r"\w+")
 _MOST_WORDS = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Query:
-    """What to look for.
-
-    Attributes:
-        vector: The direction.
-        text: The words, for a hybrid search; None searches by vector alone.
-        top_k: Hits at most.
-        filter: Which records may be hits.
-        min_score: The least score of a hit.
-        ef_search: Candidates an index search keeps.
-    """
-
-    vector: NDArray[np.float32]
-    text: str | None = None
-    top_k: int = 5
-    filter: Mapping[str, Any] | None = None
-    min_score: float | None = None
-    ef_search: int | None = None
-
-    @property
-    def candidates(self) -> int:
-        """Rows each list of the search brings."""
-        return self.top_k if self.text is None else min(MAX_TOP_K, _POOL * self.top_k)
 
 
 def settings(query: Query, *, iterative: bool) -> list[str]:
@@ -104,13 +73,15 @@ def settings(query: Query, *, iterative: bool) -> list[str]:
     return statements
 
 
-async def run(connection: Any, collection: Collection, query: Query) -> list[SearchHit]:
+async def run(
+    connection: Any, collection: Collection, query: Query, vector: Vector
+) -> list[SearchHit]:
     """Search on a connection that has the settings."""
     exact = bool(query.filter) and await _few_match(connection, collection, query)
-    rows = await _rows(connection, collection, query, exact=exact)
+    rows = await _rows(connection, collection, query, vector, exact=exact)
     if query.filter and not exact and len(rows) < query.top_k:
         # What matches lies far from the query, where the index did not look.
-        rows = await _rows(connection, collection, query, exact=True)
+        rows = await _rows(connection, collection, query, vector, exact=True)
     hits = [
         SearchHit(
             id=row["id"],
@@ -124,8 +95,10 @@ async def run(connection: Any, collection: Collection, query: Query) -> list[Sea
     return hits if least is None else [hit for hit in hits if hit.score >= least]
 
 
-async def _rows(connection: Any, collection: Collection, query: Query, *, exact: bool) -> list[Any]:
-    text, arguments = statement(collection, query, exact=exact)
+async def _rows(
+    connection: Any, collection: Collection, query: Query, vector: Vector, *, exact: bool
+) -> list[Any]:
+    text, arguments = statement(collection, query, vector, exact=exact)
     return list(await connection.fetch(text, *arguments))
 
 
@@ -148,18 +121,21 @@ async def _few_match(connection: Any, collection: Collection, query: Query) -> b
     return few or share * _WALKED < query.candidates
 
 
-def statement(collection: Collection, query: Query, *, exact: bool) -> tuple[str, Arguments]:
+def statement(
+    collection: Collection, query: Query, vector: Vector, *, exact: bool
+) -> tuple[str, Arguments]:
     """Return the statement of a search and its arguments.
 
     Args:
         collection: Where to search.
         query: What for.
+        vector: The direction.
         exact: Whether to compare every row that matches instead of asking the index.
     """
     arguments = Arguments()
-    vector = f"{arguments.bind(query.vector)}::{collection.site.pgvector}.vector"
+    direction = f"{arguments.bind(vector)}::{collection.site.pgvector}.vector"
     matches = condition(query.filter, arguments)
-    parts = [*_nearest(collection, query, vector, matches, exact=exact)]
+    parts = [*_nearest(collection, query, direction, matches, exact=exact)]
     if query.text is None:
         ranked = "SELECT id, 1 - distance AS score FROM nearest"
     else:
