@@ -14,9 +14,8 @@ import pytest_asyncio
 from agentinfra.db.database import Database
 from agentinfra.db.vectors.query import Query
 from agentinfra.db.vectors.schema import Collection, Site
-from agentinfra.db.vectors.search import settings, statement
+from agentinfra.db.vectors.search import Way, settings, statement
 from agentinfra.db.vectors.store import Record, VectorStore
-from agentinfra.errors import VectorError
 from agentinfra.results import EmbeddingBatch, Usage
 from agentinfra.settings import DatabaseSettings
 
@@ -307,13 +306,12 @@ async def plan(
     query: Query,
     collection: Collection,
     vector: NDArray[np.float32],
-    *,
-    exact: bool,
+    way: Way,
 ) -> str:
     """Give the plan of a search."""
-    text, arguments = statement(collection, query, vector, exact=exact)
+    text, arguments = statement(collection, query, vector, way)
     async with database.transaction() as connection:
-        await connection.execute("; ".join(settings(query, iterative=True)))
+        await connection.execute("; ".join(settings(collection, query, way, iterative=True)))
         rows = await connection.fetch(f"EXPLAIN {text}", *arguments)
     return "\n".join(row[0] for row in rows)
 
@@ -325,12 +323,13 @@ async def test_plans_use_the_index(database: Database, large: VectorStore, ef_se
     vector = LARGE.queries[0]
     index = f"Index Scan using vecidx_{large.name}_hnsw_16_64"
     plain = Query(top_k=10, ef_search=ef_search)
-    assert index in await plan(database, plain, collection, vector, exact=False)
+    assert index in await plan(database, plain, collection, vector, Way())
     filtered = Query(top_k=10, ef_search=ef_search, filter={"share": {"$lt": 50}})
-    assert index in await plan(database, filtered, collection, vector, exact=False)
-    assert index not in await plan(database, filtered, collection, vector, exact=True)
+    assert index in await plan(database, filtered, collection, vector, Way())
+    assert index in await plan(database, filtered, collection, vector, Way(near=200))
+    assert index not in await plan(database, filtered, collection, vector, Way(exact=True))
     words = Query(text="refund", top_k=10, ef_search=ef_search)
-    assert index in await plan(database, words, collection, vector, exact=False)
+    assert index in await plan(database, words, collection, vector, Way())
 
 
 @pytest.mark.parametrize("share", [{"share": 3}, {"n": {"$lt": 60}}, {"n": [5, 10, 15]}])
@@ -443,29 +442,83 @@ async def test_no_text_breaks_a_hybrid_search(database: Database, small: VectorS
     assert len(await small.search(text, top_k=5, hybrid=True)) == 5
 
 
-async def test_long_vectors_are_indexed_by_half(database: Database):
-    """Beyond 2,000 dimensions the index holds half precision, and scores stay exact."""
-    corpus = Corpus(300, 2_100, clusters=5)
+@pytest.mark.parametrize(
+    ("dimensions", "form"), [(384, ""), (1_536, ""), (3_072, "::"), (4_100, "binary_quantize")]
+)
+async def test_no_length_is_searched_in_silence_without_its_index(
+    database: Database, dimensions: int, form: str
+):
+    """Full vectors, halves or signs are indexed by length; the index is used, scores are exact."""
+    corpus = Corpus(1_200, dimensions, clusters=60)
     store = database.vectors(f"t{secrets.token_hex(4)}")
     await corpus.fill(store)
-    await store.create_index()
-    collection = Collection(site=SITE, name=store.name, dimensions=2_100)
-    for query in corpus.queries[:5]:
-        truth = corpus.nearest(query, 5)
-        hits = await store.search(query, top_k=5)
-        assert [hit.id for hit in hits] == [name for name, _ in truth]
-        assert [hit.score for hit in hits] == pytest.approx([score for _, score in truth], abs=1e-4)
-    text = await plan(database, Query(filter={"n": 1}), collection, corpus.queries[0], exact=False)
-    assert f"vecidx_{store.name}_hnsw" in text
+    assert await store.create_index()
+    site = Site(schema=database.server.schema, pgvector=f'"{database.server.vector_schema}"')
+    collection = Collection(site=site, name=store.name, dimensions=dimensions, model="numpy")
+    index = f"Index Scan using vecidx_{store.name}_hnsw_16_64"
+    vector = corpus.queries[0]
+    for query, way in (
+        (Query(), Way()),
+        (Query(top_k=50), Way()),
+        (Query(filter={"share": {"$lt": 50}}), Way(near=200)),
+        (Query(text="refund"), Way()),
+    ):
+        text = await plan(database, query, collection, vector, way)
+        assert index in text
+        assert form in text
+    found = []
+    for vector in corpus.queries[:10]:
+        truth = dict(corpus.nearest(vector, 10))
+        hits = await store.search(vector, top_k=10)
+        found.append(len(truth.keys() & {hit.id for hit in hits}) / 10)
+        for hit in hits:
+            assert hit.score == pytest.approx(truth.get(hit.id, hit.score), abs=1e-4)
+    assert np.mean(found) >= 0.95
     await store.drop()
 
 
-async def test_vectors_too_long_for_an_index_are_searched_without(database: Database):
-    """Beyond 4,000 dimensions there is no index, and searches are exact."""
+async def test_vectors_too_long_for_any_index_do_not_exist(database: Database):
+    """What can be stored can be indexed."""
     store = database.vectors(f"t{secrets.token_hex(4)}")
-    vectors = np.random.default_rng(5).standard_normal((20, 4_001))
+    vectors = np.random.default_rng(5).standard_normal((20, 16_000))
     await store.upsert([Record(id=f"{n}") for n in range(20)], embeddings=vectors)
-    with pytest.raises(VectorError, match="4001 dimensions and an index holds 4000"):
-        await store.create_index()
+    assert await store.create_index()
     assert [hit.id for hit in await store.search(vectors[7], top_k=1)] == ["7"]
+    await store.drop()
+
+
+class Topics:
+    """Records in clusters, each a topic of its own, and queries from all of them."""
+
+    def __init__(self, rows: int, dimensions: int, *, topics: int) -> None:
+        rng = np.random.default_rng(11)
+        centres = rng.standard_normal((topics, dimensions))
+        self.topics = rng.integers(0, topics, rows)
+        self.vectors = centres[self.topics] + 0.6 * rng.standard_normal((rows, dimensions))
+        asked = rng.integers(0, topics, 30)
+        self.queries = centres[asked] + 0.6 * rng.standard_normal((30, dimensions))
+        self.cosines = (self.queries @ self.vectors.T) / np.linalg.norm(self.vectors, axis=1)
+
+    def recall(self, found: list[list[str]], kept: Any) -> float:
+        shares = []
+        for ids, cosines in zip(found, self.cosines, strict=True):
+            truth = np.argsort(-np.where(kept, cosines, -np.inf))[:10]
+            shares.append(len({str(n) for n in truth} & set(ids)) / 10)
+        return float(np.mean(shares))
+
+
+async def test_filters_tied_to_the_topic_lose_hardly_anything(database: Database):
+    """Where what matches lies in other places than the query, it is found all the same."""
+    corpus = Topics(6_000, 48, topics=60)
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    records = [Record(id=f"{n}", metadata={"topic": int(t)}) for n, t in enumerate(corpus.topics)]
+    await store.upsert(records, embeddings=corpus.vectors, model="numpy")
+    await store.create_index()
+    for bound in (21, 30, 60):  # beyond the few rows that are compared in any case
+        filter_ = {"topic": {"$lt": bound}}
+        found = [
+            [hit.id for hit in await store.search(query, top_k=10, filter=filter_)]
+            for query in corpus.queries
+        ]
+        assert corpus.recall(found, corpus.topics < bound) >= 0.95
     await store.drop()

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.db.scope import quoted
-from agentinfra.db.transactions import read_only
 from agentinfra.db.vectors import index as indexing
 from agentinfra.db.vectors import schema, search
+from agentinfra.db.vectors.choosing import look
 from agentinfra.db.vectors.filters import Arguments, condition
 from agentinfra.db.vectors.schema import Collection, Site
 from agentinfra.db.vectors.writing import write
 from agentinfra.errors import QueryError, VectorError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from agentinfra.db.vectors.embedding import Embedded
     from agentinfra.db.vectors.home import Home
@@ -99,15 +99,27 @@ class CollectionAccess:
     async def find(self, query: Query, made: Embedded) -> list[SearchHit] | None:
         """Search; None when the collection does not exist.
 
+        What was known of the collection is taken to hold. Where the rows or the server say that
+        somebody made it anew meanwhile, it is looked up and searched once more.
+
         Raises:
             VectorError: The embedding does not fit the collection.
         """
-        with _missing_is_empty():
-            async with self._searching(query) as connection:
-                collection = await schema.load(connection, self.site, self._name)
-                if collection is not None:
-                    self._fits(collection, made)
-                    return await search.run(connection, collection, query, made.vectors[0])
+        for anew in (False, True):
+            collection = self._last
+            if anew or collection is None:
+                collection = await self.known()
+            if collection is None:
+                return None
+            try:
+                self._fits(collection, made)
+                rows = await self._rows(collection, query, made)
+            except (VectorError, QueryError):
+                if anew:
+                    raise
+                continue
+            if rows is not None and all(row["model"] == collection.model for row in rows):
+                return search.hits_of(rows, query)
         self._last = None
         return None
 
@@ -139,7 +151,7 @@ class CollectionAccess:
         """Build the index unless it is there; return whether it was built.
 
         Raises:
-            VectorError: There is nothing to index, or its vectors are too long.
+            VectorError: There is nothing to index.
         """
         collection = await self.known()
         if collection is None:
@@ -190,13 +202,16 @@ class CollectionAccess:
                     done = True
         return done
 
-    @asynccontextmanager
-    async def _searching(self, query: Query) -> AsyncIterator[Any]:
-        # As who writes: SQL of others, and the role it reads as, never see these tables.
-        async with self._database.connection(readonly=False, reset=False) as connection:
-            iterative = self._database.server.iterative_scans
-            async with read_only(connection, search.settings(query, iterative=iterative)):
-                yield connection
+    async def _rows(self, collection: Collection, query: Query, made: Embedded) -> list[Any] | None:
+        """Return the rows of a search, None where the table is gone."""
+        rows = None
+        with _missing_is_empty():
+            # As who writes: SQL of others, and the role it reads as, never see these tables.
+            async with self._database.connection(readonly=False, reset=False) as connection:
+                rows = await look(
+                    connection, self._database.server, collection, query, made.vectors[0]
+                )
+        return rows
 
     def _fits(self, collection: Collection, made: Embedded) -> None:
         try:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.db.vectors.schema import MAX_INDEXED_DIMENSIONS
 from agentinfra.errors import VectorError
 
 if TYPE_CHECKING:
@@ -78,15 +77,7 @@ async def build(
 
     Returns:
         Whether it was built now.
-
-    Raises:
-        VectorError: The vectors are too long for an index.
     """
-    if collection.dimensions > MAX_INDEXED_DIMENSIONS:
-        raise VectorError(
-            f"collection {collection.name!r} has {collection.dimensions} dimensions and an index "
-            f"holds {MAX_INDEXED_DIMENSIONS} at most: embed with fewer, or search without index"
-        )
     prefix = collection.index("hnsw_").strip('"')
     wanted = f"{prefix}{options.m}_{options.ef_construction}"
     async with _session(connection, collection, options) if own_session else nullcontext():
@@ -120,11 +111,7 @@ async def _create(connection: Any, collection: Collection, options: Options, nam
 
 
 def _expression(collection: Collection) -> str:
-    site = collection.site
-    if collection.halved:
-        half = site.type("halfvec", collection.dimensions)
-        return f"(embedding::{half}) {site.pgvector}.halfvec_cosine_ops"
-    return f"embedding {site.pgvector}.vector_cosine_ops"
+    return f"{collection.indexed_expression} {collection.site.pgvector}.{collection.form.operators}"
 
 
 async def _drop(connection: Any, collection: Collection, name: str) -> None:
@@ -146,7 +133,7 @@ async def _session(
             break
         await asyncio.sleep(_POLL)
     try:
-        row = collection.dimensions * (2 if collection.halved else 4) + 56 * options.m
+        row = int(collection.dimensions * collection.form.size) + 56 * options.m
         memory = _MEMORY.format(table=collection.table, row=row, most=_MOST_MEMORY)
         await connection.execute("SET statement_timeout = 0")
         await connection.execute(memory)

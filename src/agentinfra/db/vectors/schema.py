@@ -7,13 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from agentinfra.db.vectors.records import MAX_DIMENSIONS
 from agentinfra.db.vectors.values import shown
 from agentinfra.errors import DimensionMismatchError, EmbeddingModelMismatchError, VectorError
 
 __all__ = [
-    "MAX_INDEXED_DIMENSIONS",
     "TEXT_CONFIGURATION",
     "Collection",
+    "Form",
     "Site",
     "Wish",
     "check_name",
@@ -25,8 +26,55 @@ __all__ = [
     "unnamed",
 ]
 
-MAX_FULL_INDEX_DIMENSIONS = 2_000
-MAX_INDEXED_DIMENSIONS = 4_000
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What an index holds of vectors, which it can only hold so long.
+
+    Attributes:
+        type: The type of it.
+        operators: The index's class of operators.
+        operator: Its distance.
+        dimensions: The longest vectors it is used for.
+        size: Bytes a dimension.
+        spare: How many times the candidates it has to give, which are then compared exactly.
+    """
+
+    type: str
+    operators: str
+    operator: str
+    dimensions: int
+    size: float
+    spare: int
+
+
+_FORMS = (
+    Form(
+        type="vector",
+        operators="vector_cosine_ops",
+        operator="<=>",
+        dimensions=2_000,
+        size=4,
+        spare=1,
+    ),
+    Form(
+        type="halfvec",
+        operators="halfvec_cosine_ops",
+        operator="<=>",
+        dimensions=4_000,
+        size=2,
+        spare=2,
+    ),
+    Form(
+        type="bit",
+        operators="bit_hamming_ops",
+        operator="<~>",
+        dimensions=MAX_DIMENSIONS,
+        size=1 / 8,
+        spare=20,
+    ),
+)
+"""Full vectors, half precision, and the signs alone, by length."""
 
 TEXT_CONFIGURATION = "english"
 """How words are cut for hybrid search: English stems; words of other languages stay whole."""
@@ -115,9 +163,27 @@ class Collection:
         return f'"vecidx_{self.name}_{what}"'
 
     @property
-    def halved(self) -> bool:
-        """Whether its index holds half-precision vectors, because it could not hold these."""
-        return self.dimensions > MAX_FULL_INDEX_DIMENSIONS
+    def form(self) -> Form:
+        """What its index holds of its vectors."""
+        return next(form for form in _FORMS if self.dimensions <= form.dimensions)
+
+    @property
+    def indexed_expression(self) -> str:
+        """What its index is on."""
+        return self._shortened("embedding")
+
+    def rough_distance(self, vector: str) -> str:
+        """Return the distance its index orders by; exact where that holds the vectors whole."""
+        operator = f"OPERATOR({self.site.pgvector}.{self.form.operator})"
+        return f"{self._shortened('embedding')} {operator} {self._shortened(vector)}"
+
+    def _shortened(self, vector: str) -> str:
+        kind, place = self.form.type, self.site.pgvector
+        if kind == "vector":
+            return vector
+        if kind == "halfvec":
+            return f"({vector}::{self.site.type('halfvec', self.dimensions)})"
+        return f"({place}.binary_quantize({vector})::bit({self.dimensions}))"
 
     def check_dimensions(self, dimensions: int, whose: str) -> None:
         """Refuse vectors of another length.

@@ -161,8 +161,8 @@ class VectorStore:
         """Return the records nearest to a text or a vector, best first.
 
         Without an index every record is compared. With one nearly all of the nearest are found;
-        where a filter leaves few records, these are compared one by one. A collection that does
-        not exist has no records.
+        where a filter leaves few records, or hardly any of those around the query, all that match
+        are compared. A collection that does not exist has no records.
 
         Args:
             query_or_embedding: A text, which the database's embedder embeds, or a vector.
@@ -175,7 +175,7 @@ class VectorStore:
             hybrid: True ranks by the text's words, too, and fuses both ranks; scores are then
                 sums of ``1 / (60 + rank)``, at most 0.033.
             ef_search: Candidates an index search keeps, up to 1,000; None is 100, with a filter
-                200. More find more and take longer.
+                200 or what it needs. More find more and take longer.
 
         Raises:
             DimensionMismatchError: The collection's vectors have another length.
