@@ -170,7 +170,9 @@ class ConnectionPool:
         try:
             yield connection
         finally:
-            await self._returned(self.give_back(connection, reset=reset))
+            returning = self.give_back(connection, reset=reset)
+            if reset:  # else there is nothing to wait for: it is back before anybody can ask
+                await self._returned(returning)
 
     @asynccontextmanager
     async def transaction(

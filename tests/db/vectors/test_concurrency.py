@@ -127,6 +127,16 @@ async def test_writers_of_the_same_records_do_not_lock_each_other_out(
     assert sum([await store.count({"by": number}) for number in range(6)]) == await store.count()
 
 
+async def test_loads_of_the_same_many_records_at_once(store: VectorStore, database: Database):
+    """Loads that meet in a new collection all end, with each record there once."""
+    records, vectors = batch(0, 1_500)
+    outcomes = await asyncio.gather(
+        *(VectorStore(database, store.name).upsert(records, embeddings=vectors) for _ in range(4))
+    )
+    assert outcomes == [1_500] * 4
+    assert await store.count() == 1_500
+
+
 async def blocked(url: str, table: str) -> None:
     """Wait until somebody waits for a lock on a table's row."""
     connection = await asyncpg.connect(url)

@@ -129,6 +129,56 @@ async def test_many_records_are_copied(store: VectorStore):
         assert (hit.id, hit.text, hit.metadata) == (f"{n:05}", f"text {n}", {"n": n})
 
 
+async def test_many_records_replace_what_is_there(store: VectorStore, database: Database):
+    """A load of many replaces records of the same id, and leaves equal ones alone."""
+    vectors = np.random.default_rng(2).standard_normal((2_000, 4)).astype(np.float32)
+    records = [Record(id=f"{n:05}", text=f"é {n}") for n in range(1_999, -1, -1)]
+    assert await store.upsert(records[:1_200], embeddings=vectors[:1_200]) == 1_200
+    rows = f'SELECT ctid FROM {database.server.schema}."vec_{store.name}" WHERE id = $1'
+    async with database.connection(readonly=False) as connection:
+        before = await connection.fetchval(rows, records[7].id)
+        changed = [Record(id=records[3].id, text="new"), *records[4:]]
+        assert await store.upsert(changed, embeddings=vectors[3:]) == 1_997
+        assert await connection.fetchval(rows, records[7].id) == before
+    assert await store.count() == 2_000
+    for n, text in ((0, records[0].text), (3, "new"), (1_300, records[1_300].text)):
+        (hit,) = await store.search(vectors[n], top_k=1)
+        assert (hit.id, hit.text) == (records[n].id, text)
+
+
+async def test_of_many_records_with_one_id_the_last_wins(store: VectorStore):
+    """An id that comes twice in a load of many is written once, with the last one's vector."""
+    records = [Record(id=f"{n % 1_500}", text=f"{n}") for n in range(1_600)]
+    vectors = np.random.default_rng(3).standard_normal((1_600, 4))
+    assert await store.upsert(records, embeddings=vectors) == 1_500
+    for n in (1_599, 1_500, 100):
+        (hit,) = await store.search(vectors[n], top_k=1)
+        assert (hit.id, hit.text) == (f"{n % 1_500}", f"{n}")
+
+
+async def test_words_of_a_load_are_found_before_and_after_they_are_kept(
+    store: VectorStore, database: Database
+):
+    """A load of many leaves words to the index; hybrid searches find them either way."""
+    records = [Record(id=f"{n}", text=f"a number{n} of many") for n in range(1_200)]
+    await store.upsert(records, embeddings=np.tile(A, (1_200, 1)), model="axis-v1")
+    table = f'{database.server.schema}."vec_{store.name}"'
+
+    async def kept() -> int:
+        async with database.connection(readonly=False) as connection:
+            count = f"SELECT count(*) FROM {table} WHERE tsv IS NOT NULL"
+            return int(await connection.fetchval(count))
+
+    assert await kept() == 0
+    assert "777" in [hit.id for hit in await store.search("number777", hybrid=True)]
+    assert await store.create_index()
+    assert await kept() == 1_200
+    assert "777" in [hit.id for hit in await store.search("number777", hybrid=True)]
+    await store.upsert([Record(id="777", text="other words")], embeddings=[A], model="axis-v1")
+    assert "777" in [hit.id for hit in await store.search("words", hybrid=True)]
+    assert await kept() == 1_200
+
+
 async def test_nothing_to_write_writes_nothing(store: VectorStore):
     """No records is no error, and creates nothing."""
     assert await store.upsert([]) == 0
@@ -188,10 +238,10 @@ async def test_ensure_creates_an_empty_collection(database: Database):
         ([{"id": "a"}], [["x", "y"]], "cannot be read as numbers"),
         ([{"text": "a"}], [A], "record 0 has the id ''"),
         ([{"id": 7}], [A], "record 0 has the id 7"),
-        ([{"id": "a\0"}], [A], "NUL"),
+        ([{"id": "a\0"}], [A], "id of record 0 holds a NUL"),
         ([{"id": "a", "text": "x\0"}], [A], "NUL"),
         ([{"id": "a", "text": "\ud800"}], [A], "no Unicode text"),
-        ([{"id": "a", "text": 5}], [A], "has the text 5"),
+        ([{"id": "a", "text": 5}], [A], "text of record 'a' is 5"),
         ([{"id": "a", "meta": {}}], [A], "has the key 'meta'"),
         ([{"id": "a", "metadata": [1]}], [A], r"has the metadata \[1\]"),
         ([{"id": "a", "metadata": {"x": float("nan")}}], [A], "has to be JSON"),

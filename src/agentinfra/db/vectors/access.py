@@ -89,6 +89,8 @@ class CollectionAccess:
         Raises:
             VectorError: The rows do not fit the collection.
         """
+        if not self._database.server.layout.newest:
+            await self._database.migrate()
         if await self._written(rows, made):
             return
         # In a transaction of its own, for creating keeps other processes from creating.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from agentinfra.db.vectors.records import Record
+    from agentinfra.db.vectors.records import Checked
     from agentinfra.db.vectors.schema import Wish
     from agentinfra.protocols import Embedder
 
@@ -47,7 +47,7 @@ class Embedded:
 
 
 def given_records(
-    embeddings: ArrayLike | EmbeddingBatch, model: str | None, records: Sequence[Record]
+    embeddings: ArrayLike | EmbeddingBatch, model: str | None, ids: Sequence[str]
 ) -> Embedded:
     """Take the caller's own vectors, one a record.
 
@@ -55,11 +55,11 @@ def given_records(
         VectorError: They do not fit the records, or cannot be compared.
     """
     if isinstance(embeddings, EmbeddingBatch):
-        vectors = vectors_of(embeddings.vectors, records)
+        vectors = vectors_of(embeddings.vectors, ids)
         return Embedded(
             vectors=vectors, model=model or embeddings.model, degraded=embeddings.degraded
         )
-    return Embedded(vectors=vectors_of(embeddings, records), model=model)
+    return Embedded(vectors=vectors_of(embeddings, ids), model=model)
 
 
 def given_query(embedding: ArrayLike | EmbeddingBatch) -> Embedded:
@@ -77,7 +77,7 @@ def given_query(embedding: ArrayLike | EmbeddingBatch) -> Embedded:
 
 
 async def embed_records(
-    embedder: Embedder | None, records: Sequence[Record], wish: Wish, *, expected: int | None
+    embedder: Embedder | None, records: Checked, wish: Wish, *, expected: int | None
 ) -> Embedded:
     """Embed the texts of records, some hundred at a time.
 
@@ -93,14 +93,14 @@ async def embed_records(
     """
     import numpy as np
 
-    for record in records:
-        if not record.text.strip():
-            raise VectorError(f"record {record.id!r} has no text to embed: give its embedding")
+    for name, text in zip(records.ids, records.texts, strict=True):
+        if not text.strip():
+            raise VectorError(f"record {name!r} has no text to embed: give its embedding")
     parts: list[Embedded] = []
     for start in range(0, len(records), _TEXTS_AT_ONCE):
-        some = records[start : start + _TEXTS_AT_ONCE]
-        batch = await _embed(embedder, [record.text for record in some], wish, expected)
-        part = given_records(batch, None, some)
+        end = start + _TEXTS_AT_ONCE
+        batch = await _embed(embedder, records.texts[start:end], wish, expected)
+        part = given_records(batch, None, records.ids[start:end])
         if parts and part.model != parts[0].model:
             raise EmbeddingModelMismatchError(
                 f"the embedder made the first vectors with {parts[0].model!r} and later ones with "

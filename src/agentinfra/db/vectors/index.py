@@ -27,6 +27,13 @@ FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = $1::text::regclass AND starts_with(c.relname, $2)
 """
 
+_KEEP_WORDS = """
+UPDATE {table} SET tsv = {words} WHERE id IN (
+    SELECT id FROM {table} WHERE tsv IS NULL LIMIT 5000 FOR UPDATE SKIP LOCKED)
+"""
+"""Some at a time, and never one that somebody else writes: waiting in another order than writers
+do, which is that of the ids, would lock both out."""
+
 _MEMORY = """
 SELECT set_config('maintenance_work_mem', greatest(
     pg_size_bytes(current_setting('maintenance_work_mem')) / 1024,
@@ -81,6 +88,7 @@ async def build(
     prefix = collection.index("hnsw_").strip('"')
     wanted = f"{prefix}{options.m}_{options.ef_construction}"
     async with _session(connection, collection, options) if own_session else nullcontext():
+        await _others(connection, collection)
         rows = await connection.fetch(_INDEXES, collection.table, prefix)
         valid = {row["name"] for row in rows if row["valid"]}
         if wanted not in valid:
@@ -90,6 +98,29 @@ async def build(
                 await _drop(connection, collection, row["name"])
         await connection.execute(f"ANALYZE {collection.table}")  # filters are planned by it
     return wanted not in valid
+
+
+async def _others(connection: Any, collection: Collection) -> None:
+    """Build what filters and words are found by, and keep the words of records that have none.
+
+    Records are rewritten, so that this comes before the graph, whose entries would double.
+    """
+    pieces = {
+        "words": f"(({collection.words}))",
+        "metadata": "(metadata jsonb_path_ops)",
+    }
+    names = {what: collection.index(what).strip('"') for what in pieces}
+    rows = await connection.fetch(_INDEXES, collection.table, collection.index("").strip('"'))
+    valid = {row["name"] for row in rows if row["valid"]}
+    keep_words = _KEEP_WORDS.format(table=collection.table, words=collection.words_of("text"))
+    while await connection.execute(keep_words) != "UPDATE 0":
+        pass
+    for what, on in pieces.items():
+        if names[what] not in valid:
+            await _drop(connection, collection, names[what])
+            await connection.execute(
+                f'CREATE INDEX CONCURRENTLY "{names[what]}" ON {collection.table} USING gin {on}'
+            )
 
 
 async def _create(connection: Any, collection: Collection, options: Options, name: str) -> None:

@@ -117,6 +117,11 @@ class Site:
     pgvector: str
 
     @property
+    def bare_schema(self) -> str:
+        """The schema as it is called, for what quotes it itself."""
+        return self.schema.strip('"').replace('""', '"')
+
+    @property
     def registry(self) -> str:
         """The table that says what each was made with."""
         return f"{self.schema}.agentinfra_collections"
@@ -161,6 +166,21 @@ class Collection:
     def index(self, what: str) -> str:
         """Return the name of one of its indexes, quoted; no collection's table is called so."""
         return f'"vecidx_{self.name}_{what}"'
+
+    @property
+    def bare_table(self) -> str:
+        """Its table as it is called, for what quotes it itself."""
+        return f"vec_{self.name}"
+
+    @property
+    def words(self) -> str:
+        """The words of a row: those that were kept, else those of its text."""
+        return f"coalesce(tsv, {self.words_of('text')})"
+
+    @staticmethod
+    def words_of(text: str) -> str:
+        """Return the SQL of the words of a text."""
+        return f"to_tsvector('{TEXT_CONFIGURATION}', left({text}, {_LONGEST_INDEXED_TEXT}))"
 
     @property
     def form(self) -> Form:
@@ -287,8 +307,7 @@ async def create(connection: Any, wanted: Collection) -> Collection:
     """
     site = wanted.site
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
-    for statement in _tables(wanted):
-        await connection.execute(statement)
+    await connection.execute(_table(wanted))
     await connection.execute(
         f"INSERT INTO {site.registry} ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5) "
         "ON CONFLICT DO NOTHING",
@@ -319,26 +338,15 @@ def _collection(site: Site, row: Any) -> Collection:
     )
 
 
-def _tables(collection: Collection) -> tuple[str, ...]:
-    table = collection.table
-    return (
-        f"""
-        CREATE TABLE IF NOT EXISTS {table} (
-            id text CONSTRAINT {collection.index("id")} PRIMARY KEY,
-            text text NOT NULL,
-            metadata jsonb NOT NULL,
-            embedding {collection.site.type("vector", collection.dimensions)} NOT NULL,
-            tsv tsvector GENERATED ALWAYS AS (
-                to_tsvector('{TEXT_CONFIGURATION}', left(text, {_LONGEST_INDEXED_TEXT}))
-            ) STORED,
-            updated_at timestamptz NOT NULL DEFAULT now()
-        )
-        """,
-        f"""
-        CREATE INDEX IF NOT EXISTS {collection.index("words")} ON {table} USING gin (tsv)
-        """,
-        f"""
-        CREATE INDEX IF NOT EXISTS {collection.index("metadata")} ON {table}
-        USING gin (metadata jsonb_path_ops)
-        """,
+def _table(collection: Collection) -> str:
+    """Return what makes a collection's table; what searches need beside it is built later."""
+    return f"""
+    CREATE TABLE IF NOT EXISTS {collection.table} (
+        id text CONSTRAINT {collection.index("id")} PRIMARY KEY,
+        text text NOT NULL,
+        metadata jsonb NOT NULL,
+        embedding {collection.site.type("vector", collection.dimensions)} NOT NULL,
+        tsv tsvector,
+        updated_at timestamptz NOT NULL DEFAULT now()
     )
+    """

@@ -109,6 +109,8 @@ def statement(
         f"WHERE name = {arguments.text(collection.name)}) AS model"
     )
     matches = condition(query.filter, arguments)
+    if query.text is None and not (way.exact or way.near) and collection.form.spare == 1:
+        return _plain(collection, query, direction, matches, model), arguments
     parts = [*_nearest(collection, query, direction, matches, way)]
     if query.text is None:
         ranked = "SELECT id, 1 - distance AS score FROM nearest"
@@ -123,6 +125,20 @@ def statement(
         f"ORDER BY score DESC, id LIMIT {query.top_k}"
     )
     return text, arguments
+
+
+def _plain(collection: Collection, query: Query, vector: str, matches: str, model: str) -> str:
+    """Return the statement of what the index gives in its order, without a second look at rows."""
+    where = f"WHERE {matches} " if matches else ""
+    distance = collection.rough_distance(vector)
+    nearest = (
+        f"SELECT id, text, metadata, {distance} AS distance FROM {collection.table} "
+        f"{where}ORDER BY {distance} LIMIT {query.top_k}"
+    )
+    return (
+        f"SELECT id, text, metadata::text AS metadata, 1 - distance AS score, {model}, "
+        f"count(*) OVER () AS near FROM ({nearest}) AS nearest ORDER BY distance, id"
+    )
 
 
 def hits_of(rows: Sequence[Any], query: Query) -> list[SearchHit]:
@@ -171,9 +187,10 @@ def _worded(collection: Collection, query: Query, matches: str, arguments: Argum
     where = f" AND {matches}" if matches else ""
     return (
         "worded AS MATERIALIZED ("
-        f"SELECT id, ts_rank(tsv, wanted, 1) AS rank FROM {collection.table}, "
+        f"SELECT id, ts_rank({collection.words}, wanted, 1) AS rank FROM {collection.table}, "
         f"websearch_to_tsquery('{TEXT_CONFIGURATION}', {words}) AS wanted "
-        f"WHERE tsv @@ wanted{where} ORDER BY rank DESC, id LIMIT {query.candidates})"
+        f"WHERE {collection.words} @@ wanted{where} "
+        f"ORDER BY rank DESC, id LIMIT {query.candidates})"
     )
 
 

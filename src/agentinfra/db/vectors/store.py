@@ -10,7 +10,7 @@ from agentinfra.db.vectors.access import CollectionAccess
 from agentinfra.db.vectors.embedding import embed_query, embed_records, given_query, given_records
 from agentinfra.db.vectors.index import Options
 from agentinfra.db.vectors.query import Query, check_words
-from agentinfra.db.vectors.records import MAX_DIMENSIONS, Record, as_records, as_rows
+from agentinfra.db.vectors.records import MAX_DIMENSIONS, Record, as_rows, check
 from agentinfra.db.vectors.schema import Collection, Wish, unnamed
 from agentinfra.db.vectors.values import check_text, shown
 from agentinfra.errors import VectorError
@@ -115,7 +115,7 @@ class VectorStore:
             VectorError: A record or vector cannot be stored; the message names it.
             DatabaseError: The database refused or is away.
         """
-        checked = as_records(records)
+        checked = check(records)
         if not checked:
             return 0
         if model is not None:
@@ -123,7 +123,7 @@ class VectorStore:
         wish = Wish(model=None if embeddings is not None else model, dimensions=self.dimensions)
         with self._observed(semconv.SPAN_UPSERT, "VECTOR_UPSERT") as span:
             if embeddings is not None:
-                made = given_records(embeddings, model, checked)
+                made = given_records(embeddings, model, checked.ids)
             else:
                 there = await self._access.remembered()
                 wish = wish.or_else(None if there is None else there.wish)
@@ -231,10 +231,11 @@ class VectorStore:
     async def create_index(
         self, kind: Literal["hnsw"] = "hnsw", *, m: int = 16, ef_construction: int = 64
     ) -> bool:
-        """Build the index that searches of many records need, while they are used.
+        """Build the indexes that searches of many records need, while they are used.
 
-        An index of these options is left as it is; one of others is replaced. 100,000 records
-        take about half a minute. A build that is interrupted is begun anew the next time.
+        They are of vectors, of words and of metadata. An index of vectors of these options is
+        left as it is; one of others is replaced. 100,000 records take about half a minute. A build
+        that is interrupted is begun anew the next time.
 
         Args:
             kind: ``hnsw``.

@@ -30,11 +30,12 @@ def as_json(value: Any) -> str:
         VectorError: It holds something JSON has no word for, or a NUL character.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-        text.encode()
+        text = _ENCODER.encode(value)
+        if not text.isascii():
+            text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise VectorError(f"metadata has to be JSON, and {shown(value)} is not: {error}") from None
-    if _NUL.search(text):
+    if "\\u0000" in text and _NUL.search(text):
         raise VectorError(f"metadata cannot hold a NUL character, as {shown(value)} does")
     return text
 
@@ -49,6 +50,9 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"there is no JSON for a {type(value).__name__}")
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain)
+
+
 def check_text(text: Any, whose: str) -> str:
     """Return a text PostgreSQL can store and search.
 
@@ -59,6 +63,8 @@ def check_text(text: Any, whose: str) -> str:
         raise VectorError(f"{whose} is {shown(text)}: give it a str")
     if "\0" in text:
         raise VectorError(f"{whose} holds a NUL character, which cannot be stored")
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError as error:
