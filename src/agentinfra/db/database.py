@@ -15,14 +15,13 @@ from agentinfra.db.layout import migrate
 from agentinfra.db.operations import observed, operation_of
 from agentinfra.db.outage import Outage
 from agentinfra.db.plans import Bounds
-from agentinfra.db.route import Route, missing_packages
+from agentinfra.db.route import Route, missing_packages, parsed
 from agentinfra.db.transactions import milliseconds
-from agentinfra.errors import AgentInfraError, ConfigurationError, DatabaseError, PoolTimeoutError
+from agentinfra.errors import AgentInfraError, DatabaseError, PoolTimeoutError
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import ResourceHealth
-from agentinfra.settings.dsn import DSN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from agentinfra.protocols import Embedder
     from agentinfra.results import QueryResult
     from agentinfra.settings import DatabaseSettings
+    from agentinfra.settings.dsn import DSN
 
 __all__ = ["Database"]
 
@@ -86,7 +86,7 @@ class Database(Resource):
         self.metrics = metrics or Metrics.off()
         self.embedder = embedder
         self._unavailable = unavailable
-        self._route = Route(settings, _parsed(url) if url else settings.dsn)
+        self._route = Route(settings, parsed(url) if url else settings.dsn)
         self._access: Access | None = None
         self._lacking = ""
         self._outage = Outage(
@@ -178,6 +178,14 @@ class Database(Resource):
                 async with access.write.transaction(isolation=isolation, reset=reset) as connection:
                     with access.errors.running(connection=connection):
                         yield connection
+
+    @asynccontextmanager
+    async def searching(self) -> AsyncIterator[Any]:
+        """Lend a connection for a search of vectors, which leaves nothing behind in its session."""
+        with self._working():
+            access = await self._ready()
+            async with access.searching() as connection:
+                yield connection
 
     async def query(
         self,
@@ -390,10 +398,3 @@ class Database(Resource):
         address = self._access.address if self._access is not None else {}
         with self._working(), observed(operation, address, self.metrics) as span:
             yield span
-
-
-def _parsed(url: str) -> DSN:
-    try:
-        return DSN.parse(url)
-    except ValueError as error:
-        raise ConfigurationError(f"the database's URL cannot be used: it {error}") from None

@@ -170,9 +170,7 @@ class ConnectionPool:
         try:
             yield connection
         finally:
-            returning = self.give_back(connection, reset=reset)
-            if reset:  # else there is nothing to wait for: it is back before anybody can ask
-                await self._returned(returning)
+            await self._returned(self.give_back(connection, reset=reset))
 
     @asynccontextmanager
     async def transaction(

@@ -12,12 +12,12 @@ from agentinfra.db.embedded import EmbeddedPostgres
 from agentinfra.db.guard import load_parser
 from agentinfra.errors import ConfigurationError
 from agentinfra.observability.logging import get_logger
+from agentinfra.settings.dsn import DSN
 
 if TYPE_CHECKING:
     from agentinfra.settings import DatabaseSettings
-    from agentinfra.settings.dsn import DSN
 
-__all__ = ["Route", "missing_packages"]
+__all__ = ["Route", "missing_packages", "parsed"]
 
 _log = get_logger("agentinfra.database")
 
@@ -98,6 +98,18 @@ async def _resolves(name: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def parsed(url: str) -> DSN:
+    """Return an address as it is understood.
+
+    Raises:
+        ConfigurationError: It cannot be.
+    """
+    try:
+        return DSN.parse(url)
+    except ValueError as error:
+        raise ConfigurationError(f"the database's URL cannot be used: it {error}") from None
 
 
 def missing_packages() -> str:

@@ -298,7 +298,10 @@ async def test_more_hits_than_the_index_keeps_by_default(large: VectorStore):
     assert len(await large.search(LARGE.queries[0], top_k=50, ef_search=1)) == 50
 
 
-SITE = Site(schema="agentinfra", pgvector="public")
+def site(database: Database) -> Site:
+    """Give where collections are."""
+    server = database.server
+    return Site(schema=server.schema, pgvector=f'"{server.vector_schema}"')
 
 
 async def plan(
@@ -319,7 +322,7 @@ async def plan(
 @pytest.mark.parametrize("ef_search", [1, 40, 100, 400])
 async def test_plans_use_the_index(database: Database, large: VectorStore, ef_search: int):
     """A search goes through the index, with a filter that much matches too, and not when exact."""
-    collection = Collection(site=SITE, name=large.name, dimensions=32)
+    collection = Collection(site=site(database), name=large.name, dimensions=32)
     vector = LARGE.queries[0]
     index = f"Index Scan using vecidx_{large.name}_hnsw_16_64"
     plain = Query(top_k=10, ef_search=ef_search)
@@ -453,8 +456,9 @@ async def test_no_length_is_searched_in_silence_without_its_index(
     store = database.vectors(f"t{secrets.token_hex(4)}")
     await corpus.fill(store)
     assert await store.create_index()
-    site = Site(schema=database.server.schema, pgvector=f'"{database.server.vector_schema}"')
-    collection = Collection(site=site, name=store.name, dimensions=dimensions, model="numpy")
+    collection = Collection(
+        site=site(database), name=store.name, dimensions=dimensions, model="numpy"
+    )
     index = f"Index Scan using vecidx_{store.name}_hnsw_16_64"
     vector = corpus.queries[0]
     for query, way in (

@@ -209,7 +209,7 @@ class CollectionAccess:
         rows = None
         with _missing_is_empty():
             # As who writes: SQL of others, and the role it reads as, never see these tables.
-            async with self._database.connection(readonly=False, reset=False) as connection:
+            async with self._database.searching() as connection:
                 rows = await look(
                     connection, self._database.server, collection, query, made.vectors[0]
                 )

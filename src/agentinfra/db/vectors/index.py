@@ -18,6 +18,7 @@ __all__ = ["Options", "build"]
 
 _BUILD_LOCK = 6_418_237_905_114
 _POLL = 0.1
+_ATTEMPTS = 20
 
 _MOST_MEMORY = 512 * 1024 * 1024
 
@@ -85,18 +86,33 @@ async def build(
     Returns:
         Whether it was built now.
     """
+    from asyncpg import DeadlockDetectedError, DuplicateTableError, UniqueViolationError
+
+    async with _session(connection, collection, options) if own_session else nullcontext():
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                return await _build(connection, collection, options)
+            except (DeadlockDetectedError, DuplicateTableError, UniqueViolationError):
+                # Behind a pgbouncer two may build at once: a build waits for every snapshot, and
+                # another's ANALYZE waits for the build with one in its hands.
+                if not left:
+                    raise
+                await asyncio.sleep(_POLL)
+    return False
+
+
+async def _build(connection: Any, collection: Collection, options: Options) -> bool:
     prefix = collection.index("hnsw_").strip('"')
     wanted = f"{prefix}{options.m}_{options.ef_construction}"
-    async with _session(connection, collection, options) if own_session else nullcontext():
-        await _others(connection, collection)
-        rows = await connection.fetch(_INDEXES, collection.table, prefix)
-        valid = {row["name"] for row in rows if row["valid"]}
-        if wanted not in valid:
-            await _create(connection, collection, options, wanted)
-        for row in rows:
-            if row["name"] != wanted:
-                await _drop(connection, collection, row["name"])
-        await connection.execute(f"ANALYZE {collection.table}")  # filters are planned by it
+    await _others(connection, collection)
+    rows = await connection.fetch(_INDEXES, collection.table, prefix)
+    valid = {row["name"] for row in rows if row["valid"]}
+    if wanted not in valid:
+        await _create(connection, collection, options, wanted)
+    for row in rows:
+        if row["name"] != wanted:
+            await _drop(connection, collection, row["name"])
+    await connection.execute(f"ANALYZE {collection.table}")  # filters are planned by it
     return wanted not in valid
 
 
