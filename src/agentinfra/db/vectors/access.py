@@ -89,7 +89,8 @@ class CollectionAccess:
         Raises:
             VectorError: The rows do not fit the collection.
         """
-        if not self._database.server.layout.newest:
+        layout = self._database.server.layout
+        if layout.steps and not layout.newest:  # its tables would refuse today's rows
             await self._database.migrate()
         if await self._written(rows, made):
             return
