@@ -28,8 +28,8 @@ class Connections(Protocol):
     """
 
     @property
-    def pooled(self) -> bool:
-        """Whether a session is somebody else's after each transaction."""
+    def server(self) -> Any:
+        """What is known of it: ``pooled``, where a session is not ours after a transaction."""
         ...
 
     def connection(

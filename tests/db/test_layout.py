@@ -56,11 +56,30 @@ async def test_collections_of_an_earlier_layout_are_brought_along(fresh):
         assert db.server.layout.newest
         assert [hit.id for hit in await db.vectors("old").search([1, 0])] == ["a"]
         await db.vectors("old").upsert([{"id": "b"}], embeddings=[[0, 1]])
+        assert await db.vectors("old").create_index()
         assert await db.vectors("gone").count() == 0
         left = await db.query("SELECT relname FROM pg_class WHERE relname LIKE 'vec\\_%'")
         assert {row["relname"] for row in left} == {"vec_old", "vec_mine"}
         mine = await db.query("SELECT n FROM public.vec_mine")
         assert len(mine) == 1
+
+
+async def test_words_that_were_made_with_each_row_are_written_now(fresh):
+    """A collection of the first step takes rows whose words are written, or left out."""
+    async with Database(DatabaseSettings(), url=fresh) as db:
+        await db.vectors("old").upsert([{"id": "a", "text": "x"}], embeddings=[[1, 0]])
+        table = f'{db.server.schema}."vec_old"'
+        await db.execute(f"ALTER TABLE {table} DROP COLUMN tsv")
+        await db.execute(
+            f"ALTER TABLE {table} ADD COLUMN tsv tsvector "
+            "GENERATED ALWAYS AS (to_tsvector('english', text)) STORED"
+        )
+        await db.execute(
+            f"DELETE FROM {db.server.schema}.agentinfra_migrations WHERE name LIKE '0002%'"
+        )
+    async with Database(DatabaseSettings(), url=fresh) as db:
+        await db.vectors("old").upsert([{"id": "b", "text": "y"}], embeddings=[[0, 1]])
+        assert await db.vectors("old").count() == 2
 
 
 async def test_processes_that_start_together_take_the_steps_once(fresh):

@@ -150,7 +150,7 @@ class Link:
     @property
     def _pooled(self) -> bool:
         try:
-            return self._database.pooled
+            return bool(self._database.server.pooled)
         except DatabaseError:
             return False  # it was not reached yet, and the loan itself is what reaches it
 

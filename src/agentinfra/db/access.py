@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,12 @@ from agentinfra.db.reader_role import READER
 from agentinfra.db.reading import Reader, ReaderOptions
 from agentinfra.db.server import PROBE, Server, survey
 from agentinfra.db.transactions import milliseconds
+from agentinfra.db.warm import Warm
 from agentinfra.errors import ConfigurationError, DatabaseError
 from agentinfra.observability.semconv import SERVER_ADDRESS, SERVER_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from agentinfra.db.outage import Outage
     from agentinfra.observability.metrics import Metrics
@@ -50,6 +51,7 @@ class Access:
         write: The pool that may write.
         read: The pool whose sessions are read-only.
         reader: What runs judged statements on it.
+        searches: What lends connections to searches of vectors, one after the other.
         settings: How it is connected to.
     """
 
@@ -59,6 +61,7 @@ class Access:
     write: ConnectionPool
     read: ConnectionPool
     reader: Reader
+    searches: Warm
     settings: DatabaseSettings
 
     @property
@@ -98,9 +101,27 @@ class Access:
         connection = await _connect(self.dsn, self.errors, self.settings, timeout=timeout)
         connection.terminate()
 
+    @asynccontextmanager
+    async def searching(self) -> AsyncIterator[Any]:
+        """Lend a connection for a search, which goes from one to the next unless somebody waits.
+
+        Raises:
+            PoolTimeoutError: None became free in time.
+            ConnectionLostError: The server is away.
+        """
+        connection, _ = await self.searches.take()
+        try:
+            with self.errors.running(connection=connection):
+                yield connection
+        except BaseException:
+            self.searches.drop(connection)  # in whatever state: the caller may have gone
+            raise
+        self.searches.keep(connection)
+
     async def close(self) -> None:
         """Close both pools side by side."""
         self.reader.close()
+        self.searches.close()
         await asyncio.gather(self.write.close(), self.read.close())
 
 
@@ -139,6 +160,7 @@ async def open_access(
         write=write,
         read=read,
         reader=Reader(read, errors=errors, metrics=metrics, options=options),
+        searches=Warm(write, ended=True),
         settings=settings,
     )
 
@@ -265,6 +287,8 @@ def _session(name: str, settings: DatabaseSettings, server: Server) -> dict[str,
         "statement_timeout": str(milliseconds(settings.statement_timeout)),
         "random_page_cost": "1.1",  # else the planner passes over vector indexes
     }
+    if server.vector:
+        session["hnsw.ef_search"] = "100"  # what searches keep unless they are asked for more
     if server.iterative_scans:
         session["hnsw.iterative_scan"] = "strict_order"
     if name == "read":

@@ -23,7 +23,6 @@ from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import ResourceHealth
-from agentinfra.settings.dsn import DSN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from agentinfra.protocols import Address, Embedder
     from agentinfra.results import QueryResult
     from agentinfra.settings import DatabaseSettings
+    from agentinfra.settings.dsn import DSN
 
 __all__ = ["Database"]
 
@@ -125,15 +125,6 @@ class Database(Resource):
         """
         return self._known.server
 
-    @property
-    def pooled(self) -> bool:
-        """Whether a session is somebody else's after each transaction: behind a pgbouncer.
-
-        Raises:
-            DatabaseError: The database has not been reached yet.
-        """
-        return self._known.server.pooled
-
     @asynccontextmanager
     async def connection(self, *, readonly: bool = True, reset: bool = True) -> AsyncIterator[Any]:
         """Lend an asyncpg connection, for SQL of your own.
@@ -187,6 +178,14 @@ class Database(Resource):
                     work.held(partial(access.write.reclaim, connection))
                     with access.errors.running(connection=connection):
                         yield connection
+
+    @asynccontextmanager
+    async def searching(self) -> AsyncIterator[Any]:
+        """Lend a connection for a search of vectors, which leaves nothing behind in its session."""
+        with self._working():
+            access = await self._ready()
+            async with access.searching() as connection:
+                yield connection
 
     async def query(
         self,

@@ -224,10 +224,29 @@ async def _move(connection: Any, earlier: str, schema: str) -> None:
         f"FROM {there}.{_COLLECTIONS} ON CONFLICT DO NOTHING"
     )
     await connection.execute(f"DROP TABLE {there}.{_COLLECTIONS}")
+    await _words(connection, schema)
+
+
+async def _words(connection: Any, schema: str) -> None:
+    """Let words be written or left out: they were made with every row, which slowed loads down."""
+    rows = await connection.fetch(
+        "SELECT c.relname::text AS name FROM pg_catalog.pg_class c "
+        "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tsv' "
+        "WHERE c.relnamespace = to_regnamespace($1) AND starts_with(c.relname, 'vec_') "
+        "AND a.attgenerated = 's'",
+        quoted(schema),
+    )
+    for row in rows:
+        table, index = quoted(row["name"]), quoted(f"vecidx_{row['name'][4:]}_words")
+        await connection.execute(
+            f"ALTER TABLE {quoted(schema)}.{table} ALTER COLUMN tsv DROP EXPRESSION"
+        )
+        await connection.execute(f"DROP INDEX IF EXISTS {quoted(schema)}.{index}")
 
 
 _STEPS: tuple[tuple[str, Callable[[Any, str], Awaitable[None]]], ...] = (
     ("0001 collections of vectors", _collections),
+    ("0002 words of vectors are written or left out", _words),
 )
 """The steps, oldest first. One that was published never changes."""
 

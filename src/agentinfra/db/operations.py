@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.errors import AgentInfraError
+from agentinfra.errors import AgentInfraError, QueryError
 from agentinfra.observability import semconv
 from agentinfra.observability.tracing import start_span
 
@@ -34,19 +34,25 @@ def operation_of(sql: str) -> str:
 
 
 @contextmanager
-def observed(operation: str, address: Mapping[str, Any], metrics: Metrics) -> Iterator[Span]:
+def observed(
+    operation: str, attributes: Mapping[str, Any], metrics: Metrics, *, name: str = ""
+) -> Iterator[Span]:
     """Show an operation: a span around it, and how long it took and how it ended as a metric.
 
     Args:
         operation: Its word.
-        address: Attributes that say where the server is.
+        attributes: What else the span says: where the server is, which collection it is about.
         metrics: Where it is counted.
+        name: The span's name; empty for the usual one.
     """
     began = time.perf_counter()
     outcome = "ok"
-    attributes = {semconv.DB_SYSTEM: "postgresql", semconv.DB_OPERATION: operation, **address}
+    said = {semconv.DB_SYSTEM: "postgresql", semconv.DB_OPERATION: operation, **attributes}
     try:
-        with start_span(f"{semconv.SPAN_QUERY} {operation}", attributes, kind="client") as span:
+        with (
+            start_span(name or f"{semconv.SPAN_QUERY} {operation}", said, kind="client") as span,
+            _stating(span),
+        ):
             yield span
     except BaseException as error:
         ours = isinstance(error, AgentInfraError | asyncio.CancelledError)
@@ -55,3 +61,14 @@ def observed(operation: str, address: Mapping[str, Any], metrics: Metrics) -> It
     finally:
         seconds = metrics.histogram(semconv.DB_QUERIES, operation, outcome)
         seconds.observe(time.perf_counter() - began)
+
+
+@contextmanager
+def _stating(span: Span) -> Iterator[None]:
+    """Put the server's code on the span of what it refused."""
+    try:
+        yield
+    except QueryError as error:
+        if error.sqlstate:
+            span.set(semconv.DB_STATUS, error.sqlstate)
+        raise

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agentinfra.protocols import Address
     from agentinfra.settings import DatabaseSettings
 
-__all__ = ["Route", "missing_packages"]
+__all__ = ["Route", "missing_packages", "parsed"]
 
 _log = get_logger("agentinfra.database")
 
@@ -38,7 +38,7 @@ class Route:
     def __init__(self, settings: DatabaseSettings, url: str | Address | None) -> None:
         self._settings = settings
         self._ask = None if isinstance(url, str) else url
-        self._known = _parsed(url) if isinstance(url, str) else settings.dsn
+        self._known = parsed(url) if isinstance(url, str) else settings.dsn
         self._server: EmbeddedPostgres | None = None
 
     async def find(self) -> DSN:
@@ -81,7 +81,7 @@ class Route:
             await server.aclose()
 
     async def _given(self) -> DSN | None:
-        return self._known if self._ask is None else _parsed(await self._ask())
+        return self._known if self._ask is None else parsed(await self._ask())
 
     async def _embedded(self, data_dir: Path | None) -> EmbeddedPostgres:
         server = EmbeddedPostgres(data_dir)
@@ -110,7 +110,12 @@ async def _resolves(name: str) -> bool:
     return True
 
 
-def _parsed(url: str) -> DSN:
+def parsed(url: str) -> DSN:
+    """Return an address as it is understood.
+
+    Raises:
+        ConfigurationError: It cannot be.
+    """
     try:
         return DSN.parse(url)
     except ValueError as error:

@@ -35,10 +35,14 @@ class Warm:
     Args:
         pool: Whose connections they are.
         begin: What begins a read, after ``BEGIN READ ONLY``.
+        ended: Whether reads end their transactions themselves, or have none.
     """
 
-    def __init__(self, pool: ConnectionPool, begin: tuple[str, ...]) -> None:
+    def __init__(
+        self, pool: ConnectionPool, begin: tuple[str, ...] = (), *, ended: bool = False
+    ) -> None:
         self._pool = pool
+        self._ended = ended
         self._begin = "; ".join(("BEGIN READ ONLY", _UNLOCK, *begin))
         self._begin_again = f"ROLLBACK; {self._begin}"
         self._kept: list[tuple[Any, float]] = []
@@ -116,7 +120,8 @@ class Warm:
 
     def drop(self, connection: Any) -> None:
         """Have a connection given back, whatever state it is in. Nobody waits for it."""
-        self._pool.give_back(connection, reset=False, undo=partial(connection.execute, _END))
+        undo = None if self._ended else partial(connection.execute, _END)
+        self._pool.give_back(connection, reset=False, undo=undo)
 
     def cool_one(self) -> None:
         """Give a connection back for somebody who waits."""

@@ -131,6 +131,16 @@ async def test_writers_of_the_same_records_do_not_lock_each_other_out(
     assert sum([await store.count({"by": number}) for number in range(6)]) == await store.count()
 
 
+async def test_loads_of_the_same_many_records_at_once(store: VectorStore, database: Database):
+    """Loads that meet in a new collection all end, with each record there once."""
+    records, vectors = batch(0, 1_500)
+    outcomes = await asyncio.gather(
+        *(VectorStore(database, store.name).upsert(records, embeddings=vectors) for _ in range(4))
+    )
+    assert outcomes == [1_500] * 4
+    assert await store.count() == 1_500
+
+
 async def blocked(url: str, table: str) -> None:
     """Wait until somebody waits for a lock on a table's row."""
     connection = await asyncpg.connect(url.partition("?pgbouncer")[0])
@@ -205,6 +215,27 @@ async def test_search_cancelled_anywhere_gives_its_connection_back(postgres_url:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             assert len(await store.search(vectors[0], top_k=3)) == 3
+        await store.drop()
+
+
+async def test_searches_keep_no_connection_from_others(postgres_url: str):
+    """A connection that goes from search to search is had by whoever else asks for it."""
+    settings = DatabaseSettings(url=postgres_url, max_size=1, acquire_timeout=5)
+    async with Database(settings) as database:
+        store = database.vectors(f"t{secrets.token_hex(4)}")
+        records, vectors = batch(0, 20)
+        await store.upsert(records, embeddings=vectors)
+
+        async def search() -> int:
+            return len(await store.search(vectors[0], top_k=3, filter={"by": 0}))
+
+        async def write() -> int:
+            await search()
+            async with database.transaction() as connection:
+                return int(await connection.fetchval("SELECT 3"))
+
+        turns = [search() if n % 3 else write() for n in range(60)]
+        assert set(await asyncio.gather(*turns)) == {3}
         await store.drop()
 
 

@@ -31,8 +31,20 @@ CONDITIONS = st.one_of(
     st.builds(lambda value: {"$ne": value}, SCALARS),
     st.builds(lambda low: {"$gte": low, "$lt": low + 2}, st.integers(-3, 3)),
 )
+OPERATIONS = st.one_of(
+    CONDITIONS,
+    st.builds(lambda values: {"$nin": values}, st.lists(SCALARS, max_size=3)),
+    st.builds(lambda there: {"$exists": there}, st.booleans()),
+    st.builds(lambda wanted: {"$not": wanted}, CONDITIONS),
+)
 KEYS = st.sampled_from(["k", "l", "'"])
-FILTERS = st.dictionaries(KEYS, CONDITIONS, max_size=2)
+PLAIN = st.dictionaries(KEYS, OPERATIONS, max_size=2)
+FILTERS = st.one_of(
+    PLAIN,
+    st.builds(lambda parts: {"$or": parts}, st.lists(PLAIN, min_size=1, max_size=3)),
+    st.builds(lambda parts: {"$and": parts}, st.lists(PLAIN, min_size=1, max_size=3)),
+    st.builds(lambda part, rest: {"$not": part, **rest}, PLAIN, PLAIN),
+)
 STEPS = st.one_of(
     st.tuples(st.just("upsert"), st.lists(st.tuples(RECORDS, VECTORS), max_size=6)),
     st.tuples(st.just("delete"), st.lists(st.sampled_from(["a", "b", "c", "ä", "zz"]), max_size=3)),
@@ -49,11 +61,17 @@ def same(left: Any, right: Any) -> bool:
 
 
 def holds(metadata: dict[str, Any], key: str, wanted: Any) -> bool:
+    if isinstance(wanted, dict) and "$not" in wanted:
+        return not holds(metadata, key, wanted["$not"])
+    if isinstance(wanted, dict) and "$exists" in wanted:
+        return (key in metadata) is wanted["$exists"]
     value = metadata.get(key)
     if isinstance(wanted, list):
         return any(same(value, one) for one in wanted)
     if not isinstance(wanted, dict):
         return same(value, wanted)
+    if "$nin" in wanted:
+        return not holds(metadata, key, wanted["$nin"])
     if "$ne" in wanted:
         return not same(value, wanted["$ne"])
     numeric = isinstance(value, int) and not isinstance(value, bool)
@@ -61,7 +79,17 @@ def holds(metadata: dict[str, Any], key: str, wanted: Any) -> bool:
 
 
 def matches(metadata: Any, wanted: dict[str, Any]) -> bool:
-    return all(holds(dict(metadata), key, value) for key, value in wanted.items())
+    return all(part(metadata, key, value) for key, value in wanted.items())
+
+
+def part(metadata: Any, key: str, value: Any) -> bool:
+    if key == "$or":
+        return any(matches(metadata, one) for one in value)
+    if key == "$and":
+        return all(matches(metadata, one) for one in value)
+    if key == "$not":
+        return not matches(metadata, value)
+    return holds(dict(metadata), key, value)
 
 
 class Model:

@@ -44,7 +44,7 @@ class Embedder:
         vectors = np.zeros((len(texts), dimensions or self.default), np.float32)
         for row, text in zip(vectors, texts, strict=True):
             row[ord(text[0].lower()) % len(row)] = 1.0
-        name = model or self.model
+        name = self.model if self.degraded else model or self.model
         return EmbeddingBatch(
             vectors=vectors, model=name, usage=Usage(), cost_usd=None, degraded=self.degraded
         )
@@ -129,6 +129,56 @@ async def test_many_records_are_copied(store: VectorStore):
         assert (hit.id, hit.text, hit.metadata) == (f"{n:05}", f"text {n}", {"n": n})
 
 
+async def test_many_records_replace_what_is_there(store: VectorStore, database: Database):
+    """A load of many replaces records of the same id, and leaves equal ones alone."""
+    vectors = np.random.default_rng(2).standard_normal((2_000, 4)).astype(np.float32)
+    records = [Record(id=f"{n:05}", text=f"é {n}") for n in range(1_999, -1, -1)]
+    assert await store.upsert(records[:1_200], embeddings=vectors[:1_200]) == 1_200
+    rows = f'SELECT ctid FROM {database.server.schema}."vec_{store.name}" WHERE id = $1'
+    async with database.connection(readonly=False) as connection:
+        before = await connection.fetchval(rows, records[7].id)
+        changed = [Record(id=records[3].id, text="new"), *records[4:]]
+        assert await store.upsert(changed, embeddings=vectors[3:]) == 1_997
+        assert await connection.fetchval(rows, records[7].id) == before
+    assert await store.count() == 2_000
+    for n, text in ((0, records[0].text), (3, "new"), (1_300, records[1_300].text)):
+        (hit,) = await store.search(vectors[n], top_k=1)
+        assert (hit.id, hit.text) == (records[n].id, text)
+
+
+async def test_of_many_records_with_one_id_the_last_wins(store: VectorStore):
+    """An id that comes twice in a load of many is written once, with the last one's vector."""
+    records = [Record(id=f"{n % 1_500}", text=f"{n}") for n in range(1_600)]
+    vectors = np.random.default_rng(3).standard_normal((1_600, 4))
+    assert await store.upsert(records, embeddings=vectors) == 1_500
+    for n in (1_599, 1_500, 100):
+        (hit,) = await store.search(vectors[n], top_k=1)
+        assert (hit.id, hit.text) == (f"{n % 1_500}", f"{n}")
+
+
+async def test_words_of_a_load_are_found_before_and_after_they_are_kept(
+    store: VectorStore, database: Database
+):
+    """A load of many leaves words to the index; hybrid searches find them either way."""
+    records = [Record(id=f"{n}", text=f"a number{n} of many") for n in range(1_200)]
+    await store.upsert(records, embeddings=np.tile(A, (1_200, 1)), model="axis-v1")
+    table = f'{database.server.schema}."vec_{store.name}"'
+
+    async def kept() -> int:
+        async with database.connection(readonly=False) as connection:
+            count = f"SELECT count(*) FROM {table} WHERE tsv IS NOT NULL"
+            return int(await connection.fetchval(count))
+
+    assert await kept() == 0
+    assert "777" in [hit.id for hit in await store.search("number777", hybrid=True)]
+    assert await store.create_index()
+    assert await kept() == 1_200
+    assert "777" in [hit.id for hit in await store.search("number777", hybrid=True)]
+    await store.upsert([Record(id="777", text="other words")], embeddings=[A], model="axis-v1")
+    assert "777" in [hit.id for hit in await store.search("words", hybrid=True)]
+    assert await kept() == 1_200
+
+
 async def test_nothing_to_write_writes_nothing(store: VectorStore):
     """No records is no error, and creates nothing."""
     assert await store.upsert([]) == 0
@@ -188,10 +238,10 @@ async def test_ensure_creates_an_empty_collection(database: Database):
         ([{"id": "a"}], [["x", "y"]], "cannot be read as numbers"),
         ([{"text": "a"}], [A], "record 0 has the id ''"),
         ([{"id": 7}], [A], "record 0 has the id 7"),
-        ([{"id": "a\0"}], [A], "NUL"),
+        ([{"id": "a\0"}], [A], "id of record 0 holds a NUL"),
         ([{"id": "a", "text": "x\0"}], [A], "NUL"),
         ([{"id": "a", "text": "\ud800"}], [A], "no Unicode text"),
-        ([{"id": "a", "text": 5}], [A], "has the text 5"),
+        ([{"id": "a", "text": 5}], [A], "text of record 'a' is 5"),
         ([{"id": "a", "meta": {}}], [A], "has the key 'meta'"),
         ([{"id": "a", "metadata": [1]}], [A], r"has the metadata \[1\]"),
         ([{"id": "a", "metadata": {"x": float("nan")}}], [A], "has to be JSON"),
@@ -199,6 +249,13 @@ async def test_ensure_creates_an_empty_collection(database: Database):
         ([{"id": "a", "metadata": {"x": "\0"}}], [A], "NUL"),
         ([{"id": "a", "metadata": {"x": "\udc00"}}], [A], "has to be JSON"),
         (["a"], [A], "record 0 is 'a'"),
+        (7, [A], "the records are 7"),
+        ({"id": "a"}, [A], "the records are {'id': 'a'}"),
+        ([{"id": "a"}], [[]], r"shape \(1, 0\)"),
+        ([{"id": "a"}], [[10**400]], "cannot be read as numbers"),
+        ([{"id": "a"}], [[1.0] * 16_001], "have 16001 dimensions"),
+        ([{"id": "a", "metadata": {"n": 10**5000}}], [A], "a dict that cannot be printed"),
+        ([{"id": "é" * 1_001}], [A], "id of 1001 characters"),
     ],
 )
 async def test_what_cannot_be_stored_is_refused_by_name(
@@ -220,6 +277,10 @@ async def test_what_cannot_be_stored_is_refused_by_name(
         (A, {"top_k": 0}, "top_k is 0"),
         (A, {"top_k": -3}, "top_k is -3"),
         (A, {"top_k": 1001}, "top_k is 1001"),
+        (A, {"top_k": "5"}, "top_k is '5'"),
+        (A, {"top_k": True}, "top_k is True"),
+        (A, {"min_score": "x"}, "min_score is 'x'"),
+        (A, {"ef_search": 1.5}, "ef_search is 1.5"),
         (A, {"ef_search": 0}, "ef_search is 0"),
         (A, {"ef_search": 1001}, "ef_search is 1001"),
         (A, {"min_score": float("nan")}, "min_score is nan"),
@@ -228,15 +289,29 @@ async def test_what_cannot_be_stored_is_refused_by_name(
         ([], {}, r"shape \(0,\)"),
         ([1.0, float("nan")], {}, "has nan at position 1"),
         ([0.0, 0.0], {}, "no length to compare by"),
-        (A, {"filter": {"$gt": 1}}, r"'\$gt' cannot be a filter's key"),
-        (A, {"filter": {"": 1}}, "cannot be a filter's key"),
-        (A, {"filter": {"n": {"$foo": 1}}}, r"operator '\$foo'"),
-        (A, {"filter": {"n": {"$gt": 1, "x": 2}}}, "operator 'x'"),
-        (A, {"filter": {"n": {"$gt": None}}}, "give it a number or a text"),
-        (A, {"filter": {"n": {"$gt": True}}}, "give it a number or a text"),
-        (A, {"filter": {"n": {"$in": 3}}}, "give it a list"),
-        (A, {"filter": {"n": float("inf")}}, "has to be JSON"),
-        (A, {"filter": {"n": object()}}, "has to be JSON"),
+        (A, {"filter": [{"n": 1}]}, r"filter is \[\{'n': 1\}\]: give it a mapping"),
+        (A, {"filter": {"$gt": 1}}, r"filter: '\$gt' cannot be a key"),
+        (A, {"filter": {"": 1}}, "filter: '' cannot be a key"),
+        (A, {"filter": {5: 1}}, "filter: 5 cannot be a key"),
+        (A, {"filter": {"\ud800": 1}}, "no Unicode text"),
+        (A, {"filter": {"n": {"$foo": 1}}}, r"filter.n.\$foo: there is no operator '\$foo'"),
+        (A, {"filter": {"n": {"$gt": 1, "x": 2}}}, "filter.n.x: there is no operator 'x'"),
+        (A, {"filter": {"n": {"$gt": None}}}, r"filter.n.\$gt is None: give it a number, a text"),
+        (A, {"filter": {"n": {"$gt": True}}}, r"filter.n.\$gt is True: give it a number, a text"),
+        (A, {"filter": {"n": {"$in": 3}}}, r"filter.n.\$in is 3: give it a list"),
+        (A, {"filter": {"n": {"$nin": "ab"}}}, r"filter.n.\$nin is 'ab': give it a list"),
+        (A, {"filter": {"n": {"$exists": 1}}}, r"filter.n.\$exists is 1: give it True or False"),
+        (A, {"filter": {"n": {"$like": 1}}}, r"filter.n.\$like is 1: give it a text"),
+        (A, {"filter": {"n": {"$like": "%" * 17}}}, "16 signs %"),
+        (A, {"filter": {"n": {"$like": "a\\"}}}, "quotes nothing"),
+        (A, {"filter": {"$or": []}}, r"filter.\$or is \[\]: give it a list of filters"),
+        (A, {"filter": {"$or": {"n": 1}}}, r"filter.\$or is \{'n': 1\}: give it a list"),
+        (A, {"filter": {"$and": [{}, {"$or": [7]}]}}, r"filter.\$and\[1\].\$or\[0\] is 7"),
+        (A, {"filter": {"$not": [1]}}, r"filter.\$not is \[1\]: give it a mapping"),
+        (A, {"filter": {"n": float("inf")}}, "filter.n: metadata has to be JSON"),
+        (A, {"filter": {"n": object()}}, "filter.n: metadata has to be JSON"),
+        (A, {"filter": {"n": {"$in": list(range(10_001))}}}, "10001 values: it may have 10000"),
+        (A, {"filter": {f"k{n}": n for n in range(257)}}, "up to 256 conditions"),
     ],
 )
 async def test_a_search_that_cannot_be_meant_is_refused(
@@ -288,7 +363,7 @@ async def test_other_dimensions_are_refused(store: VectorStore, database: Databa
 
 
 async def test_other_models_are_refused(store: VectorStore):
-    """Vectors of another model are refused with both names; those of no named model are not."""
+    """Vectors of another model are refused with both names."""
     await store.upsert([Record(id="a")], embeddings=[A])
     await store.upsert([Record(id="b")], embeddings=[A], model="one")
     with pytest.raises(EmbeddingModelMismatchError, match="'one' and this embedding with 'two'"):
@@ -298,10 +373,64 @@ async def test_other_models_are_refused(store: VectorStore):
         await store.upsert([Record(id="c")], embeddings=batch)
     with pytest.raises(EmbeddingModelMismatchError):
         await store.search(batch)
-    with pytest.raises(EmbeddingModelMismatchError, match="'axis-v1'"):
-        await store.search("a text")
-    await store.upsert([Record(id="c")], embeddings=[A])
-    assert await store.count() == 3
+    with pytest.raises(EmbeddingModelMismatchError):
+        await store.upsert([{"id": "c", "text": "c"}], model="two")
+    assert await store.count() == 2
+
+
+async def test_vectors_nobody_named_do_not_enter_a_named_collection(store: VectorStore):
+    """Once a collection's model is known, those who bring vectors say what made them."""
+    await store.upsert([Record(id="a")], embeddings=[A], model="one")
+    with pytest.raises(VectorError, match="nobody said what made these embeddings: name it"):
+        await store.upsert([Record(id="b")], embeddings=[B])
+    assert [hit.id for hit in await store.search(A)] == ["a"]
+    assert await store.count() == 1
+
+
+async def test_no_text_is_compared_with_vectors_nobody_named(store: VectorStore):
+    """Beside vectors of an unknown model no text is written or searched until it is named."""
+    await store.upsert([Record(id="a", text="abc")], embeddings=[A])
+    for call in (store.search("abc"), store.upsert([{"id": "b", "text": "abc"}])):
+        with pytest.raises(VectorError, match="nobody said which model made the vectors"):
+            await call
+    await store.upsert([Record(id="a", text="abc")], embeddings=[A], model="axis-v1")
+    assert [hit.id for hit in await store.search("abc")] == ["a"]
+
+
+async def test_texts_name_a_collection_that_is_empty(database: Database):
+    """A collection that was only made takes the embedder's model with its first text."""
+    store = database.vectors(f"t{secrets.token_hex(4)}", 4)
+    await store.ensure()
+    assert await store.search("abc") == []
+    await store.upsert([{"id": "a", "text": "abc"}])
+    assert [hit.id for hit in await store.search("abc")] == ["a"]
+    with pytest.raises(EmbeddingModelMismatchError):
+        await store.upsert([Record(id="b")], embeddings=[A], model="two")
+    await store.drop()
+
+
+@pytest.mark.parametrize("default", [("axis-v2", 4), ("axis-v1", 6), ("axis-v2", 6)])
+async def test_a_collection_outlives_the_default_model(
+    store: VectorStore, database: Database, default: tuple[str, int]
+):
+    """The embedder is asked for the collection's model and length when its own became others."""
+    await store.upsert([{"id": "a", "text": "abc"}])
+    name, length = default
+    database.embedder = Embedder(model=name, default=length)
+    later = VectorStore(database, store.name)
+    assert [hit.id for hit in await later.search("abc")] == ["a"]
+    await later.upsert([{"id": "b", "text": "bcd"}])
+    assert [hit.id for hit in await later.search("bcd", top_k=1)] == ["b"]
+
+
+async def test_the_model_of_given_vectors_is_asked_for_texts(
+    store: VectorStore, database: Database
+):
+    """A collection of the caller's own vectors is searched by text with the model they named."""
+    await store.upsert([Record(id="a", text="b")], embeddings=[A], model="axis-large")
+    await store.search("a text")
+    assert isinstance(database.embedder, Embedder)
+    assert database.embedder.asked == [(1, "axis-large", None)]
 
 
 async def test_texts_are_embedded(store: VectorStore, database: Database):
@@ -322,7 +451,7 @@ async def test_without_an_embedder_texts_are_refused(postgres_url: str):
         store = database.vectors(f"t{secrets.token_hex(4)}")
         with pytest.raises(VectorError, match="there is no embedder"):
             await store.upsert([{"id": "a", "text": "a"}])
-        await store.upsert([{"id": "a", "text": "a"}], embeddings=[A])
+        await store.upsert([{"id": "a", "text": "a"}], embeddings=[A], model="one")
         with pytest.raises(VectorError, match="there is no embedder"):
             await store.search("a")
         await store.drop()

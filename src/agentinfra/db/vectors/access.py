@@ -3,23 +3,24 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.db.scope import quoted
-from agentinfra.db.transactions import read_only
 from agentinfra.db.vectors import index as indexing
 from agentinfra.db.vectors import schema, search
+from agentinfra.db.vectors.choosing import look
 from agentinfra.db.vectors.filters import Arguments, condition
-from agentinfra.db.vectors.schema import Collection, Site, Wish
+from agentinfra.db.vectors.schema import Collection, Site
 from agentinfra.db.vectors.writing import write
 from agentinfra.errors import QueryError, VectorError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from agentinfra.db.vectors.embedding import Embedded
     from agentinfra.db.vectors.home import Home
+    from agentinfra.db.vectors.query import Query
     from agentinfra.db.vectors.records import Rows
     from agentinfra.results import SearchHit
 
@@ -40,7 +41,7 @@ class CollectionAccess:
         schema.check_name(name)
         self._database = database
         self._name = name
-        self._wish: Wish | None = None  # what the embedder was asked for, once it was looked up
+        self._last: Collection | None = None  # once it was looked up
 
     @property
     def site(self) -> Site:
@@ -54,14 +55,17 @@ class CollectionAccess:
         with _missing_is_empty():
             async with self._database.connection(readonly=False, reset=False) as connection:
                 collection = await schema.load(connection, self.site, self._name)
-        self._wish = None if collection is None else collection.wish
+        self._last = collection
         return collection
 
-    async def wish(self) -> Wish | None:
-        """Return what the embedder was asked for, None when the collection does not exist."""
-        if self._wish is None:
+    async def remembered(self) -> Collection | None:
+        """Return what was known of the collection last, which may be outdated.
+
+        It is looked up where nothing is known of it, and where nobody had named its model yet.
+        """
+        if self._last is None or self._last.model is None:
             await self.known()
-        return self._wish
+        return self._last
 
     async def create(self, wanted: Collection) -> Collection:
         """Create the collection unless it exists, and return what is there.
@@ -76,7 +80,7 @@ class CollectionAccess:
         await self._database.migrate()
         async with self._database.transaction(reset=False) as connection:
             collection = await schema.create(connection, wanted)
-        self._wish = collection.wish
+        self._last = collection
         return collection
 
     async def write(self, rows: Rows, made: Embedded, wanted: Collection) -> None:
@@ -85,6 +89,9 @@ class CollectionAccess:
         Raises:
             VectorError: The rows do not fit the collection.
         """
+        layout = self._database.server.layout
+        if layout.steps and not layout.newest:  # its tables would refuse today's rows
+            await self._database.migrate()
         if await self._written(rows, made):
             return
         # In a transaction of its own, for creating keeps other processes from creating.
@@ -92,19 +99,31 @@ class CollectionAccess:
         if not await self._written(rows, made):
             await self._written(rows, made, wanted)  # somebody dropped it meanwhile
 
-    async def find(self, query: search.Query, made: Embedded) -> list[SearchHit] | None:
+    async def find(self, query: Query, made: Embedded) -> list[SearchHit] | None:
         """Search; None when the collection does not exist.
+
+        What was known of the collection is taken to hold. Where the rows or the server say that
+        somebody made it anew meanwhile, it is looked up and searched once more.
 
         Raises:
             VectorError: The embedding does not fit the collection.
         """
-        with _missing_is_empty():
-            async with self._searching(query) as connection:
-                collection = await schema.load(connection, self.site, self._name)
-                if collection is not None:
-                    self._fits(collection, made)
-                    return await search.run(connection, collection, query)
-        self._wish = None
+        for anew in (False, True):
+            collection = self._last
+            if anew or collection is None:
+                collection = await self.known()
+            if collection is None:
+                return None
+            try:
+                self._fits(collection, made)
+                rows = await self._rows(collection, query, made)
+            except (VectorError, QueryError):
+                if anew:
+                    raise
+                continue
+            if rows is not None and all(row["model"] == collection.model for row in rows):
+                return search.hits_of(rows, query)
+        self._last = None
         return None
 
     async def delete(self, ids: Sequence[str] | None, matching: Mapping[str, Any] | None) -> int:
@@ -135,7 +154,7 @@ class CollectionAccess:
         """Build the index unless it is there; return whether it was built.
 
         Raises:
-            VectorError: There is nothing to index, or its vectors are too long.
+            VectorError: There is nothing to index.
         """
         collection = await self.known()
         if collection is None:
@@ -151,7 +170,7 @@ class CollectionAccess:
         with _missing_is_empty():
             async with self._database.transaction(reset=False) as connection:
                 await schema.drop(connection, self.site, self._name)
-        self._wish = None
+        self._last = None
 
     async def _written(self, rows: Rows, made: Embedded, wanted: Collection | None = None) -> bool:
         """Write; return False, having written nothing, where there is nothing to write to.
@@ -167,27 +186,42 @@ class CollectionAccess:
             async with self._database.transaction(reset=False) as connection:
                 if wanted is not None:
                     await schema.create(connection, wanted)
-                collection = await schema.hold(connection, self.site, self._name, adopted)
+                collection = await schema.hold(
+                    connection,
+                    self.site,
+                    self._name,
+                    adopted,
+                    made_from_texts=made.made_from_texts,
+                )
                 if collection is not None:
                     self._fits(collection, made)
+                    if made.model is None and collection.model is not None:
+                        raise VectorError(
+                            f"collection {self._name!r} was made with {collection.model!r} and "
+                            "nobody said what made these embeddings: name it, as in "
+                            "upsert(records, embeddings=..., model=...)"
+                        )
                     await write(connection, collection, rows)
                     done = True
         return done
 
-    @asynccontextmanager
-    async def _searching(self, query: search.Query) -> AsyncIterator[Any]:
-        # As who writes: SQL of others, and the role it reads as, never see these tables.
-        async with self._database.connection(readonly=False, reset=False) as connection:
-            iterative = self._database.server.iterative_scans
-            async with read_only(connection, search.settings(query, iterative=iterative)):
-                yield connection
+    async def _rows(self, collection: Collection, query: Query, made: Embedded) -> list[Any] | None:
+        """Return the rows of a search, None where the table is gone."""
+        rows = None
+        with _missing_is_empty():
+            # As who writes: SQL of others, and the role it reads as, never see these tables.
+            async with self._database.searching() as connection:
+                rows = await look(
+                    connection, self._database.server, collection, query, made.vectors[0]
+                )
+        return rows
 
     def _fits(self, collection: Collection, made: Embedded) -> None:
         try:
             collection.check_model(made.model, made.degraded)
             collection.check_dimensions(made.dimensions, "this embedding")
         except VectorError:
-            self._wish = None  # somebody may have made it anew
+            self._last = None  # somebody may have made it anew
             raise
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from agentinfra.db.vectors.records import Record
+    from agentinfra.db.vectors.records import Checked
     from agentinfra.db.vectors.schema import Wish
     from agentinfra.protocols import Embedder
 
@@ -29,6 +29,7 @@ class Embedded:
     """Vectors, and what made them.
 
     Attributes:
+        made_from_texts: Whether the embedder made them; else the caller gave them.
         vectors: One row a text; for a query a single row.
         model: The model; None where nobody said.
         degraded: Why they are a fallback's, None when they are not.
@@ -37,6 +38,7 @@ class Embedded:
     vectors: NDArray[np.float32]
     model: str | None
     degraded: str | None = None
+    made_from_texts: bool = False
 
     @property
     def dimensions(self) -> int:
@@ -45,7 +47,7 @@ class Embedded:
 
 
 def given_records(
-    embeddings: ArrayLike | EmbeddingBatch, model: str | None, records: Sequence[Record]
+    embeddings: ArrayLike | EmbeddingBatch, model: str | None, ids: Sequence[str]
 ) -> Embedded:
     """Take the caller's own vectors, one a record.
 
@@ -53,11 +55,11 @@ def given_records(
         VectorError: They do not fit the records, or cannot be compared.
     """
     if isinstance(embeddings, EmbeddingBatch):
-        vectors = vectors_of(embeddings.vectors, records)
+        vectors = vectors_of(embeddings.vectors, ids)
         return Embedded(
             vectors=vectors, model=model or embeddings.model, degraded=embeddings.degraded
         )
-    return Embedded(vectors=vectors_of(embeddings, records), model=model)
+    return Embedded(vectors=vectors_of(embeddings, ids), model=model)
 
 
 def given_query(embedding: ArrayLike | EmbeddingBatch) -> Embedded:
@@ -75,9 +77,15 @@ def given_query(embedding: ArrayLike | EmbeddingBatch) -> Embedded:
 
 
 async def embed_records(
-    embedder: Embedder | None, records: Sequence[Record], wish: Wish
+    embedder: Embedder | None, records: Checked, wish: Wish, *, expected: int | None
 ) -> Embedded:
     """Embed the texts of records, some hundred at a time.
+
+    Args:
+        embedder: What does it.
+        records: Whose texts.
+        wish: What it is asked for.
+        expected: The length the collection's vectors have, where that is known.
 
     Raises:
         VectorError: There is no embedder, or a record has no text.
@@ -85,14 +93,14 @@ async def embed_records(
     """
     import numpy as np
 
-    for record in records:
-        if not record.text.strip():
-            raise VectorError(f"record {record.id!r} has no text to embed: give its embedding")
+    for name, text in zip(records.ids, records.texts, strict=True):
+        if not text.strip():
+            raise VectorError(f"record {name!r} has no text to embed: give its embedding")
     parts: list[Embedded] = []
     for start in range(0, len(records), _TEXTS_AT_ONCE):
-        some = records[start : start + _TEXTS_AT_ONCE]
-        batch = await _embed(embedder, [record.text for record in some], wish)
-        part = given_records(batch, None, some)
+        end = start + _TEXTS_AT_ONCE
+        batch = await _embed(embedder, records.texts[start:end], wish, expected)
+        part = given_records(batch, None, records.ids[start:end])
         if parts and part.model != parts[0].model:
             raise EmbeddingModelMismatchError(
                 f"the embedder made the first vectors with {parts[0].model!r} and later ones with "
@@ -100,22 +108,33 @@ async def embed_records(
             )
         parts.append(part)
     vectors = np.concatenate([part.vectors for part in parts])
-    return Embedded(vectors=vectors, model=parts[0].model, degraded=parts[0].degraded)
+    return Embedded(
+        vectors=vectors, model=parts[0].model, degraded=parts[0].degraded, made_from_texts=True
+    )
 
 
-async def embed_query(embedder: Embedder | None, text: str, wish: Wish) -> Embedded:
-    """Embed the text of a query.
+async def embed_query(
+    embedder: Embedder | None, text: str, wish: Wish, *, expected: int | None
+) -> Embedded:
+    """Embed the text of a query; the arguments are those of :func:`embed_records`.
 
     Raises:
         VectorError: There is no embedder.
     """
-    return given_query(await _embed(embedder, [text], wish))
+    return given_query(await _embed(embedder, [text], wish, expected))
 
 
-async def _embed(embedder: Embedder | None, texts: list[str], wish: Wish) -> EmbeddingBatch:
+async def _embed(
+    embedder: Embedder | None, texts: list[str], wish: Wish, expected: int | None
+) -> EmbeddingBatch:
     if embedder is None:
         raise VectorError(
             "there is no embedder to turn a text into a vector: give the embedding, or give "
             "Database(embedder=...) one"
         )
-    return await embedder.get_embeddings(texts, model=wish.model, dimensions=wish.dimensions)
+    batch = await embedder.get_embeddings(texts, model=wish.model, dimensions=wish.dimensions)
+    length = batch.vectors.shape[-1]
+    if batch.degraded or expected in {None, length} or wish.dimensions is not None:
+        return batch
+    # The embedder's default length is another one than when the collection was made.
+    return await embedder.get_embeddings(texts, model=wish.model, dimensions=expected)

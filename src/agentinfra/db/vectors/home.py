@@ -42,6 +42,10 @@ class Home(Protocol):
         """Lend a connection; errors inside are the database's own."""
         ...
 
+    def searching(self) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection for one search, which leaves nothing behind."""
+        ...
+
     def transaction(self, *, reset: bool = True) -> AbstractAsyncContextManager[Any]:
         """Lend a connection inside of a transaction that may write."""
         ...

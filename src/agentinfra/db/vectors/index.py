@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.db.vectors.schema import MAX_INDEXED_DIMENSIONS
 from agentinfra.errors import VectorError
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ __all__ = ["Options", "build"]
 
 _BUILD_LOCK = 6_418_237_905_114
 _POLL = 0.1
+_ATTEMPTS = 20
 
 _MOST_MEMORY = 512 * 1024 * 1024
 
@@ -27,6 +27,13 @@ SELECT c.relname AS name, i.indisvalid AS valid
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = $1::text::regclass AND starts_with(c.relname, $2)
 """
+
+_KEEP_WORDS = """
+UPDATE {table} SET tsv = {words} WHERE id IN (
+    SELECT id FROM {table} WHERE tsv IS NULL LIMIT 5000 FOR UPDATE SKIP LOCKED)
+"""
+"""Some at a time, and never one that somebody else writes: waiting in another order than writers
+do, which is that of the ids, would lock both out."""
 
 _MEMORY = """
 SELECT set_config('maintenance_work_mem', greatest(
@@ -78,27 +85,58 @@ async def build(
 
     Returns:
         Whether it was built now.
-
-    Raises:
-        VectorError: The vectors are too long for an index.
     """
-    if collection.dimensions > MAX_INDEXED_DIMENSIONS:
-        raise VectorError(
-            f"collection {collection.name!r} has {collection.dimensions} dimensions and an index "
-            f"holds {MAX_INDEXED_DIMENSIONS} at most: embed with fewer, or search without index"
-        )
+    from asyncpg import DeadlockDetectedError, DuplicateTableError, UniqueViolationError
+
+    async with _session(connection, collection, options) if own_session else nullcontext():
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                return await _build(connection, collection, options)
+            except (DeadlockDetectedError, DuplicateTableError, UniqueViolationError):
+                # Behind a pgbouncer two may build at once: a build waits for every snapshot, and
+                # another's ANALYZE waits for the build with one in its hands.
+                if not left:
+                    raise
+                await asyncio.sleep(_POLL)
+    return False
+
+
+async def _build(connection: Any, collection: Collection, options: Options) -> bool:
     prefix = collection.index("hnsw_").strip('"')
     wanted = f"{prefix}{options.m}_{options.ef_construction}"
-    async with _session(connection, collection, options) if own_session else nullcontext():
-        rows = await connection.fetch(_INDEXES, collection.table, prefix)
-        valid = {row["name"] for row in rows if row["valid"]}
-        if wanted not in valid:
-            await _create(connection, collection, options, wanted)
-        for row in rows:
-            if row["name"] != wanted:
-                await _drop(connection, collection, row["name"])
-        await connection.execute(f"ANALYZE {collection.table}")  # filters are planned by it
+    await _others(connection, collection)
+    rows = await connection.fetch(_INDEXES, collection.table, prefix)
+    valid = {row["name"] for row in rows if row["valid"]}
+    if wanted not in valid:
+        await _create(connection, collection, options, wanted)
+    for row in rows:
+        if row["name"] != wanted:
+            await _drop(connection, collection, row["name"])
+    await connection.execute(f"ANALYZE {collection.table}")  # filters are planned by it
     return wanted not in valid
+
+
+async def _others(connection: Any, collection: Collection) -> None:
+    """Build what filters and words are found by, and keep the words of records that have none.
+
+    Records are rewritten, so that this comes before the graph, whose entries would double.
+    """
+    pieces = {
+        "words": f"(({collection.words}))",
+        "metadata": "(metadata jsonb_path_ops)",
+    }
+    names = {what: collection.index(what).strip('"') for what in pieces}
+    rows = await connection.fetch(_INDEXES, collection.table, collection.index("").strip('"'))
+    valid = {row["name"] for row in rows if row["valid"]}
+    keep_words = _KEEP_WORDS.format(table=collection.table, words=collection.words_of("text"))
+    while await connection.execute(keep_words) != "UPDATE 0":
+        pass
+    for what, on in pieces.items():
+        if names[what] not in valid:
+            await _drop(connection, collection, names[what])
+            await connection.execute(
+                f'CREATE INDEX CONCURRENTLY "{names[what]}" ON {collection.table} USING gin {on}'
+            )
 
 
 async def _create(connection: Any, collection: Collection, options: Options, name: str) -> None:
@@ -120,11 +158,7 @@ async def _create(connection: Any, collection: Collection, options: Options, nam
 
 
 def _expression(collection: Collection) -> str:
-    site = collection.site
-    if collection.halved:
-        half = site.type("halfvec", collection.dimensions)
-        return f"(embedding::{half}) {site.pgvector}.halfvec_cosine_ops"
-    return f"embedding {site.pgvector}.vector_cosine_ops"
+    return f"{collection.indexed_expression} {collection.site.pgvector}.{collection.form.operators}"
 
 
 async def _drop(connection: Any, collection: Collection, name: str) -> None:
@@ -146,7 +180,7 @@ async def _session(
             break
         await asyncio.sleep(_POLL)
     try:
-        row = collection.dimensions * (2 if collection.halved else 4) + 56 * options.m
+        row = int(collection.dimensions * collection.form.size) + 56 * options.m
         memory = _MEMORY.format(table=collection.table, row=row, most=_MOST_MEMORY)
         await connection.execute("SET statement_timeout = 0")
         await connection.execute(memory)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.db.vectors.filters import as_json
+from agentinfra.db.vectors.values import as_json, check_text, shown
 from agentinfra.errors import VectorError
 
 if TYPE_CHECKING:
@@ -15,9 +15,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Record", "Rows", "as_records", "as_rows", "check_text", "one_vector", "vectors_of"]
+__all__ = [
+    "MAX_DIMENSIONS",
+    "Checked",
+    "Record",
+    "Rows",
+    "as_rows",
+    "check",
+    "one_vector",
+    "vectors_of",
+]
+
+MAX_DIMENSIONS = 16_000
 
 _KEYS = frozenset({"id", "text", "metadata"})
+_LONGEST_ID = 2_000  # bytes; a row of a B-tree holds some 2,700
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,113 +48,132 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rows:
-    """Records as they are sent: one a distinct id, ordered by it.
-
-    The order is what keeps two writers of the same records from waiting for each other for ever.
-    """
+class Checked:
+    """Records that can be stored, by column."""
 
     ids: list[str]
     texts: list[str]
     metadata: list[str]
-    vectors: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.ids)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Records as they are sent: one a distinct id, ordered by it.
+
+    The order is what keeps two writers of the same records from waiting for each other for ever.
+    Nothing is moved for it: vectors may be hundreds of megabytes.
+
+    Attributes:
+        records: What they hold.
+        vectors: Their vectors, a row each.
+        order: The places of the records, in the order they are sent.
+    """
+
+    records: Checked
+    vectors: NDArray[np.float32]
+    order: list[int]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids in the order they are sent."""
+        return [self.records.ids[place] for place in self.order]
+
     def tuples(self) -> Iterator[tuple[str, str, str, NDArray[np.float32]]]:
         """Return the rows one by one."""
-        return zip(self.ids, self.texts, self.metadata, self.vectors, strict=True)
+        ids, texts, metadata = self.records.ids, self.records.texts, self.records.metadata
+        return ((ids[n], texts[n], metadata[n], self.vectors[n]) for n in self.order)
 
 
-def as_records(records: Sequence[Mapping[str, Any] | Record]) -> list[Record]:
-    """Return records, whatever form they were given in.
+def check(records: Iterable[Mapping[str, Any] | Record]) -> Checked:
+    """Return records, whatever form they were given in, in one pass over them.
 
     Raises:
         VectorError: One has no id, or something that cannot be stored; the message names it.
     """
-    return [_checked(number, _as_record(number, record)) for number, record in enumerate(records)]
+    if isinstance(records, str | Mapping) or not isinstance(records, Iterable):
+        raise VectorError(f"the records are {shown(records)}: give a list of them")
+    ids: list[str] = []
+    texts: list[str] = []
+    metadata: list[str] = []
+    for number, record in enumerate(records):
+        name, text, held = _parts(number, record)
+        _check_id(number, name)
+        check_text(text, f"the text of record {name!r}")
+        ids.append(name)
+        texts.append(text)
+        metadata.append(_json_of(name, held))
+    return Checked(ids=ids, texts=texts, metadata=metadata)
 
 
-def _as_record(number: int, record: Any) -> Record:
+def _parts(number: int, record: Any) -> tuple[Any, Any, Any]:
     if isinstance(record, Record):
-        return record
+        return record.id, record.text, record.metadata
     if not isinstance(record, Mapping):
         raise VectorError(
-            f"record {number} is {record!r:.80}: give a mapping with an id and a text"
+            f"record {number} is {shown(record)}: give a mapping with an id and a text"
         )
-    unknown = sorted(map(str, record.keys() - _KEYS))
-    if unknown:
+    if not record.keys() <= _KEYS:
+        unknown = sorted(map(str, record.keys() - _KEYS))
         raise VectorError(
             f"record {number} has the key {unknown[0]!r}: there are id, text and metadata, and "
             "all else belongs into metadata"
         )
-    return Record(
-        id=record.get("id", ""),
-        text=record.get("text", ""),
-        metadata=record.get("metadata") or {},
-    )
+    return record.get("id", ""), record.get("text", ""), record.get("metadata")
 
 
-def _checked(number: int, record: Record) -> Record:
-    given: Any = record.id
-    if not isinstance(given, str) or not given:
-        raise VectorError(f"record {number} has the id {record.id!r}: give it a text of its own")
-    if not isinstance(record.text, str):
-        raise VectorError(f"record {record.id!r} has the text {record.text!r:.80}: give it a str")
-    if not isinstance(record.metadata, Mapping):
+def _check_id(number: int, name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise VectorError(f"record {number} has the id {shown(name)}: give it a text of its own")
+    if len(name) > _LONGEST_ID // 4 and len(name.encode(errors="replace")) > _LONGEST_ID:
         raise VectorError(
-            f"record {record.id!r} has the metadata {record.metadata!r:.80}: give it a mapping"
+            f"record {number} has an id of {len(name)} characters, {shown(name, 40)}...: "
+            f"it may have {_LONGEST_ID} bytes, so use a hash of it"
         )
-    for text in (record.id, record.text):
-        check_text(text, f"record {record.id!r}")
-    return record
+    check_text(name, f"the id of record {number}")
 
 
-def check_text(text: str, whose: str) -> None:
-    """Refuse what PostgreSQL cannot store or search.
-
-    Raises:
-        VectorError: It holds a NUL character or half a surrogate pair.
-    """
-    if "\0" in text:
-        raise VectorError(f"{whose} holds a NUL character, which cannot be stored")
+def _json_of(name: str, metadata: Any) -> str:
+    if metadata is None or metadata == {}:
+        return "{}"
+    if not isinstance(metadata, Mapping):
+        raise VectorError(f"record {name!r} has the metadata {shown(metadata)}: give it a mapping")
     try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise VectorError(f"{whose} is no Unicode text: {error.reason}") from None
+        return as_json(metadata if type(metadata) is dict else dict(metadata))
+    except VectorError as error:
+        raise VectorError(f"record {name!r}: {error}") from None
 
 
-def as_rows(records: Sequence[Record], vectors: NDArray[np.float32]) -> Rows:
-    """Return the rows to send; of records with one id the last wins.
-
-    Raises:
-        VectorError: A record's metadata is not JSON.
-    """
-    places = {record.id: place for place, record in enumerate(records)}
+def as_rows(records: Checked, vectors: NDArray[np.float32]) -> Rows:
+    """Return the rows to send; of records with one id the last wins."""
+    places = {name: place for place, name in enumerate(records.ids)}
     order = [places[name] for name in sorted(places)]
-    return Rows(
-        ids=[records[place].id for place in order],
-        texts=[records[place].text for place in order],
-        metadata=[as_json(dict(records[place].metadata)) for place in order],
-        vectors=vectors[order],
-    )
+    return Rows(records=records, vectors=vectors, order=order)
 
 
-def vectors_of(embeddings: ArrayLike, records: Sequence[Record]) -> NDArray[np.float32]:
+def vectors_of(embeddings: ArrayLike, ids: Sequence[str]) -> NDArray[np.float32]:
     """Return one float32 row a record.
 
     Raises:
         VectorError: There are more or fewer, or one cannot be compared; the message names it.
     """
     vectors = _as_array(embeddings, "the embeddings")
-    if vectors.ndim != 2 or len(vectors) != len(records):
+    if vectors.ndim != 2 or len(vectors) != len(ids) or not vectors.shape[1]:
         raise VectorError(
-            f"the embeddings have the shape {vectors.shape} for {len(records)} records: give one "
+            f"the embeddings have the shape {vectors.shape} for {len(ids)} records: give one "
             "row a record, all of one length"
         )
+    if vectors.shape[1] > MAX_DIMENSIONS:
+        raise VectorError(
+            f"the embeddings have {vectors.shape[1]} dimensions: a vector has 1 to {MAX_DIMENSIONS}"
+        )
     for place, fault in _faults(vectors):
-        raise VectorError(f"the embedding of record {records[place].id!r} {fault}")
+        raise VectorError(f"the embedding of record {ids[place]!r} {fault}")
     return vectors
 
 
@@ -168,7 +199,7 @@ def _as_array(values: ArrayLike, what: str) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise VectorError(f"{what} cannot be read as numbers: {error}") from None
 
 

@@ -7,25 +7,74 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from agentinfra.db.vectors.records import MAX_DIMENSIONS
+from agentinfra.db.vectors.values import shown
 from agentinfra.errors import DimensionMismatchError, EmbeddingModelMismatchError, VectorError
 
 __all__ = [
-    "MAX_DIMENSIONS",
-    "MAX_INDEXED_DIMENSIONS",
     "TEXT_CONFIGURATION",
     "Collection",
+    "Form",
     "Site",
     "Wish",
     "check_name",
     "create",
     "drop",
+    "has_rows",
     "hold",
     "load",
+    "unnamed",
 ]
 
-MAX_DIMENSIONS = 16_000
-MAX_FULL_INDEX_DIMENSIONS = 2_000
-MAX_INDEXED_DIMENSIONS = 4_000
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What an index holds of vectors, which it can only hold so long.
+
+    Attributes:
+        type: The type of it.
+        operators: The index's class of operators.
+        operator: Its distance.
+        dimensions: The longest vectors it is used for.
+        size: Bytes a dimension.
+        spare: How many times the candidates it has to give, which are then compared exactly.
+    """
+
+    type: str
+    operators: str
+    operator: str
+    dimensions: int
+    size: float
+    spare: int
+
+
+_FORMS = (
+    Form(
+        type="vector",
+        operators="vector_cosine_ops",
+        operator="<=>",
+        dimensions=2_000,
+        size=4,
+        spare=1,
+    ),
+    Form(
+        type="halfvec",
+        operators="halfvec_cosine_ops",
+        operator="<=>",
+        dimensions=4_000,
+        size=2,
+        spare=2,
+    ),
+    Form(
+        type="bit",
+        operators="bit_hamming_ops",
+        operator="<~>",
+        dimensions=MAX_DIMENSIONS,
+        size=1 / 8,
+        spare=20,
+    ),
+)
+"""Full vectors, half precision, and the signs alone, by length."""
 
 TEXT_CONFIGURATION = "english"
 """How words are cut for hybrid search: English stems; words of other languages stay whole."""
@@ -41,7 +90,8 @@ _COLUMNS = "name, dimensions, model, asked_model, asked_dimensions"
 class Wish:
     """What the embedder is asked for; None leaves it to the embedder.
 
-    A collection remembers what it was made with, so that queries are embedded alike.
+    A collection remembers the model that made it and the dimensions it was asked for, so that
+    queries are embedded alike whatever the embedder's default becomes.
     """
 
     model: str | None = None
@@ -65,6 +115,11 @@ class Site:
 
     schema: str
     pgvector: str
+
+    @property
+    def bare_schema(self) -> str:
+        """The schema as it is called, for what quotes it itself."""
+        return self.schema.strip('"').replace('""', '"')
 
     @property
     def registry(self) -> str:
@@ -113,9 +168,42 @@ class Collection:
         return f'"vecidx_{self.name}_{what}"'
 
     @property
-    def halved(self) -> bool:
-        """Whether its index holds half-precision vectors, because it could not hold these."""
-        return self.dimensions > MAX_FULL_INDEX_DIMENSIONS
+    def bare_table(self) -> str:
+        """Its table as it is called, for what quotes it itself."""
+        return f"vec_{self.name}"
+
+    @property
+    def words(self) -> str:
+        """The words of a row: those that were kept, else those of its text."""
+        return f"coalesce(tsv, {self.words_of('text')})"
+
+    @staticmethod
+    def words_of(text: str) -> str:
+        """Return the SQL of the words of a text."""
+        return f"to_tsvector('{TEXT_CONFIGURATION}', left({text}, {_LONGEST_INDEXED_TEXT}))"
+
+    @property
+    def form(self) -> Form:
+        """What its index holds of its vectors."""
+        return next(form for form in _FORMS if self.dimensions <= form.dimensions)
+
+    @property
+    def indexed_expression(self) -> str:
+        """What its index is on."""
+        return self._shortened("embedding")
+
+    def rough_distance(self, vector: str) -> str:
+        """Return the distance its index orders by; exact where that holds the vectors whole."""
+        operator = f"OPERATOR({self.site.pgvector}.{self.form.operator})"
+        return f"{self._shortened('embedding')} {operator} {self._shortened(vector)}"
+
+    def _shortened(self, vector: str) -> str:
+        kind, place = self.form.type, self.site.pgvector
+        if kind == "vector":
+            return vector
+        if kind == "halfvec":
+            return f"({vector}::{self.site.type('halfvec', self.dimensions)})"
+        return f"({place}.binary_quantize({vector})::bit({self.dimensions}))"
 
     def check_dimensions(self, dimensions: int, whose: str) -> None:
         """Refuse vectors of another length.
@@ -150,15 +238,15 @@ class Collection:
             )
 
 
-def check_name(name: str) -> None:
+def check_name(name: Any) -> None:
     """Refuse what cannot name a collection.
 
     Raises:
         VectorError: The name cannot be one.
     """
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise VectorError(
-            f"{name!r} cannot name a collection: use up to 40 letters, digits, '-' and '_', "
+            f"{shown(name)} cannot name a collection: use up to 40 letters, digits, '-' and '_', "
             "beginning with a letter or digit"
         )
 
@@ -172,22 +260,43 @@ async def load(connection: Any, site: Site, name: str) -> Collection | None:
     return None if row is None else _collection(site, row)
 
 
-async def hold(connection: Any, site: Site, name: str, model: str | None) -> Collection | None:
+async def hold(
+    connection: Any, site: Site, name: str, model: str | None, *, made_from_texts: bool
+) -> Collection | None:
     """Return a collection and keep it from being dropped until the transaction ends.
 
-    A collection whose model nobody named takes this one.
+    A collection whose model nobody named takes this one; one that has vectors already takes only
+    the word of a caller, for the embedder knows nothing of them.
+
+    Raises:
+        VectorError: It holds vectors nobody named, and these are the embedder's.
     """
     row = await connection.fetchrow(
         f"SELECT {_COLUMNS} FROM {site.registry} WHERE name = $1 FOR KEY SHARE", name
     )
     if row is not None and row["model"] is None and model is not None:
+        if made_from_texts and await has_rows(connection, site, name):
+            raise unnamed(name)
         row = await connection.fetchrow(
-            f"UPDATE {site.registry} SET model = coalesce(model, $2) WHERE name = $1 "
-            f"RETURNING {_COLUMNS}",
+            f"UPDATE {site.registry} SET model = coalesce(model, $2), "
+            f"asked_model = coalesce(asked_model, model, $2) WHERE name = $1 RETURNING {_COLUMNS}",
             name,
             model,
         )
     return None if row is None else _collection(site, row)
+
+
+async def has_rows(connection: Any, site: Site, name: str) -> bool:
+    """Return whether a collection holds anything."""
+    return bool(await connection.fetchval(f"SELECT EXISTS (SELECT FROM {site.table(name)})"))
+
+
+def unnamed(name: str) -> VectorError:
+    """Return the error for texts beside vectors of which nobody knows the model."""
+    return VectorError(
+        f"nobody said which model made the vectors of collection {name!r}, so no text can be "
+        "compared with them: name it once, as in upsert(records, embeddings=..., model=...)"
+    )
 
 
 async def create(connection: Any, wanted: Collection) -> Collection:
@@ -198,8 +307,7 @@ async def create(connection: Any, wanted: Collection) -> Collection:
     """
     site = wanted.site
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
-    for statement in _tables(wanted):
-        await connection.execute(statement)
+    await connection.execute(_table(wanted))
     await connection.execute(
         f"INSERT INTO {site.registry} ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5) "
         "ON CONFLICT DO NOTHING",
@@ -230,26 +338,15 @@ def _collection(site: Site, row: Any) -> Collection:
     )
 
 
-def _tables(collection: Collection) -> tuple[str, ...]:
-    table = collection.table
-    return (
-        f"""
-        CREATE TABLE IF NOT EXISTS {table} (
-            id text CONSTRAINT {collection.index("id")} PRIMARY KEY,
-            text text NOT NULL,
-            metadata jsonb NOT NULL,
-            embedding {collection.site.type("vector", collection.dimensions)} NOT NULL,
-            tsv tsvector GENERATED ALWAYS AS (
-                to_tsvector('{TEXT_CONFIGURATION}', left(text, {_LONGEST_INDEXED_TEXT}))
-            ) STORED,
-            updated_at timestamptz NOT NULL DEFAULT now()
-        )
-        """,
-        f"""
-        CREATE INDEX IF NOT EXISTS {collection.index("words")} ON {table} USING gin (tsv)
-        """,
-        f"""
-        CREATE INDEX IF NOT EXISTS {collection.index("metadata")} ON {table}
-        USING gin (metadata jsonb_path_ops)
-        """,
+def _table(collection: Collection) -> str:
+    """Return what makes a collection's table; what searches need beside it is built later."""
+    return f"""
+    CREATE TABLE IF NOT EXISTS {collection.table} (
+        id text CONSTRAINT {collection.index("id")} PRIMARY KEY,
+        text text NOT NULL,
+        metadata jsonb NOT NULL,
+        embedding {collection.site.type("vector", collection.dimensions)} NOT NULL,
+        tsv tsvector,
+        updated_at timestamptz NOT NULL DEFAULT now()
     )
+    """

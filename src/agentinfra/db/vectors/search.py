@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - names are checked and quoted, values are bound
-"""Searching: the statements, and the choice between an index and an exact look at few rows."""
+"""The statements of searches, and the settings they need."""
 
 from __future__ import annotations
 
@@ -9,108 +9,140 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.db.vectors.filters import Arguments, condition
+from agentinfra.db.vectors.query import MAX_EF_SEARCH
 from agentinfra.db.vectors.schema import TEXT_CONFIGURATION
 from agentinfra.results import SearchHit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from agentinfra.db.vectors.query import Query
     from agentinfra.db.vectors.schema import Collection
 
-__all__ = ["MAX_EF_SEARCH", "MAX_TOP_K", "Query", "run", "settings", "statement"]
+    Vector = NDArray[np.float32]
 
-MAX_TOP_K = 1_000
-MAX_EF_SEARCH = 1_000
+__all__ = ["DEFAULT_EF_SEARCH", "Way", "fits_session", "hits_of", "settings", "statement"]
 
-_EF_SEARCH = 100
-"""Candidates an index search keeps by default; pgvector's own 40 finds some 0.86 of the nearest
-ten of 100,000, 100 finds 0.95 in nearly the same time."""
-
-_EF_FILTERED = 200
-"""The same with a filter, which thins the candidates out."""
+DEFAULT_EF_SEARCH = 100
+"""Candidates an index search keeps by default, as every session does; pgvector's own 40 finds some
+0.86 of the nearest ten of 100,000, 100 finds 0.95 in nearly the same time."""
 
 _RRF = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion
 outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009."""
 
-_POOL = 4
-"""How many times ``top_k`` candidates each half of a hybrid search brings."""
-
-_FEW_ROWS = 2_000
-_SMALL_SHARE = 0.03
-_SHARE_ROWS = 20_000
-"""When matching rows are compared one by one, at some 10 us each: few of them, or not so many and
-a small share of all. An index walks over the others to find them and misses one in six at 1 %."""
-
-_WALKED = 10_000
-"""Rows an index may have to walk over to find enough that match; beyond, it gives up too early."""
-
-_SAMPLED_PAGES = 128
-_PAGE = 8192
-
 _WORD = re.compile(r"\w+")
 _MOST_WORDS = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Query:
-    """What to look for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How the nearest rows are looked for.
 
     Attributes:
-        vector: The direction.
-        text: The words, for a hybrid search; None searches by vector alone.
-        top_k: Hits at most.
-        filter: Which records may be hits.
-        min_score: The least score of a hit.
-        ef_search: Candidates an index search keeps.
+        exact: Whether every row that matches is compared; else the index is asked.
+        near: With a filter, how many of the nearest rows the index gives before those that do not
+            match are left out; 0 has it go on until enough match, or it gives up.
     """
 
-    vector: NDArray[np.float32]
-    text: str | None = None
-    top_k: int = 5
-    filter: Mapping[str, Any] | None = None
-    min_score: float | None = None
-    ef_search: int | None = None
-
-    @property
-    def candidates(self) -> int:
-        """Rows each list of the search brings."""
-        return self.top_k if self.text is None else min(MAX_TOP_K, _POOL * self.top_k)
+    exact: bool = False
+    near: int = 0
 
 
-def settings(query: Query, *, iterative: bool) -> list[str]:
-    """Return what a search transaction begins with.
+def settings(collection: Collection, query: Query, way: Way, *, iterative: bool) -> list[str]:
+    """Return what a transaction begins with that asks the index.
 
     Args:
-        query: The search.
+        collection: Where to search.
+        query: What for.
+        way: How rows are looked for.
         iterative: Whether pgvector can scan until enough rows match.
     """
-    usual = _EF_FILTERED if query.filter else _EF_SEARCH
-    wanted = max(query.ef_search or usual, query.candidates)
     statements = [
-        f"SET LOCAL hnsw.ef_search = {min(MAX_EF_SEARCH, wanted)}",
+        f"SET LOCAL hnsw.ef_search = {_ef_search(collection, query, way)}",
         "SET LOCAL random_page_cost = 1.1",  # else the planner passes over the index
         "SET LOCAL jit = off",  # compiling takes longer than the search
-    ]
-    if query.filter:
         # Where the index is to be asked, only a plan without it has to sort; without statistics
         # the planner takes a filter for selective and would sort all that match.
-        statements.append("SET LOCAL enable_sort = off")
+        "SET LOCAL enable_sort = off",
+    ]
     if iterative:
         statements.append("SET LOCAL hnsw.iterative_scan = relaxed_order")
     return statements
 
 
-async def run(connection: Any, collection: Collection, query: Query) -> list[SearchHit]:
-    """Search on a connection that has the settings."""
-    exact = bool(query.filter) and await _few_match(connection, collection, query)
-    rows = await _rows(connection, collection, query, exact=exact)
-    if query.filter and not exact and len(rows) < query.top_k:
-        # What matches lies far from the query, where the index did not look.
-        rows = await _rows(connection, collection, query, exact=True)
+def fits_session(collection: Collection, query: Query, way: Way) -> bool:
+    """Return whether a search needs no other settings than every session has."""
+    if way.exact:
+        return True
+    return not query.filter and _ef_search(collection, query, way) == DEFAULT_EF_SEARCH
+
+
+def _ef_search(collection: Collection, query: Query, way: Way) -> int:
+    usual = MAX_EF_SEARCH if query.filter and not way.near else DEFAULT_EF_SEARCH
+    wanted = query.ef_search or usual
+    needed = way.near or query.candidates * collection.form.spare
+    return min(MAX_EF_SEARCH, max(wanted, needed))
+
+
+def statement(
+    collection: Collection, query: Query, vector: Vector, way: Way
+) -> tuple[str, Arguments]:
+    """Return the statement of a search and its arguments.
+
+    Its rows say the model of the collection, so that one that was made anew is noticed, and how
+    many rows the vectors brought: with ``near``, how many of the nearest match.
+
+    Args:
+        collection: Where to search.
+        query: What for.
+        vector: The direction.
+        way: How rows are looked for.
+    """
+    arguments = Arguments()
+    direction = f"{arguments.bind(vector)}::{collection.site.pgvector}.vector"
+    model = (
+        f"(SELECT model FROM {collection.site.registry} "
+        f"WHERE name = {arguments.text(collection.name)}) AS model"
+    )
+    matches = condition(query.filter, arguments)
+    if query.text is None and not (way.exact or way.near) and collection.form.spare == 1:
+        return _plain(collection, query, direction, matches, model), arguments
+    parts = [*_nearest(collection, query, direction, matches, way)]
+    if query.text is None:
+        ranked = "SELECT id, 1 - distance AS score FROM nearest"
+    else:
+        parts.append(_worded(collection, query, matches, arguments))
+        ranked = _FUSED
+    text = (
+        f"WITH {', '.join(parts)}, ranked AS MATERIALIZED ({ranked}) "
+        f"SELECT id, text, metadata::text AS metadata, score, {model}, "
+        f"(SELECT count(*) FROM {'matched' if way.near else 'nearest'}) AS near "
+        f"FROM ranked JOIN {collection.table} USING (id) "
+        f"ORDER BY score DESC, id LIMIT {query.top_k}"
+    )
+    return text, arguments
+
+
+def _plain(collection: Collection, query: Query, vector: str, matches: str, model: str) -> str:
+    """Return the statement of what the index gives in its order, without a second look at rows."""
+    where = f"WHERE {matches} " if matches else ""
+    distance = collection.rough_distance(vector)
+    nearest = (
+        f"SELECT id, text, metadata, {distance} AS distance FROM {collection.table} "
+        f"{where}ORDER BY {distance} LIMIT {query.top_k}"
+    )
+    return (
+        f"SELECT id, text, metadata::text AS metadata, 1 - distance AS score, {model}, "
+        f"count(*) OVER () AS near FROM ({nearest}) AS nearest ORDER BY distance, id"
+    )
+
+
+def hits_of(rows: Sequence[Any], query: Query) -> list[SearchHit]:
+    """Return rows as hits, those below the least score left out."""
     hits = [
         SearchHit(
             id=row["id"],
@@ -124,76 +156,29 @@ async def run(connection: Any, collection: Collection, query: Query) -> list[Sea
     return hits if least is None else [hit for hit in hits if hit.score >= least]
 
 
-async def _rows(connection: Any, collection: Collection, query: Query, *, exact: bool) -> list[Any]:
-    text, arguments = statement(collection, query, exact=exact)
-    return list(await connection.fetch(text, *arguments))
-
-
-async def _few_match(connection: Any, collection: Collection, query: Query) -> bool:
-    """Estimate from some pages whether the matching rows had better be compared one by one."""
-    arguments = Arguments()
-    matches = condition(query.filter, arguments)
-    percent = (
-        f"least(100, {100 * _SAMPLED_PAGES * _PAGE}.0 "
-        f"/ greatest(pg_relation_size({arguments.text(collection.table)}::regclass), 1))"
-    )
-    row = await connection.fetchrow(
-        f"SELECT count(*) FILTER (WHERE {matches}) AS matching, count(*) AS seen, "
-        f"{percent} AS percent FROM {collection.table} TABLESAMPLE SYSTEM ({percent})",
-        *arguments,
-    )
-    matching = row["matching"] * 100 / float(row["percent"])
-    share: float = row["matching"] / max(1, row["seen"])
-    few: bool = matching <= _FEW_ROWS or (share <= _SMALL_SHARE and matching <= _SHARE_ROWS)
-    return few or share * _WALKED < query.candidates
-
-
-def statement(collection: Collection, query: Query, *, exact: bool) -> tuple[str, Arguments]:
-    """Return the statement of a search and its arguments.
-
-    Args:
-        collection: Where to search.
-        query: What for.
-        exact: Whether to compare every row that matches instead of asking the index.
-    """
-    arguments = Arguments()
-    vector = f"{arguments.bind(query.vector)}::{collection.site.pgvector}.vector"
-    matches = condition(query.filter, arguments)
-    parts = [*_nearest(collection, query, vector, matches, exact=exact)]
-    if query.text is None:
-        ranked = "SELECT id, 1 - distance AS score FROM nearest"
-    else:
-        parts.append(_worded(collection, query, matches, arguments))
-        ranked = _FUSED
-    text = (
-        f"WITH {', '.join(parts)}, ranked AS MATERIALIZED ({ranked}) "
-        "SELECT id, text, metadata::text AS metadata, score "
-        f"FROM ranked JOIN {collection.table} USING (id) "
-        f"ORDER BY score DESC, id LIMIT {query.top_k}"
-    )
-    return text, arguments
-
-
 def _nearest(
-    collection: Collection, query: Query, vector: str, matches: str, *, exact: bool
+    collection: Collection, query: Query, vector: str, matches: str, way: Way
 ) -> list[str]:
     """Return the query that gives the nearest rows and their distances."""
-    where = f"WHERE {matches}" if matches else ""
-    limit = query.candidates
+    where = f" WHERE {matches}" if matches else ""
+    limit, table = query.candidates, collection.table
     distance = f"embedding {collection.site.nearness} {vector}"
-    if exact:
+    if way.exact:
         # Materialised, or the planner would take the index and lose most of the few that match.
-        every = f"SELECT id, {distance} AS distance FROM {collection.table} {where}"
+        every = f"SELECT id, {distance} AS distance FROM {table}{where}"
         first = f"SELECT * FROM every_match ORDER BY distance, id LIMIT {limit}"
         return [f"every_match AS MATERIALIZED ({every})", f"nearest AS MATERIALIZED ({first})"]
-    near = f"SELECT id, {distance} AS distance FROM {collection.table} {where}"
-    if not collection.halved:
-        return [f"nearest AS MATERIALIZED ({near} ORDER BY {distance} LIMIT {limit})"]
-    half = collection.site.type("halfvec", collection.dimensions)
-    nearness = collection.site.nearness
-    rough = f"{near} ORDER BY embedding::{half} {nearness} {vector}::{half} LIMIT {2 * limit}"
-    first = f"SELECT * FROM rough ORDER BY distance LIMIT {limit}"
-    return [f"rough AS MATERIALIZED ({rough})", f"nearest AS MATERIALIZED ({first})"]
+    by = collection.rough_distance(vector)
+    kept = "id, metadata" if way.near else "id"
+    near = f"SELECT {kept}, {distance} AS distance FROM {table}{'' if way.near else where}"
+    if not way.near and by == distance:
+        return [f"nearest AS MATERIALIZED ({near} ORDER BY {by} LIMIT {limit})"]
+    rough = f"{near} ORDER BY {by} LIMIT {way.near or limit * collection.form.spare}"
+    parts = [f"rough AS MATERIALIZED ({rough})"]
+    if way.near:
+        parts.append(f"matched AS MATERIALIZED (SELECT id, distance FROM rough{where})")
+    first = f"SELECT * FROM {'matched' if way.near else 'rough'} ORDER BY distance LIMIT {limit}"
+    return [*parts, f"nearest AS MATERIALIZED ({first})"]
 
 
 def _worded(collection: Collection, query: Query, matches: str, arguments: Arguments) -> str:
@@ -202,9 +187,10 @@ def _worded(collection: Collection, query: Query, matches: str, arguments: Argum
     where = f" AND {matches}" if matches else ""
     return (
         "worded AS MATERIALIZED ("
-        f"SELECT id, ts_rank(tsv, wanted, 1) AS rank FROM {collection.table}, "
+        f"SELECT id, ts_rank({collection.words}, wanted, 1) AS rank FROM {collection.table}, "
         f"websearch_to_tsquery('{TEXT_CONFIGURATION}', {words}) AS wanted "
-        f"WHERE tsv @@ wanted{where} ORDER BY rank DESC, id LIMIT {query.candidates})"
+        f"WHERE {collection.words} @@ wanted{where} "
+        f"ORDER BY rank DESC, id LIMIT {query.candidates})"
     )
 
 

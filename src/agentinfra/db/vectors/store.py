@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from agentinfra.db.operations import observed
 from agentinfra.db.vectors.access import CollectionAccess
 from agentinfra.db.vectors.embedding import embed_query, embed_records, given_query, given_records
-from agentinfra.db.vectors.filters import Arguments, condition
 from agentinfra.db.vectors.index import Options
-from agentinfra.db.vectors.records import Record, as_records, as_rows, check_text
-from agentinfra.db.vectors.schema import MAX_DIMENSIONS, Collection, Wish
-from agentinfra.db.vectors.search import MAX_EF_SEARCH, MAX_TOP_K, Query
-from agentinfra.errors import AgentInfraError, VectorError
+from agentinfra.db.vectors.query import Query, check_words
+from agentinfra.db.vectors.records import MAX_DIMENSIONS, Record, as_rows, check
+from agentinfra.db.vectors.schema import Collection, Wish, unnamed
+from agentinfra.db.vectors.values import check_text, shown
+from agentinfra.errors import VectorError
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
-from agentinfra.observability.tracing import start_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import ArrayLike
 
+    from agentinfra.db.vectors.embedding import Embedded
     from agentinfra.db.vectors.home import Home
     from agentinfra.observability.tracing import Span
     from agentinfra.results import EmbeddingBatch, SearchHit
@@ -53,8 +52,10 @@ class VectorStore:
     """
 
     def __init__(self, database: Home, name: str, dimensions: int | None = None) -> None:
-        if dimensions is not None and not 1 <= dimensions <= MAX_DIMENSIONS:
-            raise VectorError(f"dimensions is {dimensions}: a vector has 1 to {MAX_DIMENSIONS}")
+        given: Any = dimensions
+        whole = isinstance(given, int) and not isinstance(given, bool)
+        if given is not None and not (whole and 1 <= given <= MAX_DIMENSIONS):
+            raise VectorError(f"dimensions is {shown(given)}: a vector has 1 to {MAX_DIMENSIONS}")
         self.name = name
         self.dimensions = dimensions
         self._database = database
@@ -102,7 +103,8 @@ class VectorStore:
             records: Mappings with ``id``, ``text`` and ``metadata``, or :class:`Record`. Of
                 records with one id the last wins.
             embeddings: One vector a record; None has the database's embedder embed the texts.
-            model: The model that made the embeddings, or that the embedder shall use.
+            model: The model that made the embeddings, or that the embedder shall use. A collection
+                of a named model takes only embeddings whose model is named, here or by a batch.
 
         Returns:
             How many records were written, each id counted once.
@@ -113,22 +115,31 @@ class VectorStore:
             VectorError: A record or vector cannot be stored; the message names it.
             DatabaseError: The database refused or is away.
         """
-        checked = as_records(records)
+        checked = check(records)
         if not checked:
             return 0
+        if model is not None:
+            check_text(model, "model")
         wish = Wish(model=None if embeddings is not None else model, dimensions=self.dimensions)
         with self._observed(semconv.SPAN_UPSERT, "VECTOR_UPSERT") as span:
             if embeddings is not None:
-                made = given_records(embeddings, model, checked)
+                made = given_records(embeddings, model, checked.ids)
             else:
-                wish = wish.or_else(await self._access.wish())
-                made = await embed_records(self._database.embedder, checked, wish)
+                there = await self._access.remembered()
+                wish = wish.or_else(None if there is None else there.wish)
+                made = await embed_records(
+                    self._database.embedder,
+                    checked,
+                    wish,
+                    expected=None if there is None else there.dimensions,
+                )
             wanted = Collection(
                 site=self._access.site,
                 name=self.name,
                 dimensions=made.dimensions,
                 model=made.model,
-                wish=wish,
+                # A fallback's name is nothing the embedder could be asked for.
+                wish=Wish(model=None if made.degraded else made.model, dimensions=wish.dimensions),
             )
             if self.dimensions is not None:
                 wanted.check_dimensions(self.dimensions, "this store")
@@ -150,19 +161,21 @@ class VectorStore:
         """Return the records nearest to a text or a vector, best first.
 
         Without an index every record is compared. With one nearly all of the nearest are found;
-        where a filter leaves few records, these are compared one by one. A collection that does
-        not exist has no records.
+        where a filter leaves few records, or hardly any of those around the query, all that match
+        are compared. A collection that does not exist has no records.
 
         Args:
             query_or_embedding: A text, which the database's embedder embeds, or a vector.
             top_k: Hits at most, up to 1,000.
             filter: Metadata a hit must have: a value for each key, a list for any of several, or
-                ``{"$gte": 2020}`` with ``$gt``, ``$gte``, ``$lt``, ``$lte``, ``$ne``, ``$in``.
+                operators as in ``{"$gte": 2020}``: ``$eq``, ``$ne``, ``$gt``, ``$gte``, ``$lt``,
+                ``$lte``, ``$in``, ``$nin``, ``$exists``, ``$contains``, ``$like``, ``$not``;
+                ``$and``, ``$or`` and ``$not`` join filters. A dot goes into an object.
             min_score: The least score of a hit; None lets all through.
             hybrid: True ranks by the text's words, too, and fuses both ranks; scores are then
                 sums of ``1 / (60 + rank)``, at most 0.033.
             ef_search: Candidates an index search keeps, up to 1,000; None is 100, with a filter
-                200. More find more and take longer.
+                200 or what it needs. More find more and take longer.
 
         Raises:
             DimensionMismatchError: The collection's vectors have another length.
@@ -171,27 +184,20 @@ class VectorStore:
             DatabaseError: The database refused or is away.
         """
         text = query_or_embedding if isinstance(query_or_embedding, str) else None
-        _check_text(text, hybrid=hybrid)
-        _check_numbers(top_k, min_score, ef_search)
-        condition(filter, Arguments())
+        if text is not None:
+            check_words(text)
+        elif hybrid:
+            raise VectorError("a hybrid search needs the query as text, and got an embedding")
+        query = Query(
+            text=text if hybrid else None,
+            top_k=top_k,
+            filter=filter,
+            min_score=min_score,
+            ef_search=ef_search,
+        )
         with self._observed(semconv.SPAN_SEARCH, "VECTOR_SEARCH") as span:
-            if text is None:
-                made = given_query(query_or_embedding)
-            else:
-                wish = await self._access.wish()
-                if wish is None:
-                    return self._nothing()
-                wish = Wish(dimensions=self.dimensions).or_else(wish)
-                made = await embed_query(self._database.embedder, text, wish)
-            query = Query(
-                vector=made.vectors[0],
-                text=text if hybrid else None,
-                top_k=top_k,
-                filter=filter,
-                min_score=min_score,
-                ef_search=ef_search,
-            )
-            hits = await self._access.find(query, made)
+            made = await self._direction(query_or_embedding)
+            hits = None if made is None else await self._access.find(query, made)
             span.set(semconv.DB_ROWS, len(hits or ()))
         return self._nothing() if hits is None else hits
 
@@ -210,11 +216,13 @@ class VectorStore:
         Raises:
             VectorError: Neither is given: :meth:`drop` removes all.
         """
-        if isinstance(ids, str):
-            raise VectorError(f"ids is the text {ids!r}: give a list of ids")
+        given: Any = ids
+        if given is not None and (isinstance(given, str) or not isinstance(given, Iterable)):
+            raise VectorError(f"ids is {shown(given)}: give a list of ids")
         if ids is None and not filter:
             raise VectorError("delete was given neither ids nor a filter: drop() removes all")
-        return await self._access.delete(ids, filter)
+        checked = None if ids is None else [check_text(name, "one of ids") for name in ids]
+        return await self._access.delete(checked, filter)
 
     async def count(self, filter: Mapping[str, Any] | None = None) -> int:  # noqa: A002
         """Return how many records there are, or match a filter; see :meth:`search`."""
@@ -223,10 +231,11 @@ class VectorStore:
     async def create_index(
         self, kind: Literal["hnsw"] = "hnsw", *, m: int = 16, ef_construction: int = 64
     ) -> bool:
-        """Build the index that searches of many records need, while they are used.
+        """Build the indexes that searches of many records need, while they are used.
 
-        An index of these options is left as it is; one of others is replaced. 100,000 records
-        take about half a minute. A build that is interrupted is begun anew the next time.
+        They are of vectors, of words and of metadata. An index of vectors of these options is
+        left as it is; one of others is replaced. 100,000 records take about half a minute. A build
+        that is interrupted is begun anew the next time.
 
         Args:
             kind: ``hnsw``.
@@ -245,56 +254,24 @@ class VectorStore:
         """Remove the collection with all its records; nothing happens when there is none."""
         await self._access.drop()
 
+    async def _direction(self, given: str | ArrayLike | EmbeddingBatch) -> Embedded | None:
+        """Return the vector to search with; None where a text has nothing to be compared with."""
+        if not isinstance(given, str):
+            return given_query(given)
+        there = await self._access.remembered()
+        if there is None:
+            return None
+        if there.model is None:
+            if not await self._access.count(None):
+                return None
+            raise unnamed(self.name)
+        wish = Wish(dimensions=self.dimensions).or_else(there.wish)
+        return await embed_query(self._database.embedder, given, wish, expected=there.dimensions)
+
     def _nothing(self) -> list[SearchHit]:
         _log.info("vectors.collection_missing", collection=self.name)
         return []
 
-    @contextmanager
-    def _observed(self, name: str, operation: str) -> Iterator[Span]:
-        attributes = {
-            semconv.DB_SYSTEM: "postgresql",
-            semconv.DB_OPERATION: operation,
-            semconv.DB_COLLECTION: self.name,
-        }
-        began = time.perf_counter()
-        outcome = "ok"
-        try:
-            with start_span(name, attributes, kind="client") as span:
-                yield span
-        except BaseException as error:
-            ours = isinstance(error, AgentInfraError | asyncio.CancelledError)
-            outcome = type(error).__name__ if ours else "error"
-            raise
-        finally:
-            metrics = self._database.metrics
-            seconds = metrics.histogram(semconv.DB_QUERIES, operation, outcome)
-            seconds.observe(time.perf_counter() - began)
-
-
-def _check_text(text: str | None, *, hybrid: bool) -> None:
-    """Refuse a query without words.
-
-    Raises:
-        VectorError: The message shows it.
-    """
-    if text is None:
-        if hybrid:
-            raise VectorError("a hybrid search needs the query as text, and got an embedding")
-        return
-    check_text(text, "the query")
-    if not text.strip():
-        raise VectorError(f"the query is {text!r}: give it words")
-
-
-def _check_numbers(top_k: int, min_score: float | None, ef_search: int | None) -> None:
-    """Refuse numbers out of range.
-
-    Raises:
-        VectorError: The message names the argument and its value.
-    """
-    if not 1 <= top_k <= MAX_TOP_K:
-        raise VectorError(f"top_k is {top_k}: it has to be 1 to {MAX_TOP_K}")
-    if ef_search is not None and not 1 <= ef_search <= MAX_EF_SEARCH:
-        raise VectorError(f"ef_search is {ef_search}: it has to be 1 to {MAX_EF_SEARCH}")
-    if min_score is not None and not math.isfinite(min_score):
-        raise VectorError(f"min_score is {min_score}: give it a number, or None")
+    def _observed(self, name: str, operation: str) -> AbstractContextManager[Span]:
+        attributes = {semconv.DB_COLLECTION: self.name}
+        return observed(operation, attributes, self._database.metrics, name=name)

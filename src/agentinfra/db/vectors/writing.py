@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from agentinfra.db.vectors.copying import COLUMNS, stream
 
 if TYPE_CHECKING:
     from agentinfra.db.vectors.records import Rows
@@ -15,10 +16,90 @@ __all__ = ["write"]
 _FEW = 64
 """Rows up to which a statement each is quicker than a temporary table to copy into."""
 
-_AT_ONCE = 5_000
-"""Rows a statement writes at most, so that none takes as long as its time-out."""
+_MANY = 1_000
+"""Rows from which words are left to the building of the index: cutting them takes longer than all
+the rest of a load."""
+
+_BYTES_AT_ONCE = 32 * 1024 * 1024
+_ROWS_AT_ONCE = 20_000
+"""What a statement writes at most, so that none takes as long as its time-out."""
 
 _INCOMING = "agentinfra_incoming"
+
+
+async def write(connection: Any, collection: Collection, rows: Rows) -> None:
+    """Insert or replace rows; call it in a transaction."""
+    if len(rows) <= _FEW:
+        statement = (
+            f"{_insert(collection)} VALUES ($1, $2, $3::text::jsonb, $4, "
+            f"{collection.words_of('$2::text')}) {_on_conflict(collection)}"
+        )
+        await connection.executemany(statement, list(rows.tuples()))
+    elif len(rows) < _MANY or not await _appended(connection, collection, rows):
+        await _merge(connection, collection, rows)
+
+
+async def _appended(connection: Any, collection: Collection, rows: Rows) -> bool:
+    """Copy rows straight into a collection that has none of them; return False if it has one."""
+    from asyncpg import UniqueViolationError
+
+    there = f"SELECT EXISTS (SELECT FROM {collection.table}"
+    if await connection.fetchval(f"{there})") and await connection.fetchval(
+        f"{there} WHERE id = ANY ($1::text[]))", rows.ids
+    ):
+        return False
+    schema, table = collection.site.bare_schema, collection.bare_table
+    try:
+        async with connection.transaction():
+            await _copy(connection, table, rows, schema=schema)
+    except UniqueViolationError:  # somebody else has written one of them meanwhile
+        return False
+    return True
+
+
+async def _merge(connection: Any, collection: Collection, rows: Rows) -> None:
+    vector = collection.site.type("vector", collection.dimensions)
+    await connection.execute(
+        f"CREATE TEMPORARY TABLE {_INCOMING} "
+        f"(id text, text text, metadata jsonb, embedding {vector}) ON COMMIT DROP"
+    )
+    words = collection.words_of("text") if len(rows) < _MANY else "NULL"
+    step = _step(rows)
+    for start in range(0, len(rows), step):
+        await _copy(connection, _INCOMING, rows, start, min(len(rows), start + step))
+        # In the order of the ids, or two writers of the same records would lock each other out.
+        await connection.execute(
+            f"{_insert(collection)} SELECT id, text, metadata, embedding, {words} "
+            f"FROM {_INCOMING} ORDER BY id {_on_conflict(collection)}"
+        )
+        await connection.execute(f"TRUNCATE {_INCOMING}")
+
+
+async def _copy(
+    connection: Any,
+    table: str,
+    rows: Rows,
+    start: int = 0,
+    end: int | None = None,
+    *,
+    schema: str | None = None,
+) -> None:
+    end = len(rows) if end is None else end
+    step = _step(rows)
+    for first in range(start, end, step):
+        source = stream(rows, first, min(end, first + step))
+        await connection.copy_to_table(
+            table, source=source, schema_name=schema, columns=COLUMNS, format="binary"
+        )
+
+
+def _step(rows: Rows) -> int:
+    size: int = 4 * rows.vectors.shape[1]
+    return max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // size))
+
+
+def _insert(collection: Collection) -> str:
+    return f"INSERT INTO {collection.table} AS old (id, text, metadata, embedding, tsv)"
 
 
 def _on_conflict(collection: Collection) -> str:
@@ -30,30 +111,7 @@ def _on_conflict(collection: Collection) -> str:
     return f"""
 ON CONFLICT (id) DO UPDATE
 SET text = excluded.text, metadata = excluded.metadata, embedding = excluded.embedding,
-    updated_at = now()
+    tsv = excluded.tsv, updated_at = now()
 WHERE old.text <> excluded.text OR old.metadata <> excluded.metadata
     OR old.embedding {differs} excluded.embedding
 """
-
-
-async def write(connection: Any, collection: Collection, rows: Rows) -> None:
-    """Insert or replace rows; call it in a transaction."""
-    insert = f"INSERT INTO {collection.table} AS old (id, text, metadata, embedding)"
-    if len(rows) <= _FEW:
-        statement = f"{insert} VALUES ($1, $2, $3::text::jsonb, $4) {_on_conflict(collection)}"
-        await connection.executemany(statement, list(rows.tuples()))
-        return
-    await connection.execute(
-        f"CREATE TEMPORARY TABLE {_INCOMING} (id text, text text, metadata text, "
-        f"embedding {collection.site.type('vector', collection.dimensions)}) ON COMMIT DROP"
-    )
-    left = rows.tuples()
-    while some := list(islice(left, _AT_ONCE)):
-        await connection.copy_records_to_table(
-            _INCOMING, records=some, columns=["id", "text", "metadata", "embedding"]
-        )
-        await connection.execute(
-            f"{insert} SELECT id, text, metadata::jsonb, embedding FROM {_INCOMING} "
-            f"ORDER BY id {_on_conflict(collection)}"
-        )
-        await connection.execute(f"TRUNCATE {_INCOMING}")
