@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+\.(?:md|yaml|toml|py))(?:#[^)]*)?\)")
+RAW = re.compile(r":(?:class|meth|attr|func|data|mod|exc):|\.\. code-block::")
 
 TESTED_PAGES = [page for page in PAGES if BLOCK.search(page.read_text())]
 
@@ -127,6 +129,13 @@ def test_the_reference_has_what_a_program_touches(site):
         assert f'id="agentinfra.runtime.InfraRuntime.{resource}"' in page
     for fixture in ("infra_runtime", "infra_settings", "openai_server", "postgres_url"):
         assert f'id="agentinfra.testing.plugin.{fixture}"' in page
+
+
+def test_pages_show_no_raw_markup(site):
+    """Docstrings are Markdown, which is what the pages are made of."""
+    for page in sorted(site.rglob("*.html")):
+        text = unescape(re.sub(r"<[^>]+>", " ", page.read_text()))
+        assert RAW.findall(text) == [], page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)

@@ -1,4 +1,4 @@
-"""The address of a database in the forms people paste; see :mod:`agentinfra.settings.dsn`."""
+"""The address of a database in the forms people paste; see `agentinfra.settings.dsn`."""
 
 from __future__ import annotations
 

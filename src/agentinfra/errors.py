@@ -1,6 +1,6 @@
 """Every error agentinfra raises, in one tree.
 
-Catch :class:`AgentInfraError` for all of them. No vendor exception leaves the
+Catch `AgentInfraError` for all of them. No vendor exception leaves the
 package unmapped: where a vendor's error is behind one of ours it is its
 ``__cause__``.
 

@@ -50,11 +50,11 @@ class SystemClock:
     sleep = staticmethod(asyncio.sleep)
 
     def timeout_at(self, when: float | None) -> asyncio.Timeout:
-        """Return a timeout of the running loop; see :class:`Clock`."""
+        """Return a timeout of the running loop; see `Clock`."""
         return asyncio.timeout(None if when is None else when - self.now())
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Alarm:
-        """Return a timer of the running loop; see :class:`Clock`."""
+        """Return a timer of the running loop; see `Clock`."""
         return asyncio.get_running_loop().call_later(when - self.now(), callback)
 
 

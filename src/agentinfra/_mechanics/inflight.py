@@ -15,7 +15,7 @@ __all__ = ["InFlight", "Work"]
 class InFlight:
     """Counts pieces of work under way, and knows the tasks that do them.
 
-    Synchronous but for :meth:`give_up_held` and :meth:`drain`; one event loop.
+    Synchronous but for `give_up_held` and `drain`; one event loop.
     """
 
     __slots__ = ("_changed", "_work")
@@ -73,7 +73,7 @@ class InFlight:
         """Wait until nothing is under way, then cancel what still is.
 
         A cancellation of the caller ends the wait at once. Whoever is cancelled here is told
-        :class:`ClosedError` where the work ends: it did not ask for a cancellation.
+        `ClosedError` where the work ends: it did not ask for a cancellation.
 
         Args:
             until: When to cancel, by the loop's time.
@@ -145,7 +145,7 @@ class Work:
     def told(self, error: BaseException) -> BaseException:
         """Return what the caller is told of an error that ended the work: our own word for ours.
 
-        Called after :meth:`end`.
+        Called after `end`.
         """
         if not (self._cut_off and isinstance(error, asyncio.CancelledError)):
             return error

@@ -26,7 +26,7 @@ class QueueFullError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Permit:
-    """Leave to send one request, to be given back with :meth:`Pacer.release`.
+    """Leave to send one request, to be given back with `Pacer.release`.
 
     Attributes:
         tokens: What it was taken to cost.

@@ -25,13 +25,13 @@ _DRAINING = 0.6
 class Resource:
     """An async context manager with a state, for one event loop.
 
-    Constructing does no I/O and touches no loop. A subclass gives :meth:`_open` and
-    :meth:`_close`, and does its work inside of ``with self._working():``, which refuses work at
+    Constructing does no I/O and touches no loop. A subclass gives `_open` and
+    `_close`, and does its work inside of ``with self._working():``, which refuses work at
     the wrong time and lets leaving wait for it. A method that does no work of its own calls
-    :meth:`_guard` first.
+    `_guard` first.
 
     Whoever enters it owns its lifetime, or a runtime does that was told so with
-    :meth:`InfraRuntime.own`. Its tasks may share it. Leaving refuses new work, lets running work
+    `InfraRuntime.own`. Its tasks may share it. Leaving refuses new work, lets running work
     end, cancels what does not, and closes; a second ``aclose`` waits for the first.
 
     Attributes:
@@ -43,20 +43,20 @@ class Resource:
             what it owns.
 
     Example:
-        .. code-block:: python
+        ```python
+        class Queue(Resource):
+            name = "queue"
 
-            class Queue(Resource):
-                name = "queue"
+            async def _open(self) -> None:
+                self._connection = await connect()
 
-                async def _open(self) -> None:
-                    self._connection = await connect()
+            async def _close(self) -> None:
+                await self._connection.close()
 
-                async def _close(self) -> None:
-                    await self._connection.close()
-
-                async def put(self, item: bytes) -> None:
-                    with self._working():
-                        await self._connection.send(item)
+            async def put(self, item: bytes) -> None:
+                with self._working():
+                    await self._connection.send(item)
+        ```
     """
 
     name: str = "resource"

@@ -79,7 +79,7 @@ def refuse_read_once(value: Any) -> None:
 
 
 def protected(value: Any, size: int) -> Any:
-    """Return what is held in place of a value, for :func:`hand_out`.
+    """Return what is held in place of a value, for `hand_out`.
 
     What cannot be changed, what cannot be copied (a value with a lock or a connection in it), and
     what takes more than 1 MB is held as it is. An array is too, and handed out as a copy.

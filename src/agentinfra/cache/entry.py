@@ -140,7 +140,7 @@ class Flight(Generic[V]):
             self.leave()
 
     def join(self) -> None:
-        """Be one of the callers until :meth:`leave`.
+        """Be one of the callers until `leave`.
 
         Raises:
             CacheError: The caller is within a loader this flight waits for.
@@ -165,7 +165,7 @@ class Flight(Generic[V]):
         load.leave()
 
     async def landed(self) -> V:
-        """Return what the load gives to a caller that has joined; see :meth:`wait`."""
+        """Return what the load gives to a caller that has joined; see `wait`."""
         if self._load is not None:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
@@ -276,7 +276,7 @@ class Records(Generic[V]):
 
     @contextmanager
     def of(self, key: bytes) -> Iterator[Record[V]]:
-        """Give the record of a key for a block; see :meth:`hold`."""
+        """Give the record of a key for a block; see `hold`."""
         record = self.hold(key)
         try:
             yield record

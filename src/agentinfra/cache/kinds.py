@@ -34,7 +34,7 @@ class RoutingCache(ComputingCache[Any]):
     Args:
         ttl_seconds: Seconds a value is fresh.
         max_size: Values held in memory at most; the least recently used goes first. 0 holds none.
-        options: See :class:`~agentinfra.cache.options.CacheOptions`.
+        options: See `CacheOptions`.
 
     Raises:
         ConfigurationError: A bound or an option makes no sense.
@@ -64,7 +64,7 @@ class RoutingCache(ComputingCache[Any]):
             query: The query.
             value: The value.
             ttl: Seconds it is fresh; None for the cache's own.
-            tags: What :meth:`delete_tagged` finds it by.
+            tags: What `delete_tagged` finds it by.
 
         Raises:
             CacheError: The value can be read once only.
@@ -78,7 +78,7 @@ class RoutingCache(ComputingCache[Any]):
         ttl: float | None = None,
         tags: Iterable[str] = (),
     ) -> None:
-        """Remember values of queries; see :meth:`set`."""
+        """Remember values of queries; see `set`."""
         await self._set([(self._key(query), value) for query, value in pairs], ttl, tags)
 
     async def get_or_compute(
@@ -99,7 +99,7 @@ class RoutingCache(ComputingCache[Any]):
             query: The query.
             loader: Called where there is no fresh value.
             ttl: Seconds a computed value is fresh; None for the cache's own.
-            tags: What :meth:`delete_tagged` finds a computed value by.
+            tags: What `delete_tagged` finds a computed value by.
 
         Raises:
             CacheError: The loader asks for what it loads, ended in a cancellation nobody asked
@@ -123,7 +123,7 @@ class ResponseCache(ComputingCache[Any]):
     Args:
         ttl_seconds: Seconds a value is fresh.
         max_size: Values held in memory at most; the least recently used goes first. 0 holds none.
-        options: See :class:`~agentinfra.cache.options.CacheOptions`.
+        options: See `CacheOptions`.
 
     Raises:
         ConfigurationError: A bound or an option makes no sense.
@@ -165,7 +165,7 @@ class ResponseCache(ComputingCache[Any]):
         ttl: float | None = None,
         tags: Iterable[str] = (),
     ) -> None:
-        """Remember an answer; see :meth:`RoutingCache.set`.
+        """Remember an answer; see `RoutingCache.set`.
 
         Raises:
             CacheError: The context has no canonical form, or the value can be read once only.
@@ -181,7 +181,7 @@ class ResponseCache(ComputingCache[Any]):
         ttl: float | None = None,
         tags: Iterable[str] = (),
     ) -> None:
-        """Remember answers to queries; see :meth:`set`."""
+        """Remember answers to queries; see `set`."""
         keyed = [(self._answer_key(query, agent, context), value) for query, value in pairs]
         await self._set(keyed, ttl, tags)
 
@@ -197,7 +197,7 @@ class ResponseCache(ComputingCache[Any]):
     ) -> T:
         """Return the answer to a query, from ``loader`` where there is none.
 
-        See :meth:`RoutingCache.get_or_compute`.
+        See `RoutingCache.get_or_compute`.
 
         Raises:
             CacheError: The context has no canonical form.
@@ -225,7 +225,7 @@ class EmbeddingCache(ComputingCache["NDArray[np.float32]"]):
     Args:
         ttl_seconds: Seconds a vector is fresh.
         max_size: Vectors held in memory at most; the least recently used goes first. 0 holds none.
-        options: See :class:`~agentinfra.cache.options.CacheOptions`.
+        options: See `CacheOptions`.
 
     Raises:
         ConfigurationError: A bound or an option makes no sense.
@@ -285,7 +285,7 @@ class EmbeddingCache(ComputingCache["NDArray[np.float32]"]):
         *,
         ttl: float | None = None,
     ) -> None:
-        """Remember the vectors of texts, in their order; see :meth:`set`."""
+        """Remember the vectors of texts, in their order; see `set`."""
         if len(texts) != len(vectors):
             raise CacheError(f"{len(vectors)} vectors for {len(texts)} texts: give one for each")
         pairs = [
@@ -305,7 +305,7 @@ class EmbeddingCache(ComputingCache["NDArray[np.float32]"]):
     ) -> NDArray[np.float32]:
         """Return the vector of a text, from ``loader`` where there is none.
 
-        See :meth:`RoutingCache.get_or_compute`.
+        See `RoutingCache.get_or_compute`.
 
         Raises:
             CacheError: The loader gave something that is not such a vector.
@@ -328,7 +328,7 @@ class EmbeddingCache(ComputingCache["NDArray[np.float32]"]):
         """Return the vector of each text; the loader is called once, with those that are unknown.
 
         A text another caller is loading at this moment is waited for and not loaded again. See
-        :meth:`RoutingCache.get_or_compute` for cancellation and failures: a failing loader fails
+        `RoutingCache.get_or_compute` for cancellation and failures: a failing loader fails
         all who wait for one of its texts.
 
         Args:

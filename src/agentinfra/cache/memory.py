@@ -30,11 +30,11 @@ class MemoryTier(Generic[K, V]):
 
     Synchronous, for the tasks of one event loop. It holds the values themselves, not copies.
     An entry past its time is never handed out as fresh. It is dropped when it is met, when
-    another one is set, and by :meth:`sweep`; so the dead never take the place of the living.
+    another one is set, and by `sweep`; so the dead never take the place of the living.
 
     Args:
         max_size: Entries held at most; 0 holds none.
-        max_bytes: Bytes held at most, by the sizes given to :meth:`set`; None sets no bound.
+        max_bytes: Bytes held at most, by the sizes given to `set`; None sets no bound.
         clock: Where time comes from.
         dropped: Called with the reason and the key for each entry dropped for room or age, and for
             each value that is too large to be held.
@@ -128,8 +128,8 @@ class MemoryTier(Generic[K, V]):
             value: The value.
             size: Its bytes.
             ttl: Seconds it is fresh; None for ever.
-            stale: Seconds after that in which :meth:`stale` still returns it.
-            tags: What :meth:`delete_tagged` finds it by.
+            stale: Seconds after that in which `stale` still returns it.
+            tags: What `delete_tagged` finds it by.
 
         Returns:
             Whether it is held: one larger than the whole tier is not.

@@ -97,7 +97,7 @@ class NoopSaver(BaseCheckpointSaver[int]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Keep nothing; see :meth:`put`."""
+        """Keep nothing; see `put`."""
         return self.put(config, checkpoint, metadata, new_versions)
 
     async def aput_writes(

@@ -165,7 +165,7 @@ class Database(Resource):
 
         Args:
             isolation: None is the server's default.
-            reset: As for :meth:`connection`.
+            reset: As for `connection`.
 
         Raises:
             QueryError: The server refused; ``sqlstate`` 40001 and 40P01 are worth another try.
@@ -238,7 +238,7 @@ class Database(Resource):
             timeout: Seconds it may take; None is the setting ``statement_timeout``.
 
         Raises:
-            DatabaseError: As for :meth:`query`.
+            DatabaseError: As for `query`.
         """
         limit = self.settings.statement_timeout if timeout is None else timeout
         with self._observed(operation_of(sql)):

@@ -186,7 +186,7 @@ class ConnectionPool:
         Args:
             isolation: None is the server's default.
             readonly: True for one that cannot write.
-            reset: As for :meth:`lease`.
+            reset: As for `lease`.
         """
         connection = await self.acquire()
         held = connection.transaction(isolation=isolation, readonly=readonly)
@@ -273,8 +273,8 @@ class ConnectionPool:
         A second time does nothing: leaving may have taken back what a suspended block still holds.
 
         Args:
-            connection: What :meth:`acquire` gave.
-            reset: As for :meth:`lease`.
+            connection: What `acquire` gave.
+            reset: As for `lease`.
             undo: What ends its transaction; it waits by itself for a statement being cancelled.
         """
         if connection not in self._lent:

@@ -135,7 +135,7 @@ class Scope:
 
         Args:
             touched: What it touches.
-            seen: What its relations are, by :func:`name_of`; one that is missing is no relation
+            seen: What its relations are, by `name_of`; one that is missing is no relation
                 of the server's, and so a query of WITH, or the server's to refuse.
         """
         for relation in self.asks_about(touched):

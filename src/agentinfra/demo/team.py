@@ -35,7 +35,7 @@ __all__ = ["Team"]
 class Team:
     """A router and two agents that share a runtime, which whoever entered it leaves.
 
-    :meth:`gather` makes one. It is asked one question at a time.
+    `gather` makes one. It is asked one question at a time.
 
     Args:
         rt: An entered runtime.

@@ -59,10 +59,10 @@ class AsyncLLMClient(Resource):
         clock: Where time comes from.
 
     Example:
-        .. code-block:: python
-
-            async with AsyncLLMClient() as llm:
-                reply = await llm.chat_completion([{"role": "user", "content": "Hello"}])
+        ```python
+        async with AsyncLLMClient() as llm:
+            reply = await llm.chat_completion([{"role": "user", "content": "Hello"}])
+        ```
     """
 
     name = "llm"
@@ -206,7 +206,7 @@ class AsyncLLMClient(Resource):
         Args:
             messages: The conversation as OpenAI's chat takes it, pictures and audio included, and
                 the ``message`` of replies as they came.
-            stream: True returns an :class:`LLMStream` once the first content has come.
+            stream: True returns an `LLMStream` once the first content has come.
             model: The model; None is the configured one.
             timeout: Seconds one attempt may take; for a stream, until its first content and
                 between two pieces. 0 is now, None has no end; left out, the configured one.
@@ -282,7 +282,7 @@ class AsyncLLMClient(Resource):
             tool_choice: As OpenAI takes it, or the name of a tool; None requires one of them to
                 be called, ``auto`` leaves it to the model.
             repair_rounds: How often arguments that do not fit are sent back with what is wrong.
-            options: As for :meth:`chat_completion`.
+            options: As for `chat_completion`.
 
         Returns:
             The response; ``text`` is the first call's arguments as JSON, ``parsed`` their value
@@ -290,7 +290,7 @@ class AsyncLLMClient(Resource):
 
         Raises:
             StructuredOutputError: The arguments do not fit, repair rounds included.
-            LLMError: As for :meth:`chat_completion`.
+            LLMError: As for `chat_completion`.
         """
         structured = self._ready().structured
         offered = tuple(structured.tool(tool) for tool in tools)
@@ -307,11 +307,11 @@ class AsyncLLMClient(Resource):
             messages: The conversation.
             schema: A pydantic model (an instance comes back) or a JSON Schema (plain data does).
             repair_rounds: How often a value that does not fit is sent back.
-            options: As for :meth:`chat_completion`.
+            options: As for `chat_completion`.
 
         Raises:
             StructuredOutputError: The value does not fit, repair rounds included.
-            LLMError: As for :meth:`chat_completion`.
+            LLMError: As for `chat_completion`.
         """
         structured = self._ready().structured
         tool = structured.tool(schema)
@@ -372,7 +372,7 @@ class AsyncLLMClient(Resource):
         return Background(self._settings, self._run, self._stream, self._timed, self._clock)
 
     def extract_json(self, text: str, schema: Any = None) -> Any:
-        """Find the JSON in a model's text; see :func:`agentinfra.extract_json`."""
+        """Find the JSON in a model's text; see `extract_json`."""
         return extract_json(text, schema)
 
     def budget(
@@ -382,7 +382,7 @@ class AsyncLLMClient(Resource):
         name: str = "budget",
         unknown_prices: Literal["refuse", "allow"] = "refuse",
     ) -> Budget:
-        """Return a budget to enter around calls; see :class:`Budget`."""
+        """Return a budget to enter around calls; see `Budget`."""
         return Budget(usd, name=name, unknown_prices=unknown_prices)
 
     def _ready(self, *, degraded: bool = False) -> Calls:

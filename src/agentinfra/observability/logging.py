@@ -51,7 +51,7 @@ def bind_context(**fields: Any) -> AbstractContextManager[None]:
     """Add fields to every event of this task, and of the tasks it starts from now on.
 
     Effective at once. Used with ``with``, leaving the block takes the fields away again (and puts
-    back what they covered); else they stay until :func:`clear_context` or the end of the task.
+    back what they covered); else they stay until `clear_context` or the end of the task.
     """
     return BoundContext(fields)
 

@@ -32,10 +32,10 @@ _LEAVING = 5.0
 
 
 class Owned(Resource, Generic[T]):
-    """An async context manager in the hands of a runtime; :meth:`InfraRuntime.own` makes it.
+    """An async context manager in the hands of a runtime; `InfraRuntime.own` makes it.
 
     The block is entered and left in a task of its own. Any task of the loop uses what it gave,
-    inside of :meth:`use`. Where it was given as a function that makes it, a broken one is left
+    inside of `use`. Where it was given as a function that makes it, a broken one is left
     and made anew, at once and then with growing pauses; health shows it as failed meanwhile.
 
     Args:

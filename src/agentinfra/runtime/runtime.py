@@ -50,7 +50,7 @@ class InfraRuntime:
     leaves the block comes out as it was; what could not be closed in order is a note on it.
 
     Enter it once in each event loop; its tasks share it. Whoever enters it owns it. Where nobody
-    handles SIGTERM, it ends the block in order, as if that had returned; see :meth:`run`.
+    handles SIGTERM, it ends the block in order, as if that had returned; see `run`.
 
     Args:
         settings: What to open; None reads the environment.
@@ -63,10 +63,10 @@ class InfraRuntime:
         LifecycleError: The loop already has a runtime, or is not asyncio's.
 
     Example:
-        .. code-block:: python
-
-            async with InfraRuntime() as rt:
-                reply = await rt.llm.chat_completion([{"role": "user", "content": "Hello"}])
+        ```python
+        async with InfraRuntime() as rt:
+            reply = await rt.llm.chat_completion([{"role": "user", "content": "Hello"}])
+        ```
     """
 
     settings: Settings
@@ -168,13 +168,13 @@ class InfraRuntime:
             LifecycleError: A loop is running in this thread.
 
         Example:
-            .. code-block:: python
+            ```python
+            async def main(rt: InfraRuntime) -> None:
+                await serve(rt)
 
-                async def main(rt: InfraRuntime) -> None:
-                    await serve(rt)
-
-                if __name__ == "__main__":
-                    InfraRuntime.run(main)
+            if __name__ == "__main__":
+                InfraRuntime.run(main)
+            ```
         """
         return run_program(main, lambda: cls(settings, allowed_types=allowed_types))
 
@@ -250,17 +250,17 @@ class InfraRuntime:
         beside what runs: ``await it.opened()`` waits for that.
 
         Args:
-            resource: A :class:`Resource`, an async context manager, or a function that makes one,
+            resource: A `Resource`, an async context manager, or a function that makes one,
                 which has a broken one made anew.
             name: Its name, for what is no ``Resource`` and has none.
             needs: Names of what is opened before it and closed after it, as in health; None is
                 all of the runtime's own resources.
             required: Whether entering fails without it, and ``/readyz`` does.
             check: For a context manager: given what it gave, raises where that is broken. Asked by
-                ``health()``, and after an exception left :meth:`Owned.use`.
+                ``health()``, and after an exception left `Owned.use`.
 
         Returns:
-            The ``Resource`` itself; for others an :class:`Owned`, whose ``use()`` lends what the
+            The ``Resource`` itself; for others an `Owned`, whose ``use()`` lends what the
             context manager gave.
 
         Raises:

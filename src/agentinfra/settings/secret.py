@@ -29,7 +29,7 @@ _LARGEST_FILE = 65_536
 class Secret:
     """A secret that goes into a header: a key, a token.
 
-    It is text, a :class:`~pathlib.Path` whose file holds the text, or a function that gives it for
+    It is text, a `Path` whose file holds the text, or a function that gives it for
     each request. White space around it is no part of it. Neither ``repr`` nor a dump shows it; two
     secrets are equal when they come from equal text or from the same function.
 
@@ -60,7 +60,7 @@ class Secret:
         """Return the text.
 
         Raises:
-            ConfigurationError: A function gives it: await :meth:`current`.
+            ConfigurationError: A function gives it: await `current`.
         """
         if not isinstance(self._source, str):
             raise ConfigurationError(

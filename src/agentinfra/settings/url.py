@@ -33,7 +33,7 @@ class Url(str):
     """An address, as text in which passwords and tokens are hidden.
 
     As a ``str`` it is what may be shown, so that nothing written with it gives a secret away:
-    messages, dumps, logs. Compared, it is the real address. :meth:`get_secret_value` gives that.
+    messages, dumps, logs. Compared, it is the real address. `get_secret_value` gives that.
 
     Args:
         real: The address.
@@ -154,7 +154,7 @@ class RedisUrl(Url):
 
 
 class DatabaseUrl(Url):
-    """The address of a PostgreSQL, in any form; :attr:`dsn` is what it says."""
+    """The address of a PostgreSQL, in any form; `dsn` is what it says."""
 
     __slots__ = ()
 

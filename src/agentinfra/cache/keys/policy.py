@@ -99,7 +99,7 @@ def text_digest(about: bytes, text: str) -> bytes:
 
 
 def encode_parts(*parts: KeyPart) -> bytes:
-    """Return the encoding :func:`cache_key` hashes.
+    """Return the encoding `cache_key` hashes.
 
     The encodings of two lists of parts, one after the other, are the encoding of both lists
     together: a prefix that is always the same can be encoded once.

@@ -35,7 +35,7 @@ class RedisCache(BaseCache):  # type: ignore[misc]  # aiocache has no types
 
     Args:
         serializer: As in aiocache; None writes JSON.
-        url: See :class:`~agentinfra.cache.shared.redis.RedisTier`.
+        url: See `RedisTier`.
         connection: A connection its owner has entered, in place of ``url``.
         max_connections: Connections at most.
         options: ``plugins``, ``namespace``, ``key_builder``, ``timeout`` and ``ttl`` of aiocache;

@@ -43,7 +43,7 @@ class RedisConnection(Resource):
     stores nothing either.
 
     Args:
-        url: See :func:`~agentinfra.cache.shared.client.connect`.
+        url: See `connect`.
         timeout: Seconds one command may wait for its turn, and again for its answer.
         max_connections: Connections at most, beside the one that listens.
         clock: Where time comes from.

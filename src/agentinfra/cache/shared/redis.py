@@ -25,10 +25,10 @@ _FOREVER = float("inf")
 
 
 class RedisTier(RedisConnection):
-    """A :class:`~agentinfra.cache.shared.protocol.CoordinatedTier` on a Redis server.
+    """A `CoordinatedTier` on a Redis server.
 
     Whoever enters it owns its lifetime; the caches of its event loop share it. While the server is
-    away or refuses, see :class:`~agentinfra.cache.shared.connection.RedisConnection`.
+    away or refuses, see `RedisConnection`.
 
     Args:
         url: ``redis://``, ``rediss://``, ``valkey://``, ``unix://``, ``redis+sentinel://`` or

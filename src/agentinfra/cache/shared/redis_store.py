@@ -41,7 +41,7 @@ class RedisStore:
     Made on the event loop it is used on; whoever makes it closes it.
 
     Args:
-        url: See :func:`~agentinfra.cache.shared.client.connect`.
+        url: See `connect`.
         timeout: Seconds each command may wait for its turn, and again for its answer.
         max_connections: Connections at most, beside the one that listens.
         clock: Where time comes from.

@@ -196,7 +196,7 @@ class Sharing(Generic[V]):
             pause = min(1.5 * pause, _SLOWEST_LOOK)
 
     async def stamps(self, tags: tuple[str, ...], ttl: float) -> list[bytes] | None:
-        """Return the tags' stamps for :meth:`put` and :meth:`settle`, None where there are none.
+        """Return the tags' stamps for `put` and `settle`, None where there are none.
 
         Taken before a load begins: a tag dropped meanwhile makes what was loaded count no more.
         """

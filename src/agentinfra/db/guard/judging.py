@@ -9,7 +9,7 @@ transaction, and time-outs and limits of rows and bytes (statements that never e
 The tree is the server's tree only where the server reads strings as the SQL standard does: run
 judged statements with ``standard_conforming_strings = on`` and a fixed ``search_path``.
 
-Without postgast nothing can be judged: :func:`examine` raises ``MissingPackageError``, and
+Without postgast nothing can be judged: `examine` raises ``MissingPackageError``, and
 whoever runs SQL of others has to refuse it with that error's sentence, never run it unjudged.
 """
 
@@ -96,7 +96,7 @@ def check_readonly(sql: str, *, functions: Mapping[str, Sequence[Function]] | No
             them. None judges functions by the built-in lists alone.
 
     Returns:
-        The text to run; see :attr:`GuardVerdict.statement`.
+        The text to run; see `GuardVerdict.statement`.
 
     Raises:
         ReadOnlyViolationError: It does something else, or it is too long or too deep to judge.
@@ -110,7 +110,7 @@ def check_readonly(sql: str, *, functions: Mapping[str, Sequence[Function]] | No
 
 
 def judge(sql: str, *, functions: Mapping[str, Sequence[Function]] | None = None) -> GuardVerdict:
-    """Return the guard's verdict; the arguments are those of :func:`check_readonly`.
+    """Return the guard's verdict; the arguments are those of `check_readonly`.
 
     Raises:
         QueryError: It is no SQL.

@@ -116,7 +116,7 @@ async def embed_records(
 async def embed_query(
     embedder: Embedder | None, text: str, wish: Wish, *, expected: int | None
 ) -> Embedded:
-    """Embed the text of a query; the arguments are those of :func:`embed_records`.
+    """Embed the text of a query; the arguments are those of `embed_records`.
 
     Raises:
         VectorError: There is no embedder.

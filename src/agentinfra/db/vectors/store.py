@@ -100,7 +100,7 @@ class VectorStore:
         """Write records, all or none; those whose id is there are replaced.
 
         Args:
-            records: Mappings with ``id``, ``text`` and ``metadata``, or :class:`Record`. Of
+            records: Mappings with ``id``, ``text`` and ``metadata``, or `Record`. Of
                 records with one id the last wins.
             embeddings: One vector a record; None has the database's embedder embed the texts.
             model: The model that made the embeddings, or that the embedder shall use. A collection
@@ -211,10 +211,10 @@ class VectorStore:
 
         Args:
             ids: Which; None deletes all that match the filter.
-            filter: As for :meth:`search`; with ids, both have to match.
+            filter: As for `search`; with ids, both have to match.
 
         Raises:
-            VectorError: Neither is given: :meth:`drop` removes all.
+            VectorError: Neither is given: `drop` removes all.
         """
         given: Any = ids
         if given is not None and (isinstance(given, str) or not isinstance(given, Iterable)):
@@ -225,7 +225,7 @@ class VectorStore:
         return await self._access.delete(checked, filter)
 
     async def count(self, filter: Mapping[str, Any] | None = None) -> int:  # noqa: A002
-        """Return how many records there are, or match a filter; see :meth:`search`."""
+        """Return how many records there are, or match a filter; see `search`."""
         return await self._access.count(filter)
 
     async def create_index(

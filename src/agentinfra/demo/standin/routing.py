@@ -35,7 +35,7 @@ def choose_option(question: str, options: Mapping[str, str], default: str | None
     Args:
         question: What is asked.
         options: Each option's name and what is said about it.
-        default: The choice when nothing fits; None: see :func:`fallback_option`.
+        default: The choice when nothing fits; None: see `fallback_option`.
     """
     asked = set(content_stems(question))
     words = {

@@ -64,7 +64,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 class CallRecord:
     """What a call leaves behind: a span with its events, series, and one line of the log.
 
-    A context manager around the work; what it ends with is said to :meth:`close` once, else the
+    A context manager around the work; what it ends with is said to `close` once, else the
     exception that leaves the block is.
 
     Args:

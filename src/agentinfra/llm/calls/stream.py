@@ -104,12 +104,12 @@ class LLMStream:
         model: The model asked for.
 
     Example:
-        .. code-block:: python
-
-            async with await llm.chat_completion(messages, stream=True) as stream:
-                async for chunk in stream:
-                    print(chunk.text, end="")
-            reply = await stream.response()
+        ```python
+        async with await llm.chat_completion(messages, stream=True) as stream:
+            async for chunk in stream:
+                print(chunk.text, end="")
+        reply = await stream.response()
+        ```
     """
 
     def __init__(self, settlement: Settlement, *, model: str) -> None:

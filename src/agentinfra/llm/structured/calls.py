@@ -81,7 +81,7 @@ class StructuredCalls:
         self._written = lru_cache(maxsize=256)(tool_of)
 
     def tool(self, given: Any) -> Tool:
-        """Return the definition of a tool; see :func:`~agentinfra.llm.structured.tools.tool_of`."""
+        """Return the definition of a tool; see `tool_of`."""
         return self._written(given) if isinstance(given, type | FunctionType) else tool_of(given)
 
     async def call(

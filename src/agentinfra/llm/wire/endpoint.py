@@ -207,7 +207,7 @@ class Endpoint:
             assembly: Puts the events together.
 
         Raises:
-            LLMError: As :meth:`send`, and where the stream broke before any content.
+            LLMError: As `send`, and where the stream broke before any content.
         """
         try:
             with self._timeouts.until(sending.deadline.within(sending.patience)):

@@ -31,7 +31,7 @@ class EventSplitter:
         """Return the events that are complete with this chunk.
 
         Raises:
-            LLMResponseError: An event is longer than :data:`MAX_EVENT`.
+            LLMResponseError: An event is longer than `MAX_EVENT`.
         """
         if self._after_cr and chunk:
             # The LF of a line's end whose CR came with the chunk before.

@@ -106,27 +106,27 @@ class Logger:
     fatal = critical
 
     async def adebug(self, event: object = "", /, *args: Any, **fields: Any) -> None:
-        """Log as :meth:`debug`; there is nothing to wait for."""
+        """Log as `debug`; there is nothing to wait for."""
         self.debug(event, *args, **fields)
 
     async def ainfo(self, event: object = "", /, *args: Any, **fields: Any) -> None:
-        """Log as :meth:`info`; there is nothing to wait for."""
+        """Log as `info`; there is nothing to wait for."""
         self.info(event, *args, **fields)
 
     async def awarning(self, event: object = "", /, *args: Any, **fields: Any) -> None:
-        """Log as :meth:`warning`; there is nothing to wait for."""
+        """Log as `warning`; there is nothing to wait for."""
         self.warning(event, *args, **fields)
 
     async def aerror(self, event: object = "", /, *args: Any, **fields: Any) -> None:
-        """Log as :meth:`error`; there is nothing to wait for."""
+        """Log as `error`; there is nothing to wait for."""
         self.error(event, *args, **fields)
 
     async def aexception(self, event: object = "", /, *args: Any, **fields: Any) -> None:
-        """Log as :meth:`exception`; there is nothing to wait for."""
+        """Log as `exception`; there is nothing to wait for."""
         self.exception(event, *args, **fields)
 
     async def acritical(self, event: object = "", /, *args: Any, **fields: Any) -> None:
-        """Log as :meth:`critical`; there is nothing to wait for."""
+        """Log as `critical`; there is nothing to wait for."""
         self.critical(event, *args, **fields)
 
     def is_enabled_for(self, level: int) -> bool:

@@ -92,7 +92,7 @@ class Metrics(Resource):
         of a series that was not there.
 
         Args:
-            spec: One of :mod:`~agentinfra.observability.semconv`, or your own.
+            spec: One of `semconv`, or your own.
             label_values: One for each of its labels, in order.
 
         Raises:
@@ -102,11 +102,11 @@ class Metrics(Resource):
         return cast("Counter", self._series("counter", spec, label_values))
 
     def gauge(self, spec: MetricSpec, *label_values: str) -> Gauge:
-        """Return the gauge with these labels; see :meth:`counter`."""
+        """Return the gauge with these labels; see `counter`."""
         return cast("Gauge", self._series("gauge", spec, label_values))
 
     def histogram(self, spec: MetricSpec, *label_values: str) -> Histogram:
-        """Return the histogram with these labels; see :meth:`counter`."""
+        """Return the histogram with these labels; see `counter`."""
         return cast("Histogram", self._series("histogram", spec, label_values))
 
     def expose(self, *, openmetrics: bool = False) -> str:

@@ -1,6 +1,6 @@
 """The numbers of several workers that are scraped as one, in files they share.
 
-Workers of uvicorn and gunicorn each keep a folder of their own in a shared one::
+Workers of uvicorn and gunicorn each keep a folder of their own in a shared one:
 
     <shared>/<pid>-<moment>/keys      a line of JSON a series: what it is, where it is kept
     <shared>/<pid>-<moment>/values-N  8,192 doubles, mapped into memory

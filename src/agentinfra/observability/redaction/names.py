@@ -73,7 +73,7 @@ def judge(words: tuple[str, ...]) -> Verdict:
     """Return what a name says of its value.
 
     Args:
-        words: The name, as :func:`words_of` reads it.
+        words: The name, as `words_of` reads it.
     """
     if not words or words[0] in _DENIED:
         return Verdict.SHOWN

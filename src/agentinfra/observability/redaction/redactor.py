@@ -1,6 +1,6 @@
 """What must never leave the process: secrets, known by the name of their key or by their look.
 
-:class:`Redactor` turns any value into one that JSON knows and that holds no secret. Structure comes
+`Redactor` turns any value into one that JSON knows and that holds no secret. Structure comes
 first: under the name of a secret nothing is shown. Then each text by itself, never the text that
 a structure was encoded to. It never raises, whatever the value's own methods do, and its work is
 bounded: deep, endless and circular values are cut, and so are long texts.

@@ -45,7 +45,7 @@ KEYS: Final = (
     r"encryption|session|account|shared|master|subscription|license|deploy)[_\-. ]?keys?"
     r"(?:[_\-]?id)?|auth|bearer|sig(?:nature)?|code|key|sid|session[_\-]?id|[cx]srf|jwt|pat|sas|t?otp|pin"
 )
-"""Names a value may stand behind; :mod:`~agentinfra.observability.redaction.names` judges them."""
+"""Names a value may stand behind; `names` judges them."""
 
 CLOSING: Final = r"[\"'\\\]]{0,3}\s{0,4}"
 """What may stand between a name and its sign: quotes, brackets, blanks."""

@@ -65,7 +65,7 @@ class _Vendor:
 
 
 class Export:
-    """Spans on their way out. Made by :func:`open_export`; its opener closes it.
+    """Spans on their way out. Made by `open_export`; its opener closes it.
 
     Args:
         vendor: What spans are made with.

@@ -2,8 +2,8 @@
 
 A span always has a trace id and a span id, and the current one follows its task. It stands under
 whatever is current: a span of ours, or of other instrumentation in OpenTelemetry's context. Where
-the running loop has an open :class:`~agentinfra.observability.tracing.Tracing`, the span is told to
-it as well: that is the :class:`SpanSink` below.
+the running loop has an open `Tracing`, the span is told to
+it as well: that is the `SpanSink` below.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ _DEFAULT = Redactor()
 
 
 class Span:
-    """One step of work, made by :func:`start_span`.
+    """One step of work, made by `start_span`.
 
     Its clock runs from the moment it is made. Entered with ``with`` or ``async with`` it is the
     current span of the task and of the tasks started inside; leaving ends it. A span that is not
-    entered is ended by :meth:`end`, in any task.
+    entered is ended by `end`, in any task.
 
     Attributes:
         name: What is done.

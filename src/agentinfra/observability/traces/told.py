@@ -60,7 +60,7 @@ class ExportedSpan(Protocol):
         ...
 
     def detach(self) -> None:
-        """Undo :meth:`attach`, in the context it was called in."""
+        """Undo `attach`, in the context it was called in."""
         ...
 
     def event(self, name: str, attributes: Mapping[str, Any]) -> None:
@@ -76,7 +76,7 @@ class SpanSink(Protocol):
     """Who wants to know of a loop's spans."""
 
     listening: bool
-    """Whether :meth:`finished` is wanted."""
+    """Whether `finished` is wanted."""
 
     redactor: Redactor
     """What takes secrets out of names, attributes and errors."""

@@ -24,7 +24,7 @@ _LOOK: Final = 0.0005
 class ManualClock:
     """Virtual time for code that takes a clock: sleeps and timeouts end when a test says so.
 
-    Hand it to what takes a ``clock`` argument, and move it with :meth:`advance`; or let it move
+    Hand it to what takes a ``clock`` argument, and move it with `advance`; or let it move
     itself: with ``auto_advance`` time jumps to the next sleep or timeout whenever every task
     waits, so that a story of many waits is over in milliseconds. Loops of other threads may sleep
     on it too. Sleeps whose tasks are cancelled, timeouts whose blocks are over and alarms that are
@@ -37,13 +37,13 @@ class ManualClock:
             other than the clock (a socket, a thread) is taken to wait for time as well.
 
     Example:
-        .. code-block:: python
-
-            clock = ManualClock()
-            async with AsyncLLMClient(settings, clock=clock) as llm:
-                call = asyncio.create_task(llm.chat_completion(messages))
-                await clock.sleepers(1)     # the call waits before its second attempt
-                await clock.advance(3600)   # an hour passes, with all the attempts in it
+        ```python
+        clock = ManualClock()
+        async with AsyncLLMClient(settings, clock=clock) as llm:
+            call = asyncio.create_task(llm.chat_completion(messages))
+            await clock.sleepers(1)     # the call waits before its second attempt
+            await clock.advance(3600)   # an hour passes, with all the attempts in it
+        ```
     """
 
     def __init__(

@@ -1,28 +1,28 @@
 """The ways a server can fail, as values.
 
-Each function returns a :class:`Fault` to hand to ``OpenAIServer.fail``. They come in kinds:
+Each function returns a `Fault` to hand to ``OpenAIServer.fail``. They come in kinds:
 
-* answers in place of the real one: :func:`status`, :func:`rate_limited`, :func:`quota_exceeded`,
-  :func:`server_error`, :func:`unauthorized`, :func:`context_length`, :func:`content_filter`,
-  :func:`html_body`
-* no answer: :func:`hang`, :func:`disconnect_before_headers`, :func:`connection_reset`
-* the real answer, damaged on its way: :func:`slow`, :func:`disconnect_mid_body`,
-  :func:`malformed_body`, :func:`wrong_content_type`
-* the real answer with something missing: :func:`missing_usage`, :func:`empty_choices`,
-  :func:`filtered_answer`
-* a stream that breaks: :func:`truncated_stream`, :func:`disconnect_mid_stream`,
-  :func:`stalled_stream`, :func:`malformed_chunk`, :func:`error_event_in_stream`
-* anything else, said in steps on the wire: :func:`on_wire` of :func:`wait`, :func:`send`,
-  :func:`garble`, :func:`stall`, :func:`close` and :func:`reset`
+* answers in place of the real one: `status`, `rate_limited`, `quota_exceeded`,
+  `server_error`, `unauthorized`, `context_length`, `content_filter`,
+  `html_body`
+* no answer: `hang`, `disconnect_before_headers`, `connection_reset`
+* the real answer, damaged on its way: `slow`, `disconnect_mid_body`,
+  `malformed_body`, `wrong_content_type`
+* the real answer with something missing: `missing_usage`, `empty_choices`,
+  `filtered_answer`
+* a stream that breaks: `truncated_stream`, `disconnect_mid_stream`,
+  `stalled_stream`, `malformed_chunk`, `error_event_in_stream`
+* anything else, said in steps on the wire: `on_wire` of `wait`, `send`,
+  `garble`, `stall`, `close` and `reset`
 
 A stream fault that meets a request without a stream does the nearest thing to the body:
 the last five become a body that is cut short, a disconnection in its middle, a body that stops
 coming, broken JSON and a plain error. ``disconnect_mid_body`` cuts a stream in the middle of a
 chunk.
 
-A fault that only slows an answer (:func:`slow`) or mislabels it (:func:`wrong_content_type`) meets
+A fault that only slows an answer (`slow`) or mislabels it (`wrong_content_type`) meets
 a request together with one that decides what it is answered; two that decide meet one request
-after the other, unless :func:`together` makes them one.
+after the other, unless `together` makes them one.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def hang() -> Fault:
 
 
 def timeout() -> Fault:
-    """Take the request and never answer: :func:`hang` under the name of what the client sees."""
+    """Take the request and never answer: `hang` under the name of what the client sees."""
     return Silence(name="timeout")
 
 

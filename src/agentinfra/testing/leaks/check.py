@@ -22,7 +22,7 @@ class LeakCheck:
     """Compares the process before and after a block.
 
     An async context manager, which gives things on their way out a little time to go. Where there
-    is no block to put around: :meth:`start`, later :meth:`check`.
+    is no block to put around: `start`, later `check`.
     """
 
     def __init__(self, *, grace: float = 0.5, ignore: Collection[str] = ()) -> None:
@@ -88,7 +88,7 @@ class LeakCheck:
             raise AssertionError(_told(found))
 
     def stop(self) -> None:
-        """Note no more who makes what; :meth:`check` and leaving the block do it themselves."""
+        """Note no more who makes what; `check` and leaving the block do it themselves."""
         self._sites.stop()
         if self._thaw is not None:
             self._thaw()

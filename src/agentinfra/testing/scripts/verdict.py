@@ -23,7 +23,7 @@ class ScriptError(AssertionError):
 
 
 class ScriptWarning(UserWarning):
-    """What a server that is not strict says in place of a :class:`ScriptError`."""
+    """What a server that is not strict says in place of a `ScriptError`."""
 
 
 class Verdict:

@@ -58,7 +58,7 @@ class OpenAIServer:
         clock: The time in seconds, for the limits and the ledger.
         sleep: Waits for the delays of replies and faults, on the loop that entered the server.
         ledger_limit: How many requests the ledger keeps; the totals count all. None keeps all.
-        like: Whose manners it has: a name of :mod:`agentinfra.testing.zoo`.
+        like: Whose manners it has: a name of `agentinfra.testing.zoo`.
         default: What answers the requests that neither script nor rule does; None: nothing where
             something is scripted, and an echo where nothing is.
         strict: True fails as said above, False answers unscripted requests by default and warns
@@ -180,7 +180,7 @@ class OpenAIServer:
     async def aclose(self) -> None:
         """Stop listening, cancel what is in flight, close every connection.
 
-        It does not look at the script: leaving the block does, or :meth:`verify`.
+        It does not look at the script: leaving the block does, or `verify`.
         """
         if self._thread is None:
             return
@@ -204,7 +204,7 @@ class OpenAIServer:
         """Queue answers, one for each request to come.
 
         Args:
-            replies: Texts, :class:`Reply` and :class:`RawReply` values, or functions (async ones
+            replies: Texts, `Reply` and `RawReply` values, or functions (async ones
                 too) that are given the request's body and return one. A function runs on the
                 server's thread; what it awaits is awaited on the loop that scripted it.
             to: The endpoint: ``chat``, ``responses``, ``embeddings``, ``models``, ``files`` or
@@ -228,8 +228,8 @@ class OpenAIServer:
         Args:
             matcher: A part of the last user message, whatever its case, or a function that is
                 given the request's body.
-            reply: As for :meth:`script`; it answers any number of requests.
-            to: As for :meth:`script`.
+            reply: As for `script`; it answers any number of requests.
+            to: As for `script`.
             optional: Whether it may stay unused.
         """
         self._playbook.on(matcher, reply, to, optional=optional)
@@ -246,7 +246,7 @@ class OpenAIServer:
         """Let requests meet a fault; those that get no real answer take none from the script.
 
         Args:
-            fault: One of :mod:`agentinfra.testing.faults`; a function without arguments is called.
+            fault: One of `agentinfra.testing.faults`; a function without arguments is called.
             times: How many requests it meets.
             when: Which requests: a part of the path, or a function that is given the record.
             probability: How likely it meets a request that fits. What a request asks, and how
@@ -263,7 +263,7 @@ class OpenAIServer:
         probability: float = 1.0,
         seed: int = 0,
     ) -> None:
-        """Let requests meet a fault until :meth:`recover`; the arguments are those of fail."""
+        """Let requests meet a fault until `recover`; the arguments are those of fail."""
         self._faults.arm(fault, times=None, when=when, probability=probability, seed=seed)
 
     def recover(self) -> None:

@@ -1,6 +1,6 @@
 """Checks made from types: what a TypedDict of parameters allows is allowed, and nothing else.
 
-A check is called with a value and raises :class:`Mismatch`. Checks are made once a type and put
+A check is called with a value and raises `Mismatch`. Checks are made once a type and put
 no paths together while all is well, so that a valid request costs a few microseconds.
 """
 

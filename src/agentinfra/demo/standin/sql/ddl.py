@@ -1,4 +1,4 @@
-"""Reads a :class:`Catalog` from a text with CREATE TABLE statements."""
+"""Reads a `Catalog` from a text with CREATE TABLE statements."""
 
 from __future__ import annotations
 
