@@ -55,6 +55,25 @@ def test_a_service_tier_has_its_own_price_or_none():
     assert book.cost("gpt-4o-mini", usage, "priority") is None
 
 
+@pytest.mark.parametrize("model", ["gpt-5.6-sol", "gpt-4o-mini"])
+@pytest.mark.parametrize("prompt", [1_000, 400_000])
+def test_what_is_written_to_the_cache_has_its_own_price(model, prompt):
+    """As genai-prices bills it, flat or by the prompt's length; reserved is no less."""
+    import genai_prices
+
+    usage = _usage(prompt, 10, cached_tokens=prompt // 4, cache_write_tokens=prompt // 2)
+    billed = genai_prices.Usage(
+        input_tokens=prompt,
+        cache_read_tokens=prompt // 4,
+        cache_write_tokens=prompt // 2,
+        output_tokens=10,
+    )
+    due = genai_prices.calc_price(billed, model_ref=model, provider_id="openai").total_price
+    rates = PriceBook({}).rates(model)
+    assert rates.cost(usage) == due
+    assert rates.cost(usage) <= rates.at_most(prompt, 10)
+
+
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
 def test_the_worst_case_is_an_upper_bound(prompt, completion, cached, audio):
     """No mix of kinds costs more than was reserved."""

@@ -35,7 +35,8 @@ class Rates:
     Attributes:
         input: A prompt token.
         output: A completion token.
-        cached: A cached prompt token.
+        cached: A prompt token read from the provider's cache.
+        written: A prompt token written to it, which some bill dearer than one that is not.
         audio_input: An audio token of the prompt.
         audio_output: An audio token of the completion.
         tiers: Computes the cost where a price depends on the prompt's length, else None.
@@ -44,6 +45,7 @@ class Rates:
     input: Decimal
     output: Decimal
     cached: Decimal
+    written: Decimal
     audio_input: Decimal
     audio_output: Decimal
     tiers: Callable[[Usage], Decimal] | None = None
@@ -52,13 +54,15 @@ class Rates:
         """Return what these tokens cost in USD, each kind at its own price."""
         if self.tiers is not None:
             return self.tiers(usage)
-        if not (usage.cached_tokens or usage.audio_prompt_tokens or usage.audio_completion_tokens):
+        cache = usage.cached_tokens + usage.cache_write_tokens
+        if not (cache or usage.audio_prompt_tokens or usage.audio_completion_tokens):
             return self.input * usage.prompt_tokens + self.output * usage.completion_tokens
-        text_in = usage.prompt_tokens - usage.cached_tokens - usage.audio_prompt_tokens
+        text_in = usage.prompt_tokens - cache - usage.audio_prompt_tokens
         text_out = usage.completion_tokens - usage.audio_completion_tokens
         return (
             self.input * max(text_in, 0)
             + self.cached * usage.cached_tokens
+            + self.written * usage.cache_write_tokens
             + self.audio_input * usage.audio_prompt_tokens
             + self.output * max(text_out, 0)
             + self.audio_output * usage.audio_completion_tokens
@@ -66,7 +70,7 @@ class Rates:
 
     def at_most(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
         """Return an upper bound of what a call costs in USD."""
-        dearest_in = max(self.input, self.audio_input)
+        dearest_in = max(self.input, self.written, self.audio_input)
         dearest_out = max(self.output, self.audio_output)
         return dearest_in * prompt_tokens + dearest_out * completion_tokens
 
@@ -161,6 +165,7 @@ def _from_override(price: ModelPrice) -> Rates:
         input=price.input / _MILLION,
         output=price.output / _MILLION,
         cached=cached / _MILLION,
+        written=price.input / _MILLION,
         audio_input=price.input / _MILLION,
         audio_output=price.output / _MILLION,
     )
@@ -171,6 +176,7 @@ def _from_prices(price: Any, usage_type: Any) -> Rates:
         "input": price.input_mtok,
         "output": price.output_mtok,
         "cached": price.cache_read_mtok,
+        "written": price.cache_write_mtok,
         "audio_input": price.input_audio_mtok,
         "audio_output": price.output_audio_mtok,
     }
@@ -181,6 +187,7 @@ def _from_prices(price: Any, usage_type: Any) -> Rates:
         input=text_in / _MILLION,
         output=text_out / _MILLION,
         cached=flat.get("cached", text_in) / _MILLION,
+        written=flat.get("written", text_in) / _MILLION,
         audio_input=flat.get("audio_input", text_in) / _MILLION,
         audio_output=flat.get("audio_output", text_out) / _MILLION,
         tiers=(lambda usage: _tiered(price, usage_type, usage)) if tiered else None,
@@ -200,6 +207,7 @@ def _tiered(price: Any, usage_type: Any, usage: Usage) -> Decimal:
         "input_tokens": usage.prompt_tokens,
         "output_tokens": usage.completion_tokens,
         "cache_read_tokens": usage.cached_tokens or None,
+        "cache_write_tokens": usage.cache_write_tokens or None,
         "input_audio_tokens": usage.audio_prompt_tokens or None,
         "output_audio_tokens": usage.audio_completion_tokens or None,
     }
