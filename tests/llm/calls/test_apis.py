@@ -225,7 +225,34 @@ async def test_where_neither_api_takes_it_the_first_refusal_is_raised(transport)
         for _ in range(2):
             with pytest.raises(BadRequestError, match="Function tools"):
                 await llm.chat_completion(HELLO, tools=[TOOL])
-        assert len(llm.server.requests) == 3
+        paths = [request["path"].rpartition("/")[2] for request in llm.server.requests]
+        efforts = [request["body"].get("reasoning_effort") for request in llm.server.requests]
+    assert paths == ["completions", "responses", "completions", "completions"]
+    assert efforts == [None, None, "none", "none"]
+
+
+async def test_tools_go_without_reasoning_where_there_is_no_other_way(transport):
+    """A gateway without the Responses API: what the refusal names second is done, and said."""
+
+    def give(request):
+        if request["path"].endswith("/responses"):
+            return reply({"detail": "Not Found"}, status=404)
+        body = request["body"]
+        if body.get("tools") and body.get("reasoning_effort") != "none":
+            return reply(REFUSAL, status=400)
+        return reply(answer("Hello!"))
+
+    async with _client(give, transport) as llm:
+        for _ in range(2):
+            got = await llm.chat_completion_with_tools(HELLO, [TOOL], tool_choice="auto")
+            assert (got.text, got.tool_calls) == ("Hello!", ())
+            assert "without reasoning" in got.degraded
+        assert len(llm.server.requests) == 4
+        plain = await llm.chat_completion(HELLO)
+        assert plain.degraded is None
+        assert "reasoning_effort" not in llm.server.requests[-1]["body"]
+        with pytest.raises(BadRequestError, match="Function tools"):
+            await llm.chat_completion(HELLO, tools=[TOOL], reasoning_effort="high")
 
 
 @pytest.mark.parametrize("api", ["chat", "responses"])

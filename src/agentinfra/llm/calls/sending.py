@@ -35,6 +35,7 @@ class Replied(NamedTuple):
 
 DIALECTS: dict[str, Dialect] = {"chat": ChatDialect(), "responses": ResponsesDialect()}
 
+_UNREASONED = "the model answers without reasoning: its endpoint takes no tools otherwise"
 _OTHER_WAYS = 3
 """Times a refusal may teach how to put one request before it is an error."""
 
@@ -122,6 +123,9 @@ class TextSender:
         headers = {"Idempotency-Key": call.key}
         if target.endpoint.profile.propagate and call.span is not None and call.span.trace_id:
             headers["traceparent"] = call.span.traceparent
+        speech = target.endpoint.lessons.speech(request, target.model)
+        if speech.tools_without_reasoning and "tools" in request.options:
+            call.fallback = call.fallback or _UNREASONED
         if request.headers:
             headers.update(request.headers)
         return Sending(

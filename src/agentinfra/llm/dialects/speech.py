@@ -26,6 +26,8 @@ class Speech:
         stream_options: Whether streams are asked for their usage.
         extra_body: Fields put into every body.
         unsupported: What happens to a parameter that a model is known to refuse.
+        tools_without_reasoning: Whether tools go with a reasoning effort of ``none``, which the
+            endpoint has asked for.
     """
 
     official: bool = False
@@ -33,6 +35,7 @@ class Speech:
     stream_options: bool = True
     extra_body: Mapping[str, Any] | None = None
     unsupported: Literal["refuse", "drop"] = "refuse"
+    tools_without_reasoning: bool = False
 
 
 def without_refused(

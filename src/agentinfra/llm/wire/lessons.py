@@ -23,6 +23,7 @@ REMEMBERED = 3600.0
 
 _CHAT = re.compile(r"chat/completions|chat completions", re.IGNORECASE)
 _RESPONSES = re.compile(r"v1/responses|responses api|/responses\b", re.IGNORECASE)
+_WITHOUT_REASONING = re.compile(r"reasoning_effort\W+to\W+none", re.IGNORECASE)
 _OTHER_LIMIT: Literal["max_completion_tokens"] = "max_completion_tokens"
 _STATEFUL = frozenset(
     {
@@ -57,7 +58,9 @@ class Lessons:
         self._api: dict[tuple[str, bool], tuple[Api, float]] = {}
         self._absent: dict[Api, float] = {}
         self._limited: set[str] = set()
-        self._variants: dict[tuple[bool | None, bool], Speech] = {}
+        self._may_not_reason: set[str] = set()
+        self._unreasoned: set[str] = set()
+        self._variants: dict[tuple[bool | None, bool, bool], Speech] = {}
 
     def api(self, request: TextRequest, model: str) -> Api:
         """Return the API a request goes to."""
@@ -86,9 +89,9 @@ class Lessons:
 
     def speech(self, request: TextRequest, model: str) -> Speech:
         """Return how a body is written."""
-        if request.lenient is None and not self._limited:
+        if request.lenient is None and not self._limited and not self._unreasoned:
             return self._speech
-        key = (request.lenient, model in self._limited)
+        key = (request.lenient, model in self._limited, model in self._unreasoned)
         if key not in self._variants:
             self._variants[key] = self._variant(*key)
         return self._variants[key]
@@ -109,6 +112,8 @@ class Lessons:
             # Another call may have learned it while this one was under way: what counts is
             # whether the next body would be another than the one that was refused.
             return request.encoded_for[2:] != (self.speech(request, model),)
+        if api == "chat" and _WITHOUT_REASONING.search(said):
+            self._may_not_reason.add(model)
         other = self._named(error, said, api)
         if other is None or self._profile.api != "auto" or request.seen.items:
             return False
@@ -120,9 +125,9 @@ class Lessons:
             # Each has sent us to the other: the one that is not there is not asked for again.
             del self._api[key]
             self._absent[api] = until
-            return False
+            return self._goes_without_reasoning(request, model)
         if self._absent.get(other, 0.0) > self._clock.now():
-            return False
+            return self._goes_without_reasoning(request, model)
         self._api[key] = (other, until)
         return True
 
@@ -140,8 +145,15 @@ class Lessons:
             return True
         return False
 
-    def _variant(self, lenient: bool | None, limited: bool) -> Speech:  # noqa: FBT001
-        speech = self._speech
+    def _goes_without_reasoning(self, request: TextRequest, model: str) -> bool:
+        """Take the second way that a refusal of tools names, where there is no Responses API."""
+        if model not in self._may_not_reason or "reasoning_effort" in request.options:
+            return False
+        self._unreasoned.add(model)
+        return request.encoded_for[2:] != (self.speech(request, model),)
+
+    def _variant(self, lenient: bool | None, limited: bool, unreasoned: bool) -> Speech:  # noqa: FBT001
+        speech = replace(self._speech, tools_without_reasoning=unreasoned)
         if lenient is not None:
             speech = replace(speech, unsupported="drop" if lenient else "refuse")
         return replace(speech, token_limit=_OTHER_LIMIT) if limited else speech

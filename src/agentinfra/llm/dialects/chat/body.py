@@ -32,6 +32,8 @@ def chat_payload(request: TextRequest, model: str, speech: Speech) -> dict[str, 
     if speech.official:
         effort = payload.get("reasoning_effort")
         without_refused(payload, model, known(model), speech, effort=effort)
+    if speech.tools_without_reasoning and payload.get("tools"):
+        payload.setdefault("reasoning_effort", "none")
     if speech.extra_body:
         payload |= speech.extra_body
     if request.extra_body:
