@@ -9,6 +9,7 @@ from openapi_support import DESCRIPTION, complaints
 from raw_server import answer, event, events, piece, raw_server, reply
 
 from agentinfra import AsyncLLMClient, Settings
+from agentinfra._mechanics.clock import SYSTEM_CLOCK
 from agentinfra.errors import BadRequestError, LLMError, LLMTimeoutError, RateLimitedError
 
 TOOL = {
@@ -132,11 +133,11 @@ def chat_only(request):
 
 
 @asynccontextmanager
-async def _client(give, transport, **fields):
+async def _client(give, transport, clock=SYSTEM_CLOCK, **fields):
     async with raw_server(give) as server:
         base = {"base_url": server.base_url, "api_key": "k", "transport": transport}
         settings = Settings(llm={"max_attempts": 1, "model": "gpt-5.6-luna", **base, **fields}).llm
-        async with AsyncLLMClient(settings) as llm:
+        async with AsyncLLMClient(settings, clock=clock) as llm:
             llm.server = server
             yield llm
 
@@ -253,6 +254,26 @@ async def test_tools_go_without_reasoning_where_there_is_no_other_way(transport)
         assert "reasoning_effort" not in llm.server.requests[-1]["body"]
         with pytest.raises(BadRequestError, match="Function tools"):
             await llm.chat_completion(HELLO, tools=[TOOL], reasoning_effort="high")
+        chosen = await llm.chat_completion(HELLO, tools=[TOOL], reasoning_effort="none")
+        assert chosen.degraded is None
+
+
+async def test_reasoning_comes_back_when_the_lesson_is_old(transport, clock):
+    """A gateway that has learned the Responses API is asked for it again after an hour."""
+    grown = False
+
+    def give(request):
+        if request["path"].endswith("/responses"):
+            return gpt56(request) if grown else reply({"detail": "Not Found"}, status=404)
+        if request["body"].get("reasoning_effort") != "none":
+            return reply(REFUSAL, status=400)
+        return reply(answer("Hello!"))
+
+    async with _client(give, transport, clock=clock) as llm:
+        assert "without reasoning" in (await llm.chat_completion(HELLO, tools=[TOOL])).degraded
+        grown = True
+        clock.shift(3601)
+        assert (await llm.chat_completion(HELLO, tools=[TOOL])).degraded is None
 
 
 @pytest.mark.parametrize("api", ["chat", "responses"])

@@ -123,8 +123,7 @@ class TextSender:
         headers = {"Idempotency-Key": call.key}
         if target.endpoint.profile.propagate and call.span is not None and call.span.trace_id:
             headers["traceparent"] = call.span.traceparent
-        speech = target.endpoint.lessons.speech(request, target.model)
-        if speech.tools_without_reasoning and "tools" in request.options:
+        if dialect.name == "chat" and _goes_without_reasoning(request, target):
             call.fallback = call.fallback or _UNREASONED
         if request.headers:
             headers.update(request.headers)
@@ -147,3 +146,11 @@ class TextSender:
             request.body = dialect.body(request, target.model, speech)
             request.encoded_for = key
         return request.body
+
+
+def _goes_without_reasoning(request: TextRequest, target: Target) -> bool:
+    """Whether the endpoint's lesson, not the caller, takes the model's reasoning."""
+    options = request.options
+    if not options.get("tools") or "reasoning_effort" in options:
+        return False
+    return target.endpoint.lessons.speech(request, target.model).tools_without_reasoning

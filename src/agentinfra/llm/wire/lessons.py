@@ -59,7 +59,7 @@ class Lessons:
         self._absent: dict[Api, float] = {}
         self._limited: set[str] = set()
         self._may_not_reason: set[str] = set()
-        self._unreasoned: set[str] = set()
+        self._unreasoned: dict[str, float] = {}
         self._variants: dict[tuple[bool | None, bool, bool], Speech] = {}
 
     def api(self, request: TextRequest, model: str) -> Api:
@@ -91,7 +91,8 @@ class Lessons:
         """Return how a body is written."""
         if request.lenient is None and not self._limited and not self._unreasoned:
             return self._speech
-        key = (request.lenient, model in self._limited, model in self._unreasoned)
+        unreasoned = self._unreasoned.get(model, 0.0) > self._clock.now()
+        key = (request.lenient, model in self._limited, unreasoned)
         if key not in self._variants:
             self._variants[key] = self._variant(*key)
         return self._variants[key]
@@ -149,7 +150,9 @@ class Lessons:
         """Take the second way that a refusal of tools names, where there is no Responses API."""
         if model not in self._may_not_reason or "reasoning_effort" in request.options:
             return False
-        self._unreasoned.add(model)
+        self._unreasoned[model] = self._clock.now() + REMEMBERED
+        # As above: another call may have learned it while this one was under way, with a body of
+        # before; the same body once more would only be refused once more.
         return request.encoded_for[2:] != (self.speech(request, model),)
 
     def _variant(self, lenient: bool | None, limited: bool, unreasoned: bool) -> Speech:  # noqa: FBT001
