@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from llm_support import HELLO
+from raw_server import event, piece, raw_server
 
 from agentinfra.errors import ClosedError
 from agentinfra.testing import assert_no_leaks, faults
@@ -104,9 +105,8 @@ async def test_a_call_that_waits_for_its_turn_goes_when_the_one_before_is_cancel
 async def test_leaving_the_client_ends_what_hangs(client_of, server):
     """Draining is bounded; then the call is cancelled, and its caller told that it was left."""
     server.fail_always(faults.hang())
-    client = client_of(server)
-    client.stop_timeout = 0.05
-    async with client as llm:
+    async with client_of(server) as llm:
+        llm.stop_timeout = 0.05
         task = asyncio.create_task(llm.chat_completion(HELLO))
         await server.wait_for_requests(1)
     with pytest.raises(ClosedError, match="did not end in time"):
@@ -116,9 +116,8 @@ async def test_leaving_the_client_ends_what_hangs(client_of, server):
 async def test_a_stream_that_hangs_is_told_too(client_of, server):
     """Whoever waits for the next piece in another task gets ClosedError, no cancellation."""
     server.fail_always(faults.hang())
-    client = client_of(server)
-    client.stop_timeout = 0.05
-    async with client as llm:
+    async with client_of(server) as llm:
+        llm.stop_timeout = 0.05
         task = asyncio.create_task(llm.chat_completion(HELLO, stream=True))
         await server.wait_for_requests(1)
     with pytest.raises(ClosedError, match="did not end in time"):
@@ -131,3 +130,32 @@ async def test_a_stream_that_was_not_read_to_its_end_is_closed_first(client_of, 
         stream = await llm.chat_completion(HELLO, stream=True)
         await anext(stream)
     assert (await stream.response()).degraded
+
+
+@pytest.mark.parametrize("opened_by", ["reader", "leaving task"])
+async def test_a_reader_of_a_stream_is_told_too(client_of, opened_by):
+    """Whoever waits for the next piece when the client is left gets ClosedError."""
+
+    async def one_piece(_):
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+        yield event(piece({"content": "a"}))
+        await asyncio.Event().wait()
+
+    async def read(opened, begun):
+        stream = opened or await llm.chat_completion(HELLO, stream=True)
+        async for chunk in stream:
+            assert chunk.text == "a"
+            begun.set()
+
+    async with raw_server(one_piece) as server:
+        async with client_of(server) as llm:
+            llm.stop_timeout = 0.05
+            begun = asyncio.Event()
+            opened = None
+            if opened_by == "leaving task":
+                opened = await llm.chat_completion(HELLO, stream=True)
+            task = asyncio.create_task(read(opened, begun))
+            await begun.wait()
+            await _spin(10)
+        with pytest.raises(ClosedError, match="under way|was closed"):
+            await task

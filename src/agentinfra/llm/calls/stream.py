@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from agentinfra.errors import (
+    ClosedError,
     LLMError,
     LLMResponseError,
     LLMStreamInterruptedError,
@@ -158,6 +159,7 @@ class LLMStream:
 
         Raises:
             LLMStreamInterruptedError: The stream broke; it carries what came.
+            ClosedError: Another task closed it, or left the client, meanwhile.
         """
         settlement = self._settlement
         if settlement.over:
@@ -165,6 +167,10 @@ class LLMStream:
         try:
             chunk = await settlement.source.next()
         except LLMError as error:
+            if settlement.over:
+                # Another task has closed it meanwhile, the one that leaves for one: what the
+                # connection says of that is no fault of the endpoint.
+                raise ClosedError("the stream was closed while its next piece was due") from error
             raise await self._interrupted(error) from error
         except BaseException as error:  # noqa: BLE001 - it is raised again below
             await self._stop(error)
