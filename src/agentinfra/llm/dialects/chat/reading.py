@@ -23,7 +23,7 @@ from agentinfra.llm.dialects.values import (
 )
 from agentinfra.results import Choice, ToolCall
 
-__all__ = ["ChatSource", "answer_of", "choice_of", "read_chat"]
+__all__ = ["ChatSource", "answer_of", "choice_of", "read_chat", "reason_of"]
 
 
 def read_chat(body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -41,12 +41,13 @@ def read_chat(body: bytes, headers: Mapping[str, str]) -> Answer:
         return answer_of(decode(body), headers)
     choice = usual.choices[0]
     message = choice.message
+    calls = calls_of(message) if message.tool_calls else ()
     return Answer(
         text=message.content or "",
         reasoning=message.reasoning_content or message.reasoning or "",
         refusal=message.refusal or None,
-        tool_calls=calls_of(message) if message.tool_calls else (),
-        finish_reason=choice.finish_reason,
+        tool_calls=calls,
+        finish_reason=reason_of(choice.finish_reason, called=bool(calls)),
         usage=usage(usual.usage),
         model=usual.model,
         id=usual.id,
@@ -109,16 +110,25 @@ def choice_of(given: Any, place: int) -> Choice | None:
     if not message:
         said = first_text(body, "message", "text", "content")
         message = {"role": "assistant", "content": joined(said)} if said is not None else {}
+    calls = _calls(message)
     choice = Choice(
         index=place if (index := count(body.get("index"))) is None else index,
         text=joined(message.get("content")),
         reasoning=_reasoning(message),
         refusal=_refusal(message),
-        tool_calls=_calls(message),
-        finish_reason=plain(body.get("finish_reason")) or None,
+        tool_calls=calls,
+        finish_reason=reason_of(plain(body.get("finish_reason")) or None, called=bool(calls)),
         message=_turn(message),
     )
     return choice if _says_something(choice, message) else None
+
+
+def reason_of(reason: str | None, *, called: bool) -> str | None:
+    """Return why a model stopped; one that asks for a tool did so for that.
+
+    Gemini says ``stop`` of every call, OpenAI of those that ``tool_choice`` names.
+    """
+    return "tool_calls" if called and reason == "stop" else reason
 
 
 def _says_something(choice: Choice, message: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentinfra.llm.dialects.answer import Answer, StreamChunk
 from agentinfra.llm.dialects.chat.merging import Merged, said_by
-from agentinfra.llm.dialects.chat.reading import ChatSource, choice_of, read_chat
+from agentinfra.llm.dialects.chat.reading import ChatSource, choice_of, read_chat, reason_of
 from agentinfra.llm.dialects.chat.shapes import (
     ChunkBody,
     ChunkChoice,
@@ -93,7 +93,7 @@ class ChatAssembly:
             if choice.error is not None or choice.message is not None or choice.text is not None:
                 return self._add_unusual(data)
             if delta is None:
-                chunk = StreamChunk(finish_reason=choice.finish_reason, index=choice.index)
+                chunk = StreamChunk(finish_reason=self._reason(choice), index=choice.index)
             elif delta.function_call is not None:
                 return self._add_unusual(data)
             else:
@@ -149,21 +149,28 @@ class ChatAssembly:
     def _piece(self, choice: ChunkChoice, delta: Delta) -> StreamChunk:
         if delta.tool_calls or delta.audio or delta.refusal:
             turn = self._turn(choice.index)
+            # Before the reason is asked for: calls may come in the piece that ends them.
+            deltas = _deltas(turn, delta) if delta.tool_calls else ()
             return StreamChunk(
                 text=delta.content or "",
                 reasoning=delta.reasoning_content or delta.reasoning or "",
                 refusal=delta.refusal or "",
-                tool_calls=_deltas(turn, delta) if delta.tool_calls else (),
+                tool_calls=deltas,
                 audio=delta.audio or None,
-                finish_reason=choice.finish_reason,
+                finish_reason=self._reason(choice),
                 index=choice.index,
             )
         return StreamChunk(
             text=delta.content or "",
             reasoning=delta.reasoning_content or delta.reasoning or "",
-            finish_reason=choice.finish_reason,
+            finish_reason=choice.finish_reason and self._reason(choice),
             index=choice.index,
         )
+
+    def _reason(self, choice: ChunkChoice) -> str | None:
+        """Return why a choice ends; None where it goes on."""
+        turn = self._turns.get(choice.index)
+        return reason_of(choice.finish_reason, called=turn is not None and bool(turn.calls))
 
     def _keep(self, data: bytes, body: ChunkBody, chunks: list[StreamChunk]) -> None:
         """Keep an event of the usual shape, and what is new in it."""
@@ -223,13 +230,14 @@ class ChatAssembly:
         pieces = as_list(choice.message.get("tool_calls"))
         if not pieces and (older := as_mapping(choice.message.get("function_call"))):
             pieces = [{"index": 0, "function": older}]
+        deltas = tuple(turn.calls.add(piece) for piece in pieces)
         chunk = StreamChunk(
             text=choice.text,
             reasoning=choice.reasoning,
             refusal=choice.refusal or "",
-            tool_calls=tuple(turn.calls.add(piece) for piece in pieces),
+            tool_calls=deltas,
             audio=as_mapping(choice.message.get("audio")) or None,
-            finish_reason=choice.finish_reason,
+            finish_reason=reason_of(choice.finish_reason, called=bool(turn.calls)),
             index=choice.index,
         )
         self._take(turn, chunk)
