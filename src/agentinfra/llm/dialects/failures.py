@@ -61,6 +61,9 @@ _TOO_LONG = re.compile(
 )
 """Sentences of OpenAI, llama.cpp, Gemini, Anthropic's compatible endpoint, vLLM and others."""
 
+_WRONG_KEY = re.compile(r"api key not valid|invalid api key|incorrect api key", re.IGNORECASE)
+"""Sentences of a refused key under status 400: Gemini's, and those of servers that copy OpenAI."""
+
 _FILTERED = re.compile(r"content (management|filtering) policy|content filter", re.IGNORECASE)
 _BY_STATUS: Mapping[int, type[LLMStatusError]] = {
     401: AuthenticationError,
@@ -159,6 +162,8 @@ def _kind(status: int, codes: list[str], message: str) -> type[LLMStatusError]:
         return ContextLengthError
     if status in (0, 400, 403) and _FILTERED.search(message):
         return ContentFilterError
+    if status in (0, 400) and _WRONG_KEY.search(message):
+        return AuthenticationError
     if status == 0:
         alone = (_BY_CODE_ALONE.get(code.lower()) for code in codes)
         return next((kind for kind in alone if kind is not None), ServerError)

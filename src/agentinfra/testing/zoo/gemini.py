@@ -11,7 +11,12 @@ from agentinfra.testing.zoo.animal import Animal, first_choice
 __all__ = ["Gemini"]
 
 _MOST_INPUTS = 100
-_STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND"}
+_STATUSES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND"}
+_WRONG_KEY = {
+    "code": 400,
+    "message": "API key not valid. Please pass a valid API key.",
+    "status": "INVALID_ARGUMENT",
+}
 
 
 class Gemini(Animal):
@@ -27,6 +32,8 @@ class Gemini(Animal):
         # Only the first of several calls is signed.
         "https://ai.google.dev/gemini-api/docs/thought-signatures",
         "https://github.com/prism-php/prism/issues/830",
+        # A wrong key is a bad argument.
+        "https://ai.google.dev/gemini-api/docs/troubleshooting",
         # Errors in a list; at most 100 texts in a request for embeddings.
         "https://ai.google.dev/gemini-api/docs/openai",
     )
@@ -93,13 +100,14 @@ class Gemini(Animal):
 
     def error(self, refusal: RefusedError) -> tuple[int, Mapping[str, Any] | Sequence[Any]]:
         """Write the error in Google's words, in a list."""
-        status = 400 if refusal.status == 401 else refusal.status
+        if refusal.status == 401:
+            return 400, [{"error": _WRONG_KEY}]
         error = {
-            "code": status,
+            "code": refusal.status,
             "message": str(refusal),
             "status": _STATUSES.get(refusal.status, "UNKNOWN"),
         }
-        return status, [{"error": error}]
+        return refusal.status, [{"error": error}]
 
     def headers(self, asked: Asked) -> dict[str, str]:
         """Send none of OpenAI's."""
