@@ -187,6 +187,29 @@ async def test_ten_turns_with_tools_and_reasoning(give, transport, stream):
         assert complaints("CreateResponse", last) == []
 
 
+async def test_a_deployment_that_thinks_is_asked_for_its_thoughts(transport):
+    """Its name does not tell: the first answer does, and what cannot be sent on is left out."""
+
+    def deployment(request):
+        items = [dict(item) for item in _items(1)]
+        if "include" not in request["body"]:
+            del items[0]["encrypted_content"]
+        return reply(_response(1, items))
+
+    fields = {"model": "my-deployment", "api": "responses", "preset": "azure"}
+    async with _client(deployment, transport, **fields) as llm:
+        first = await llm.chat_completion(HELLO, tools=[TOOL])
+        result = {"role": "tool", "tool_call_id": "call_1", "content": "2"}
+        second = await llm.chat_completion([*HELLO, first.message, result], tools=[TOOL])
+        conversation = [*HELLO, first.message, result, second.message, result]
+        await llm.chat_completion(conversation, tools=[TOOL])
+        bodies = [request["body"] for request in llm.server.requests]
+    assert ["include" in body for body in bodies] == [False, True, True]
+    call = {name: value for name, value in _items(1)[1].items() if name != "id"}
+    assert bodies[1]["input"][1] == call  # without the id by which it would be looked for
+    assert bodies[2]["input"][3:5] == _items(1)
+
+
 async def test_a_refusal_that_names_the_other_api_teaches_it(transport):
     """One request is lost on learning, none after it; calls without tools stay where they are."""
     async with _client(gpt56, transport) as llm:

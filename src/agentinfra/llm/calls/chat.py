@@ -164,6 +164,8 @@ class ChatCalls:
         if answer.unfinished:  # of a response that goes on there, nothing is to be paid yet
             return self._begun(headers, answer, request, call, record)
         usage = answer.usage or self._estimate(request, answer)
+        if answer.source is not None and answer.source.api == "responses" and call.target:
+            call.target.endpoint.lessons.heard(call.target.model, usage)
         cost = self._cost(call, answer.model, usage, answer.service_tier)
         if call.hedged and cost is not None:
             cost += self._lost(call, request)

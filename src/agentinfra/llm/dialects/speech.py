@@ -28,6 +28,7 @@ class Speech:
         unsupported: What happens to a parameter that a model is known to refuse.
         tools_without_reasoning: Whether tools go with a reasoning effort of ``none``, which the
             endpoint has asked for.
+        reasons: Whether the model has been seen to think, though its name does not tell.
     """
 
     official: bool = False
@@ -36,6 +37,7 @@ class Speech:
     extra_body: Mapping[str, Any] | None = None
     unsupported: Literal["refuse", "drop"] = "refuse"
     tools_without_reasoning: bool = False
+    reasons: bool = False
 
 
 def without_refused(

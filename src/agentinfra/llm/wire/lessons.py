@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentinfra.llm.dialects.request import TextRequest
     from agentinfra.llm.dialects.speech import Speech
     from agentinfra.llm.wire.profile import Profile
+    from agentinfra.results import Usage
 
 __all__ = ["Api", "Lessons"]
 
@@ -59,8 +60,9 @@ class Lessons:
         self._absent: dict[Api, float] = {}
         self._limited: set[str] = set()
         self._may_not_reason: set[str] = set()
+        self._reasoning: set[str] = set()
         self._unreasoned: dict[str, float] = {}
-        self._variants: dict[tuple[bool | None, bool, bool], Speech] = {}
+        self._variants: dict[tuple[bool | None, bool, bool, bool], Speech] = {}
 
     def api(self, request: TextRequest, model: str) -> Api:
         """Return the API a request goes to."""
@@ -89,13 +91,26 @@ class Lessons:
 
     def speech(self, request: TextRequest, model: str) -> Speech:
         """Return how a body is written."""
-        if request.lenient is None and not self._limited and not self._unreasoned:
+        if request.lenient is None and not self._learned_to_speak:
             return self._speech
         unreasoned = self._unreasoned.get(model, 0.0) > self._clock.now()
-        key = (request.lenient, model in self._limited, unreasoned)
+        key = (request.lenient, model in self._limited, unreasoned, model in self._reasoning)
         if key not in self._variants:
             self._variants[key] = self._variant(*key)
         return self._variants[key]
+
+    def heard(self, model: str, usage: Usage) -> None:
+        """Take in the usage of an answer of the Responses API.
+
+        A deployment's name does not tell that its model thinks; what it thought has to be asked
+        for then, or it cannot be sent on.
+        """
+        if usage.reasoning_tokens and self._speech.official and not known(model).reasons:
+            self._reasoning.add(model)
+
+    @property
+    def _learned_to_speak(self) -> bool:
+        return bool(self._limited or self._unreasoned or self._reasoning)
 
     def learn(self, error: BadRequestError, request: TextRequest, model: str, api: Api) -> bool:
         """Take in a refusal; return whether the request is to be sent again, another way.
@@ -155,8 +170,14 @@ class Lessons:
         # before; the same body once more would only be refused once more.
         return request.encoded_for[2:] != (self.speech(request, model),)
 
-    def _variant(self, lenient: bool | None, limited: bool, unreasoned: bool) -> Speech:  # noqa: FBT001
-        speech = replace(self._speech, tools_without_reasoning=unreasoned)
+    def _variant(
+        self,
+        lenient: bool | None,  # noqa: FBT001
+        limited: bool,  # noqa: FBT001
+        unreasoned: bool,  # noqa: FBT001
+        reasons: bool,  # noqa: FBT001
+    ) -> Speech:
+        speech = replace(self._speech, tools_without_reasoning=unreasoned, reasons=reasons)
         if lenient is not None:
             speech = replace(speech, unsupported="drop" if lenient else "refuse")
         return replace(speech, token_limit=_OTHER_LIMIT) if limited else speech

@@ -47,6 +47,7 @@ RESPONSES_ONLY = (
 
 _KEEPS_STATE = ("background", "conversation", "previous_response_id", "prompt", "store")
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_LED_TO = ("custom_tool_call", "function_call", "message")
 _ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
 
@@ -74,7 +75,7 @@ def response_payload(request: TextRequest, model: str, speech: Speech) -> dict[s
     _say_streaming(given, request)
     _say_logprobs(given)
     payload |= given
-    _keep_nothing(payload, model)
+    _keep_nothing(payload, reasons=known(model).reasons or speech.reasons)
     if speech.official:
         effort = as_mapping(payload.get("reasoning")).get("effort")
         without_refused(payload, model, known(model), speech, effort=effort)
@@ -172,10 +173,36 @@ def _say_logprobs(given: dict[str, Any]) -> None:
         given["include"] = [*given.get("include", ()), _LOGPROBS]
 
 
-def _keep_nothing(payload: dict[str, Any], model: str) -> None:
+def _keep_nothing(payload: dict[str, Any], *, reasons: bool) -> None:
     if not any(name in payload for name in _KEEPS_STATE):
         payload["store"] = False
-    if payload.get("store") is False and known(model).reasons:
+    if payload.get("store") is not False:
+        return
+    payload["input"] = _without_references(payload["input"])
+    if reasons:
         include = list(payload.get("include", ()))
         if _ENCRYPTED not in include:
             payload["include"] = [*include, _ENCRYPTED]
+
+
+def _without_references(items: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out thoughts that only refer to what the endpoint was told not to keep.
+
+    What they led to goes without its id: by that the endpoint would look for them.
+    """
+    if not any(map(_is_reference, items)):
+        return items
+    kept: list[Mapping[str, Any]] = []
+    led = False
+    for item in items:
+        if _is_reference(item):
+            led = True
+            continue
+        led = led and item.get("type") in _LED_TO
+        kept.append({k: v for k, v in item.items() if k != "id"} if led else item)
+    return kept
+
+
+def _is_reference(item: Mapping[str, Any]) -> bool:
+    thought = item.get("type") == "reasoning"
+    return thought and not (item.get("encrypted_content") or item.get("content"))
