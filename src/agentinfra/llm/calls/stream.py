@@ -164,6 +164,8 @@ class LLMStream:
         settlement = self._settlement
         if settlement.over:
             raise StopAsyncIteration
+        if (chunk := settlement.source.take()) is not None:
+            return chunk
         try:
             chunk = await settlement.source.next()
         except LLMError as error:

@@ -30,7 +30,8 @@ _THOUGHTS = frozenset({"thinking", "reasoning", "reasoning_text", "thought"})
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
     """Return an object, the empty one for anything else."""
-    return value if isinstance(value, Mapping) else _NOTHING
+    # A decoder gives dicts; asking the abstract class takes ten times as long.
+    return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
 
 
 def as_list(value: Any) -> Sequence[Any]:

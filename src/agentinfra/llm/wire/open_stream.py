@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ class OpenStream:
         self._deadline = deadline
         self._patience = patience
         self._largest = largest
-        self._ready: list[StreamChunk] = []
+        self._ready: deque[StreamChunk] = deque()
         self._body: bytearray | None = None
         self._begun = False
         self._ended = False
@@ -82,11 +83,15 @@ class OpenStream:
         if not await self._fill():
             raise LLMResponseError("the endpoint sent a stream without any content")
 
+    def take(self) -> StreamChunk | None:
+        """Return a piece that has come already, None where the next has to be waited for."""
+        return self._ready.popleft() if self._ready else None
+
     async def next(self) -> StreamChunk | None:
         """Return the next piece, None when the stream is over."""
         if not self._ready and not await self._fill():
             return None
-        return self._ready.pop(0)
+        return self._ready.popleft()
 
     async def aclose(self) -> None:
         """Close the connection; a second time does nothing."""

@@ -61,8 +61,10 @@ class EventSplitter:
 
 def _data_of(piece: bytes) -> bytes:
     """Return the data of one event; empty where it has none (a sign of life, which is dropped)."""
-    if piece.startswith(b"data: {") and b"\n" not in piece:
-        return piece[6:]
+    # Nearly all events are one line of data, or that and its name before it.
+    start = piece.find(b"\n") + 1 if piece.startswith(b"event: ") else 0
+    if piece.startswith(b"data: {", start) and piece.find(b"\n", start) < 0:
+        return piece[start + 6 :]
     data = []
     for line in piece.split(b"\n"):
         if line.startswith(b"data:"):
