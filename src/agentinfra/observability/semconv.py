@@ -78,7 +78,7 @@ LLM_COST = MetricSpec(
 )
 LLM_TOKENS = _counter(
     "llm_tokens_total",
-    "Tokens of model calls; type is prompt, completion, total, cached or reasoning.",
+    "Tokens of model calls; type is prompt, completion, total, cached, cache_write or reasoning.",
     "model",
     "type",
 )

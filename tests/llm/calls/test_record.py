@@ -282,3 +282,21 @@ async def test_messages_follow_the_conventions(server):
     for kind, value in (("input", asked), ("output", answered)):
         schema = json.loads((SEMCONV / f"gen-ai-{kind}-messages.json").read_text())
         jsonschema.validate(value, schema)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.0])
+async def test_a_time_on_the_page_leads_to_its_trace(ratio):
+    """Beside its bucket stands the trace, where one was recorded that can be looked at."""
+    tracing = {"exporter": "console", "sample_ratio": ratio}
+    async with OpenAIServer() as server:
+        llm = {"base_url": server.base_url, "api_key": "x"}
+        rooms = dict.fromkeys(("database", "checkpointer", "cache"), OFF)
+        given = Settings(llm=llm, tracing=tracing, logging={"level": "critical"}, **rooms)
+        async with InfraRuntime(given) as rt:
+            reply = await rt.llm.chat_completion(HELLO)
+            page = rt.metrics.expose(openmetrics=True)
+            async with await rt.llm.chat_completion(HELLO, stream=True) as stream:
+                streamed = await stream.response()
+            later = rt.metrics.expose(openmetrics=True)
+    assert (f'trace_id="{reply.trace_id}"' in page) == (ratio == 1.0)
+    assert (f'trace_id="{streamed.trace_id}"' in later) == (ratio == 1.0)

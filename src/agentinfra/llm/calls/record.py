@@ -121,7 +121,12 @@ class CallRecord:
         """Record that a stream's first content has come."""
         if self._telemetry.observed:
             of = self._telemetry.of(self.model, self._call.operation)
-            of.first_token.observe(self._clock.now() - self._call.started)
+            of.first_token.observe(self._clock.now() - self._call.started, self._exemplar)
+
+    @property
+    def _exemplar(self) -> str:
+        """The trace to show beside a time, empty where nobody could look it up."""
+        return self.span.trace_id if self.span.exported else ""
 
     def close(self, outcome: Outcome) -> None:
         """Write all of it; a second time does nothing."""
@@ -133,7 +138,7 @@ class CallRecord:
             return
         latency = self._clock.now() - call.started
         telemetry.in_flight.dec()
-        telemetry.outcome(self.model, call.operation, outcome.name, latency)
+        telemetry.outcome(self.model, call.operation, outcome.name, latency, self._exemplar)
         if outcome.usage is not None:
             booked = call.target.model if call.target is not None else self.model
             telemetry.book(booked, call.operation, outcome.usage, outcome.cost)

@@ -34,6 +34,7 @@ class OfModel:
         self.completion = metrics.counter(tokens, model, "completion")
         self.total = metrics.counter(tokens, model, "total")
         self.cached = metrics.counter(tokens, model, "cached")
+        self.cache_write = metrics.counter(tokens, model, "cache_write")
         self.reasoning = metrics.counter(tokens, model, "reasoning")
         self.cost = metrics.counter(semconv.LLM_COST, model)
         self.unknown = metrics.counter(semconv.LLM_UNKNOWN_PRICES, model)
@@ -119,8 +120,10 @@ class LLMTelemetry:
         if self.observed:
             self._failures[component].inc()
 
-    def outcome(self, model: str, operation: str, outcome: str, latency: float) -> None:
-        """Count a call by how it ended, and its time."""
+    def outcome(
+        self, model: str, operation: str, outcome: str, latency: float, trace_id: str = ""
+    ) -> None:
+        """Count a call by how it ended, and its time, with the trace it can be looked at in."""
         of = self.of(model, operation)
         counter = of.outcomes.get(outcome)
         if counter is None:
@@ -128,7 +131,7 @@ class LLMTelemetry:
                 semconv.LLM_CALLS, model, outcome
             )
         counter.inc()
-        of.latency.observe(latency)
+        of.latency.observe(latency, trace_id)
 
     def book(self, model: str, operation: str, usage: Usage, cost: Decimal | None) -> None:
         """Add tokens and money to the counters."""
@@ -138,10 +141,12 @@ class LLMTelemetry:
         counters.total.inc(usage.total_tokens)
         if usage.cached_tokens:
             counters.cached.inc(usage.cached_tokens)
+        if usage.cache_write_tokens:
+            counters.cache_write.inc(usage.cache_write_tokens)
         if usage.reasoning_tokens:
             counters.reasoning.inc(usage.reasoning_tokens)
         if cost is not None:
-            counters.cost.inc(float(cost))
+            counters.cost.inc(cost)
             return
         counters.unknown.inc()
         if model not in self._warned:

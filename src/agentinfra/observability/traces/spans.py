@@ -152,6 +152,11 @@ class Span:
             self.sink.finished(self._finished())
 
     @property
+    def exported(self) -> bool:
+        """Whether the trace is recorded where its id can be looked up."""
+        return self._exported is not None and self._exported.sampled
+
+    @property
     def traceparent(self) -> str:
         """The W3C header value that continues the trace elsewhere.
 
