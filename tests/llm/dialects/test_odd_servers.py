@@ -11,6 +11,7 @@ from agentinfra import AsyncLLMClient, Settings
 from agentinfra.errors import (
     BadRequestError,
     ContextLengthError,
+    LLMConnectionError,
     LLMError,
     LLMResponseError,
     LLMStreamInterruptedError,
@@ -346,6 +347,48 @@ async def test_bytes_that_cannot_be_read(client_to, body):
             await llm.chat_completion(HELLO)
         with pytest.raises(LLMResponseError):
             await llm.chat_completion(HELLO, stream=True)
+
+
+_SAID = b'{"choices":[{"message":{"content":"%s"},"finish_reason":"stop"%s}]}'
+ODD_JSON = {
+    "log probabilities of minus infinity": (
+        _SAID % (b"hi", b',"logprobs":{"content":[{"token":"hi","logprob":-Infinity}]}'),
+        "hi",
+    ),
+    "not a number": (_SAID % (b"hi", b',"score":NaN'), "hi"),
+    "half of a pair": (_SAID % (b"a\\ud800b", b""), "a\ufffdb"),
+    "a whole pair beside it": (_SAID % (b"\\ud83d\\ude00\\udc00", b""), "\U0001f600\ufffd"),
+    "a mark of byte order": (b"\xef\xbb\xbf" + _SAID % (b"hi", b""), "hi"),
+    "UTF-16": ((_SAID % (b"hi", b"")).decode().encode("utf-16"), "hi"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_JSON)
+async def test_json_as_pythons_encoder_writes_it(client_to, name):
+    """What only stricter decoders refuse costs no answer that was paid for."""
+    body, text = ODD_JSON[name]
+    async with client_to(reply(body)) as llm:
+        got = await llm.chat_completion(HELLO)
+    assert got.text == text
+    assert got.raw.choices[0].message.content == text
+
+
+async def test_odd_numbers_in_a_stream(client_to):
+    """An event whose numbers are none brings its text."""
+    sent = json.dumps(piece({"content": "hi"}, "stop", score=float("nan"))).encode()
+    async with client_to(reply(event(sent), kind="text/event-stream")) as llm:
+        _, got = await _streamed(llm)
+    assert got.text == "hi"
+
+
+async def test_what_is_no_http_is_said_to_be_none(client_to):
+    """It was reached; what it sent is what is wrong, and the reason stands on one line."""
+    body = reply(b"plain", headers={"Content-Encoding": "gzip"})
+    async with client_to(body) as llm:
+        with pytest.raises(LLMConnectionError) as caught:
+            await llm.chat_completion(HELLO)
+    assert "\n" not in str(caught.value)
+    assert "400" not in str(caught.value)
 
 
 async def test_a_page_for_people(client_to):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -38,13 +39,31 @@ def encode(value: Any) -> bytes:
 def decode(data: bytes) -> Any:
     """Decode what came, whatever it is.
 
+    What Python's own decoder takes is taken, too, since servers write with its encoder: NaN and
+    infinities beside the text, half of a surrogate pair in it, a mark of byte order before it.
+
     Raises:
-        LLMResponseError: It is no JSON, or no UTF-8.
+        LLMResponseError: It is no JSON, or no Unicode.
     """
     try:
         return _decode(data)
     except REFUSED as error:
-        raise unreadable(data, error) from error
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError):
+            raise unreadable(data, error) from error
+        return _without_halves(found) if b"\\ud" in data.lower() else found
+
+
+def _without_halves(value: Any) -> Any:
+    """Return a value in whose texts no half of a surrogate pair stands alone."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_halves(part) for part in value]
+    if isinstance(value, dict):
+        return {_without_halves(name): _without_halves(part) for name, part in value.items()}
+    return value
 
 
 def unreadable(data: bytes, why: object) -> LLMResponseError:

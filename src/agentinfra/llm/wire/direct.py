@@ -260,6 +260,7 @@ class _DirectStream:
 def _mapped(error: Exception) -> LLMConnectionError:
     """Return our error for one of aiohttp's or of the system's; nothing else maps them."""
     import aiohttp
+    from aiohttp.http_exceptions import HttpProcessingError
 
     if isinstance(error, TimeoutError):
         return LLMTimeoutError("connecting to the endpoint took too long")
@@ -271,6 +272,10 @@ def _mapped(error: Exception) -> LLMConnectionError:
         return LLMConnectionError(
             f"the endpoint cannot be reached: {error.host}:{error.port}: {why}"
         )
+    broken = error.__cause__ if isinstance(error, aiohttp.ClientPayloadError) else error
+    if isinstance(broken, aiohttp.ClientResponseError | HttpProcessingError):
+        why = " ".join(broken.message.split())  # their status is one of aiohttp's own
+        return LLMConnectionError(f"the endpoint sent something that cannot be read: {why}")
     return LLMConnectionError(
         f"the endpoint cannot be reached: {str(error) or type(error).__name__}"
     )
