@@ -66,6 +66,15 @@ def test_paths_are_data():
     assert profile.url("responses", "m", query={"a": True}) == "https://h/x/responses?a=true"
 
 
+@pytest.mark.parametrize("tail", ["", "/", "/chat/completions", "/responses/", "/embeddings"])
+def test_an_address_may_be_that_of_an_operation(tail):
+    """What people paste out of a page of documentation is understood, its query too."""
+    base_url = f"https://h/openai/v1{tail}?api-version=preview&team=a"
+    profile = _profile(base_url=base_url, extra_query={"team": "b"})
+    url = "https://h/openai/v1/chat/completions?api-version=preview&team=b"
+    assert profile.url("chat", "m", query={}) == url
+
+
 async def test_extra_headers_query_and_body(transport):
     """Per endpoint and per call, as the openai package has them; a call's go first."""
     request = await _sent(

@@ -11,7 +11,7 @@ from agentinfra.llm.calls.flights import Flights, Space
 from agentinfra.llm.calls.record import CallRecord, Outcome
 from agentinfra.llm.calls.vectors import VectorRequests, Wanted
 from agentinfra.llm.dialects.embeddings import (
-    check_texts,
+    checked_texts,
 )
 from agentinfra.llm.dialects.hashing import HASH_DIMENSIONS, HASH_MODEL, hash_embeddings
 from agentinfra.llm.dialects.usage import estimate_tokens
@@ -77,7 +77,7 @@ class EmbeddingCalls:
         self, texts: Sequence[str], dimensions: int | None, *, reason: str
     ) -> EmbeddingBatch:
         """Return deterministic vectors that no model made; they are never cached."""
-        check_texts(texts)
+        texts = checked_texts(texts)
         self._hashed.inc(len(texts))
         log.warning("llm.embeddings_degraded", texts=len(texts), reason=reason)
         return EmbeddingBatch(
@@ -90,8 +90,10 @@ class EmbeddingCalls:
 
     async def get(self, wanted: Wanted, call: Call, target: Target) -> EmbeddingBatch:
         """Return the vectors of texts."""
-        texts = wanted.texts
-        check_texts(texts, target.model, target.endpoint.limits.text_tokens)
+        tokens = target.endpoint.limits.text_tokens
+        texts = checked_texts(wanted.texts, target.model, tokens)
+        if texts is not wanted.texts:  # they came one by one, and are gone now
+            wanted = Wanted(texts=texts, dimensions=wanted.dimensions, more=wanted.more)
         # What another call is having embedded already is waited for, not paid for again. Asked
         # before the cache is: a text that lands between a look into the cache and one at the
         # flights would be fetched twice.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -27,7 +27,7 @@ __all__ = [
     "MAX_REQUEST_TOKENS",
     "Encoding",
     "Limits",
-    "check_texts",
+    "checked_texts",
     "embeddings_body",
     "fewer",
     "parts",
@@ -95,8 +95,10 @@ class Limits:
     cut: set[tuple[str, int | None]] = field(default_factory=set)
 
 
-def check_texts(texts: Sequence[str], model: str = "", text_tokens: int | None = None) -> None:
-    """Refuse what the API would refuse, naming the text.
+def checked_texts(
+    texts: Iterable[str], model: str = "", text_tokens: int | None = None
+) -> Sequence[str]:
+    """Return texts as a sequence; refuse what the API would refuse, naming the text.
 
     Args:
         texts: The texts.
@@ -108,6 +110,10 @@ def check_texts(texts: Sequence[str], model: str = "", text_tokens: int | None =
     """
     if isinstance(texts, str | bytes):
         raise ConfigurationError("texts must be a list of strings, not one string: use [text]")
+    if not isinstance(texts, Sequence):
+        if not isinstance(texts, Iterable):
+            raise ConfigurationError(f"texts is {texts!r}: give a list of strings")
+        texts = list(texts)
     most = text_tokens or (MAX_TEXT_TOKENS if "text-embedding-" in model else None)
     for index, text in enumerate(texts):
         if not isinstance(text, str):
@@ -121,6 +127,7 @@ def check_texts(texts: Sequence[str], model: str = "", text_tokens: int | None =
                 f"texts[{index}] has {len(text)} characters, more than {most} tokens "
                 "can hold: split it into smaller texts"
             )
+    return texts
 
 
 def parts(texts: Sequence[str], limits: Limits | None = None) -> list[list[str]]:

@@ -14,13 +14,15 @@ __all__ = ["REFUSED", "decode", "encode", "unreadable"]
 REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises; a text that is no UTF-8 is not one of msgspec's own errors."""
 
-_encode = msgspec.json.Encoder(enc_hook=lambda value: _plain(value)).encode
+_encode = msgspec.json.Encoder(enc_hook=lambda value: _plain(value), decimal_format="number").encode
 _decode = msgspec.json.Decoder().decode
 
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):  # a pydantic model, one of the openai package's for instance
         return value.model_dump(mode="json", exclude_none=True)
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 

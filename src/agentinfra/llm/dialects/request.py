@@ -10,6 +10,7 @@ import msgspec
 
 from agentinfra._types import Messages
 from agentinfra.errors import ConfigurationError
+from agentinfra.llm.dialects.options import checked_headers, checked_options, extra
 
 __all__ = ["IMAGE_TOKENS", "OUTPUT", "Seen", "TextRequest", "resumed", "text_request"]
 
@@ -125,10 +126,11 @@ def text_request(
         stream: Whether to stream.
 
     Raises:
-        ConfigurationError: The messages are not a non-empty list of messages with a role.
+        ConfigurationError: The messages are not a non-empty list of messages with a role, or an
+            option cannot be sent.
     """
     checked, seen = _checked(messages)
-    given = {name: value for name, value in options.items() if value is not None}
+    given = checked_options(options)
     if "tools" in given and not given["tools"]:
         del given["tools"]  # OpenAI refuses an empty list
         given.pop("tool_choice", None)
@@ -143,11 +145,11 @@ def text_request(
         asks_usage=options.get("stream_options", True) is not None,
     )
     if "extra_headers" in given:
-        request.headers = _extra(given, "extra_headers")
+        request.headers = checked_headers(extra(given, "extra_headers"))
     if "extra_query" in given:
-        request.query = _extra(given, "extra_query")
+        request.query = extra(given, "extra_query")
     if "extra_body" in given:
-        request.extra_body = _extra(given, "extra_body")
+        request.extra_body = extra(given, "extra_body")
     if "unsupported" in given:
         request.lenient = _lenient(given.pop("unsupported"))
     return request
@@ -186,13 +188,6 @@ def _lenient(value: Any) -> bool:
     return bool(value == "drop")
 
 
-def _extra(options: dict[str, Any], name: str) -> Mapping[str, Any]:
-    value = options.pop(name)
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{name} is {type(value).__name__}: give a mapping")
-    return value
-
-
 def _checked(messages: Messages) -> tuple[Messages, Seen]:
     """Return the messages as mappings, and what is among them."""
     given: Any = messages
@@ -216,7 +211,10 @@ def _checked(messages: Messages) -> tuple[Messages, Seen]:
         elif role == "assistant":
             turns = turns or OUTPUT in message or "audio" in message
         content = message.get("content")  # none where the model called tools
-        plain = plain and (content is None or type(content) is str)
+        if type(content) is not str and content is not None:
+            plain = False
+            if isinstance(content, bytes | bytearray):
+                raise ConfigurationError(f"messages[{index}] has bytes for content: decode them")
     if plain and not turns:
         return given, _TEXT_ALONE
     return given, Seen(plain=plain, items=items, turns=turns)
@@ -233,6 +231,11 @@ def _mapping(message: Any) -> dict[str, Any]:
     """Return a message as a dict; those out of the openai package are pydantic models."""
     if isinstance(message, Mapping):
         return dict(message)
+    if type(message).__module__.startswith("langchain_core."):
+        raise ConfigurationError(
+            f"a message is LangChain's {type(message).__name__}: convert the messages with "
+            "langchain_core.messages.convert_to_openai_messages"
+        )
     if hasattr(message, "model_dump"):
         return message.model_dump(exclude_none=True)  # type: ignore[no-any-return]
     raise ConfigurationError(

@@ -77,7 +77,12 @@ class Endpoints:
             model: The model.
             operation: What is asked of it.
             gates: Know which endpoints are better left alone for now.
+
+        Raises:
+            ConfigurationError: The model is no text.
         """
+        if type(model) is not str and not isinstance(model, str):
+            raise ConfigurationError(f"model is {model!r}: give its name")
         targets = self._targets(model)
         if not self._routes or model not in self._routes:
             return targets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agentinfra._mechanics.deadline import Deadline
-from agentinfra.errors import LLMTimeoutError
+from agentinfra.errors import ConfigurationError, LLMTimeoutError
 from agentinfra.llm.policy.call import Call
 
 if TYPE_CHECKING:
@@ -47,10 +47,11 @@ def begun(
         clock: Where time comes from.
 
     Raises:
+        ConfigurationError: A time is no number of seconds.
         LLMTimeoutError: There is no time at all.
     """
-    within = settings.deadline if isinstance(deadline, Configured) else deadline
-    patience = settings.timeout if isinstance(timeout, Configured) else timeout
+    within = settings.deadline if deadline is CONFIGURED else _seconds("deadline", deadline)
+    patience = settings.timeout if timeout is CONFIGURED else _seconds("timeout", timeout)
     if (within is not None and within <= 0) or (patience is not None and patience <= 0):
         raise LLMTimeoutError(
             "the call was given no time (a timeout or a deadline of 0): nothing was sent",
@@ -64,3 +65,13 @@ def begun(
         started=clock.now(),
         tenant=tenant,
     )
+
+
+def _seconds(name: str, given: object) -> float | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or given != given:
+        raise ConfigurationError(
+            f"{name} is {given!r}: give seconds as a number, 0 for now or None for no end"
+        )
+    return given

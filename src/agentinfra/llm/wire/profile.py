@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from agentinfra.errors import ConfigurationError
 from agentinfra.llm.dialects.embeddings import MAX_INPUTS, MAX_REQUEST_TOKENS, Limits
@@ -102,14 +102,14 @@ def profile_of(settings: EndpointSettings) -> Profile:
             f"Settings.llm.preset is {settings.preset!r}: use one of {', '.join(preset_names())}"
         )
     given = settings.base_url
-    base = (given.without_login if given is not None else OPENAI).rstrip("/")
+    base, asked = _taken_apart(given.without_login if given is not None else OPENAI)
     parts = urlsplit(base)
     host = parts.hostname or ""
     azure = settings.api_version is not None
     known = preset_of(host, "azure" if azure else settings.preset)
     if azure and "/openai" not in parts.path:
         base += "/openai"
-    query = dict(settings.extra_query)
+    query = {**asked, **settings.extra_query}
     if azure:
         query.setdefault("api-version", settings.api_version or "")
 
@@ -145,6 +145,18 @@ def profile_of(settings: EndpointSettings) -> Profile:
             semconv.SERVER_PORT: parts.port or (443 if parts.scheme == "https" else 80),
         },
     )
+
+
+def _taken_apart(url: str) -> tuple[str, dict[str, str]]:
+    """Return an address up to where the operations' paths begin, and what its query says.
+
+    What people paste from a page of documentation is often the address of one operation.
+    """
+    base, _, query = url.partition("?")
+    base = base.rstrip("/")
+    for path in _PATHS.values():
+        base = base.removesuffix(path)
+    return base, dict(parse_qsl(query, keep_blank_values=True))
 
 
 def _headers(settings: EndpointSettings) -> dict[str, str]:

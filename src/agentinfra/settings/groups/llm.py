@@ -39,7 +39,8 @@ class EndpointSettings(Group):
     Attributes:
         api_key: Its key: text, a path whose file holds it, or a function that gives it for each
             request; None for a compatible server that takes none.
-        base_url: Its address, ``/v1`` included; None is OpenAI's own.
+        base_url: Its address, ``/v1`` included; an operation's path behind it is taken off, a query
+            goes with every request. None is OpenAI's own.
         organization: OpenAI organisation id, sent as a header.
         project: OpenAI project id, sent as a header.
         api_version: Azure OpenAI's API version; when set, ``base_url`` is an Azure endpoint.
