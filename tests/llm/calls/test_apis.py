@@ -210,6 +210,22 @@ async def test_a_deployment_that_thinks_is_asked_for_its_thoughts(transport):
     assert bodies[2]["input"][3:5] == _items(1)
 
 
+async def test_what_a_proxy_leaves_empty_is_not_sent_back(transport):
+    """A proxy fills in every field; what OpenAI takes as null, and only that, stays."""
+    called = _items(1)[1]
+    code = {"type": "code_interpreter_call", "id": "ci_1", "code": None, "outputs": None}
+    filled = [{**called, "async": None, "namespace": None}, code]
+
+    async with _client(
+        lambda _: reply(_response(1, filled)), transport, api="responses", model="m"
+    ) as llm:
+        first = await llm.chat_completion(HELLO, tools=[TOOL])
+        result = {"role": "tool", "tool_call_id": "call_1", "content": "2"}
+        await llm.chat_completion([*HELLO, first.message, result], tools=[TOOL])
+        sent = llm.server.requests[-1]["body"]["input"]
+    assert sent[1:3] == [called, code]
+
+
 async def test_a_refusal_that_names_the_other_api_teaches_it(transport):
     """One request is lost on learning, none after it; calls without tools stay where they are."""
     async with _client(gpt56, transport) as llm:

@@ -10,6 +10,9 @@ from agentinfra.llm.dialects.values import as_arguments, as_list, as_mapping, jo
 
 __all__ = ["input_items"]
 
+_OWN = ("custom_tool_call", "function_call", "message", "reasoning")
+"""Items of which no field has to be there as null, as some of built-in tools have to."""
+
 
 def input_items(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return a conversation as input: turns of this API as they came, all else translated."""
@@ -29,7 +32,7 @@ def _items(message: Mapping[str, Any], custom: set[str]) -> Iterable[Mapping[str
             for item in map(as_mapping, given)
             if item.get("type") == "custom_tool_call"
         }
-        return given
+        return map(_without_nulls, given)
     if "type" in message and (role is None or message["type"] != "message"):
         return (message,)  # an item already
     if role == "assistant":
@@ -37,6 +40,16 @@ def _items(message: Mapping[str, Any], custom: set[str]) -> Iterable[Mapping[str
     if role in ("tool", "function"):
         return (_result(message, custom),)
     return ({"role": role, "content": _content(message.get("content"))},)
+
+
+def _without_nulls(item: Any) -> Any:
+    """Return an item as it came, but for fields of nothing.
+
+    Proxies write every field they know into what they pass on; back at OpenAI a null is of the
+    wrong type.
+    """
+    own = isinstance(item, dict) and item.get("type") in _OWN and None in item.values()
+    return {name: value for name, value in item.items() if value is not None} if own else item
 
 
 def _turn(message: Mapping[str, Any], custom: set[str]) -> list[Mapping[str, Any]]:
