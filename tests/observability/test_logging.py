@@ -328,10 +328,10 @@ async def test_a_pipeline_belongs_to_its_loop(stream):
 
 
 def test_without_a_runtime(capsys):
-    """Outside of any runtime warnings go to stderr as JSON, from any thread; nothing else does."""
-    log.info("unseen")
-    log.warning("main")
-    thread = threading.Thread(target=log.warning, args=("thread",))
+    """Outside of any runtime events from info on go to stderr as JSON, from any thread."""
+    log.debug("unseen")
+    log.info("main")
+    thread = threading.Thread(target=log.info, args=("thread",))
     thread.start()
     thread.join()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -341,9 +341,11 @@ def test_without_a_runtime(capsys):
 ALONE = """
 from agentinfra import get_logger
 
-log = get_logger("shop")
+log, ours = get_logger("shop"), get_logger("agentinfra.llm")
+log.debug("looked")
 log.info("well")
-log.warning("less well")
+ours.info("well, ours")
+ours.warning("less well, ours")
 log.error("not at all")
 """
 
@@ -351,16 +353,17 @@ log.error("not at all")
 @pytest.mark.parametrize(
     ("env", "events"),
     [
-        ({}, ["less well", "not at all"]),
-        ({"LOG_LEVEL": "info"}, ["well", "less well", "not at all"]),
+        ({}, ["well", "less well, ours", "not at all"]),
+        ({"LOG_LEVEL": "info"}, ["well", "well, ours", "less well, ours", "not at all"]),
+        ({"LOG_LEVEL": "warning"}, ["less well, ours", "not at all"]),
         ({"AGENTINFRA_LOGGING__LEVEL": "error"}, ["not at all"]),
         ({"AGENTINFRA_LOGGING__ENABLED": "false"}, []),
         # Settings of others that cannot be used are told by whoever reads them.
-        ({"AGENTINFRA_LLM__TIMEOUT": "-1"}, ["less well", "not at all"]),
+        ({"AGENTINFRA_LLM__TIMEOUT": "-1"}, ["well", "less well, ours", "not at all"]),
     ],
 )
 def test_settings_hold_outside_of_a_runtime(env, events):
-    """What is used alone is quiet, and does as the variables say."""
+    """Used alone, the library is quiet, a program is not; the variables say otherwise for both."""
     command = [sys.executable, "-c", ALONE]
     done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == events

@@ -3,9 +3,9 @@
 ``get_logger`` may be called while modules are imported, in any thread and without a runtime. What
 becomes of an event is decided when it is logged: by the `Logging` that is open on the running
 loop, for a thread without a loop by the one that is open, else by a default one. That is what a
-client used alone has: it writes warnings and worse, and where `LOG_LEVEL` and the other settings
-of logs say something, it does as they say. structlog's global configuration is neither read nor
-changed.
+client used alone has: of the library's own events it writes warnings and worse, of a program's those
+from ``info`` on, and where `LOG_LEVEL` says something, of both what that says. structlog's global
+configuration is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -130,13 +130,13 @@ def _default() -> Pipeline:
         settings = Settings().logging
     except ConfigurationError:
         # Whoever reads that setting says so; a line of a log is no place to fail at it.
-        settings = LoggingSettings(level="warning")
-    if "level" not in settings.model_fields_set:
-        # Nobody asked a library that is used alone to tell of what went well.
-        settings = settings.model_copy(update={"level": "warning"})
+        settings = LoggingSettings()
     if not settings.enabled:
         return Pipeline(_OFF, _drop)
-    return _build(settings, Sink(None))[0]
+    pipeline = _build(settings, Sink(None))[0]
+    if "level" not in settings.model_fields_set:
+        pipeline.log = _without_ours(pipeline.log)
+    return pipeline
 
 
 _PIPELINES: Final = Pipelines(_default)
@@ -161,6 +161,17 @@ def _build(
     except MissingPackageError as error:
         write, reason = _plain_writer(redactor, sink), str(error)
     return Pipeline(level, _without_repeats(write)), reason
+
+
+def _without_ours(write: Write) -> Write:
+    """Leave out what the library tells of work that went well: used alone, nobody asked it to."""
+
+    def quieter(method: str, logger: str, event: object, fields: dict[str, Any]) -> None:
+        ours = f"{logger}.".startswith("agentinfra.")
+        if not (ours and method in ("debug", "info")):
+            write(method, logger, event, fields)
+
+    return quieter
 
 
 def _without_repeats(write: Write) -> Write:
