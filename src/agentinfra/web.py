@@ -23,6 +23,9 @@ _Receive: TypeAlias = Callable[[], Awaitable[_Event]]
 _Send: TypeAlias = Callable[[_Event], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[_Event, _Receive, _Send], Awaitable[None]]
 
+_METHODS = frozenset(
+    ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
+)
 _REFUSED = 1008  # WebSocket: against the policy; before accepting, servers answer 403
 
 
@@ -191,9 +194,16 @@ def trace_requests(app: ASGIApp) -> ASGIApp:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        attributes = {semconv.HTTP_METHOD: scope["method"], semconv.URL_PATH: scope["path"]}
-        parent = _headers(scope)
-        with start_span(scope["method"], attributes, kind="server", parent=parent) as span:
+        known = scope["method"] in _METHODS
+        attributes = {
+            # Methods are anybody's words: a name made of them could be one of any number.
+            semconv.HTTP_METHOD: scope["method"] if known else "_OTHER",
+            semconv.HTTP_METHOD_ORIGINAL: None if known else scope["method"],
+            semconv.URL_PATH: scope["path"],
+            semconv.URL_SCHEME: scope.get("scheme", "http"),
+        }
+        name = scope["method"] if known else "HTTP"
+        with start_span(name, attributes, kind="server", parent=_headers(scope)) as span:
 
             async def noted(message: _Event) -> None:
                 if message["type"] == "http.response.start":

@@ -102,6 +102,97 @@ def test_a_provider_the_program_has_set_gets_our_spans():
     assert spans["ours"][2] == {"api_key": "[redacted]", "n": 1}
 
 
+AGENT = """
+import asyncio, json, operator
+from typing import Annotated, TypedDict
+from langgraph.graph import START, StateGraph
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from agentinfra import InfraRuntime, Settings, instrument_graph, start_span
+from agentinfra.errors import LLMError
+from agentinfra.observability.nodes import agent_span, tool_span
+from agentinfra.testing import OpenAIServer, faults
+
+kept = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(kept))
+trace.set_tracer_provider(provider)
+HELLO = [{"role": "user", "content": "hello"}]
+
+class State(TypedDict):
+    said: Annotated[list[str], operator.add]
+
+async def main():
+    off = {"enabled": False}
+    with OpenAIServer() as server:
+        llm = {"base_url": server.base_url, "api_key": "k", "max_attempts": 1}
+        settings = Settings(llm=llm, database=off, cache=off, logging=off)
+        async with InfraRuntime(settings) as rt:
+            with trace.get_tracer("program").start_as_current_span("request"):
+                with agent_span("sales"):
+                    await answer(rt, server)
+
+async def answer(rt, server):
+    async def ask(state):
+        return {"said": [(await rt.llm.chat_completion(HELLO)).text]}
+
+    def look(state):
+        with tool_span("look"):
+            return {"said": ["seen"]}
+
+    graph = StateGraph(State)
+    graph.add_node("ask", ask)
+    graph.add_node("look", look)
+    graph.add_edge(START, "ask")
+    graph.add_edge("ask", "look")
+    graph = instrument_graph(graph.compile(checkpointer=rt.checkpointer), agent="sales")
+    await graph.ainvoke({"said": []}, {"configurable": {"thread_id": "t"}})
+
+    async def words():
+        async with await rt.llm.chat_completion(HELLO, stream=True) as stream:
+            async for event in stream:
+                yield event
+
+    async for _ in words():
+        pass
+    await asyncio.gather(*(rt.llm.get_embeddings([text]) for text in "ab"))
+    server.fail(faults.unauthorized())
+    try:
+        await rt.llm.chat_completion(HELLO)
+    except LLMError:
+        pass
+    with start_span("work"):
+        await asyncio.to_thread(lambda: start_span("in a thread").__enter__().end())
+
+asyncio.run(main())
+spans = kept.get_finished_spans()
+ids = {span.context.span_id for span in spans}
+print(json.dumps([
+    [span.name, span.context.trace_id, span.parent is None or span.parent.span_id in ids]
+    for span in spans
+]))
+"""
+
+
+def test_every_span_of_an_agent_is_in_the_programs_trace():
+    """Calls, streams, nodes, tools, checkpoints, threads: all stand under the program's span."""
+    done = subprocess.run(
+        [sys.executable, "-c", AGENT], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    spans = json.loads(done.stdout)
+    assert {trace_id for _, trace_id, _ in spans} == {spans[-1][1]}
+    assert spans[-1][0] == "request"
+    assert all(has_its_parent for _, _, has_its_parent in spans)
+    names = [name for name, _, _ in spans]
+    assert names.count("chat gpt-4o-mini") == 3
+    assert names.count("embeddings text-embedding-3-small") == 2
+    assert {"agent.node ask", "agent.node look", "execute_tool look", "in a thread"} <= set(names)
+    assert {"invoke_agent sales", "checkpoint put", "checkpoint get"} <= set(names)
+
+
 def test_a_provider_of_our_own_on_request():
     """With ``own`` the program's provider gets none of ours."""
     assert set(_spans("own")) == {"request", "inner"}

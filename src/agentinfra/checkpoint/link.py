@@ -18,6 +18,7 @@ from agentinfra.observability.semconv import (
     CHECKPOINT_OPERATIONS,
     CONVERSATION_ID,
     DB_OPERATION,
+    DB_SYSTEM,
     SPAN_CHECKPOINT,
 )
 from agentinfra.observability.tracing import start_span
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from agentinfra._mechanics.clock import Clock
     from agentinfra.observability.metrics import Metrics
+    from agentinfra.observability.tracing import SpanKind
     from agentinfra.protocols import Connections
 
 __all__ = ["Link", "observed"]
@@ -103,7 +105,8 @@ class Link:
             ClosedError: The checkpointer was left.
         """
         limit = self.timeout if timeout is None else timeout
-        with self._working(), observed(operation, thread, self.metrics, self._clock):
+        seen = observed(operation, thread, self.metrics, self._clock, system="postgresql")
+        with self._working(), seen:
             return await self._bounded(operation, work, limit, transaction=transaction)
 
     async def _bounded(
@@ -162,14 +165,25 @@ class Link:
 
 
 @contextmanager
-def observed(operation: str, thread: object, metrics: Metrics, clock: Clock) -> Iterator[None]:
-    """Record an operation: a span with the conversation, its duration, how it ended."""
-    attributes = {DB_OPERATION: operation}
+def observed(
+    operation: str, thread: object, metrics: Metrics, clock: Clock, *, system: str = ""
+) -> Iterator[None]:
+    """Record an operation: a span with the conversation, its duration, how it ended.
+
+    Args:
+        operation: Its word.
+        thread: The conversation; None where it is about none.
+        metrics: Where it is counted.
+        clock: Where time comes from.
+        system: The database that is called; empty where none is.
+    """
+    attributes = {DB_SYSTEM: system, DB_OPERATION: operation} if system else {}
+    kind: SpanKind = "client" if system else "internal"
     if thread is not None:
         attributes[CONVERSATION_ID] = str(thread)
     begun, outcome = clock.now(), "ok"
     try:
-        with start_span(f"{SPAN_CHECKPOINT} {operation}", attributes, kind="client"):
+        with start_span(f"{SPAN_CHECKPOINT} {operation}", attributes, kind=kind):
             yield
     except BaseException as error:
         outcome = type(error).__name__

@@ -43,14 +43,14 @@ def observed(
         operation: Its word.
         attributes: What else the span says: where the server is, which collection it is about.
         metrics: Where it is counted.
-        name: The span's name; empty for the usual one.
+        name: The span's name; empty for the operation and what it is about.
     """
     began = time.perf_counter()
     outcome = "ok"
     said = {semconv.DB_SYSTEM: "postgresql", semconv.DB_OPERATION: operation, **attributes}
     try:
         with (
-            start_span(name or f"{semconv.SPAN_QUERY} {operation}", said, kind="client") as span,
+            start_span(name or _name(operation, attributes), said, kind="client") as span,
             _stating(span),
         ):
             yield span
@@ -61,6 +61,12 @@ def observed(
     finally:
         seconds = metrics.histogram(semconv.DB_QUERIES, operation, outcome)
         seconds.observe(time.perf_counter() - began)
+
+
+def _name(operation: str, attributes: Mapping[str, Any]) -> str:
+    """Return an operation and what it is about: a collection, else the server."""
+    about = attributes.get(semconv.DB_COLLECTION) or attributes.get(semconv.SERVER_ADDRESS)
+    return f"{operation} {about}" if about else operation
 
 
 @contextmanager

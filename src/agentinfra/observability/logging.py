@@ -3,7 +3,7 @@
 ``get_logger`` may be called while modules are imported, in any thread and without a runtime. What
 becomes of an event is decided when it is logged: by the `Logging` that is open on the running
 loop, for a thread without a loop by the one that is open, else by a default one. That is what a
-client used alone has: of the library's own events it writes warnings and worse, of a program's those
+client used alone has: it writes the library's own warnings and worse, and a program's events
 from ``info`` on, and where `LOG_LEVEL` says something, of both what that says. structlog's global
 configuration is neither read nor changed.
 """

@@ -1,4 +1,4 @@
-"""Runs of an agent's nodes: counted, timed and traced in one place."""
+"""Runs of agents, of their nodes and of their tools: spans by the conventions, and series."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentinfra.observability.tracing import Span, start_span
 if TYPE_CHECKING:
     from agentinfra.observability.metrics import Metrics
 
-__all__ = ["Nodes"]
+__all__ = ["Nodes", "agent_span", "tool_span"]
 
 
 class Nodes:
@@ -49,3 +49,47 @@ class Nodes:
     def routing_fallback(self, from_agent: str, to_agent: str) -> None:
         """Count a question that one agent handed to another."""
         self._metrics.counter(semconv.ROUTING_FALLBACKS, from_agent, to_agent).inc()
+
+
+def agent_span(
+    agent: str,
+    *,
+    conversation: str | None = None,
+    model: str | None = None,
+    provider: str = "openai",
+) -> Span:
+    """Start the span of one run of an agent, as OpenTelemetry's conventions have it.
+
+    Use it as `start_span`. What the agent does inside stands under it: nodes, model calls, tools.
+
+    Args:
+        agent: The agent's name.
+        conversation: The conversation it belongs to: the thread of a graph.
+        model: The model it asks, where it asks one.
+        provider: Whose model that is, by the conventions' names.
+    """
+    attributes = {
+        semconv.OPERATION: semconv.INVOKE_AGENT,
+        semconv.AGENT_NAME: agent,
+        semconv.PROVIDER: provider,
+        semconv.CONVERSATION_ID: conversation,
+        semconv.REQUEST_MODEL: model,
+    }
+    return start_span(f"{semconv.INVOKE_AGENT} {agent}", attributes)
+
+
+def tool_span(tool: str, *, call_id: str | None = None, kind: str = "function") -> Span:
+    """Start the span of one run of a tool, as OpenTelemetry's conventions have it.
+
+    Args:
+        tool: The tool's name.
+        call_id: The id the model gave the call.
+        kind: ``function``, ``extension`` or ``datastore``.
+    """
+    attributes = {
+        semconv.OPERATION: semconv.EXECUTE_TOOL,
+        semconv.TOOL_NAME: tool,
+        semconv.TOOL_TYPE: kind,
+        semconv.TOOL_CALL_ID: call_id,
+    }
+    return start_span(f"{semconv.EXECUTE_TOOL} {tool}", attributes)

@@ -1,8 +1,8 @@
 """Every metric, span and attribute name, once.
 
-Span and attribute names follow the OpenTelemetry conventions for generative AI and for database
-clients (https://opentelemetry.io/docs/specs/semconv/gen-ai/ and .../database/); what they do not
-name starts with ``agentinfra.``.
+Span and attribute names follow the OpenTelemetry conventions for generative AI, for database
+clients and for HTTP servers (https://opentelemetry.io/docs/specs/semconv/); what they do not name
+starts with ``agentinfra.``.
 """
 
 from __future__ import annotations
@@ -161,9 +161,6 @@ METRICS: tuple[MetricSpec, ...] = tuple(
 """Every metric there is; all of them are on the page from the start."""
 
 # Spans
-SPAN_QUERY = "db.query"
-SPAN_SEARCH = "db.vector_search"
-SPAN_UPSERT = "db.vector_upsert"
 SPAN_NODE = "agent.node"
 SPAN_CHECKPOINT = "checkpoint"
 
@@ -188,13 +185,25 @@ TOOL_DEFINITIONS = "gen_ai.tool.definitions"
 AGENT_NAME = "gen_ai.agent.name"
 CONVERSATION_ID = "gen_ai.conversation.id"
 EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"
+DATA_SOURCE = "gen_ai.data_source.id"
+REQUEST_TOP_K = "gen_ai.request.top_k"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+
+# Values of gen_ai.operation.name, beside those of model calls
+INVOKE_AGENT = "invoke_agent"
+EXECUTE_TOOL = "execute_tool"
+RETRIEVAL = "retrieval"
 
 # Attributes: everything else
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 HTTP_METHOD = "http.request.method"
+HTTP_METHOD_ORIGINAL = "http.request.method_original"
 HTTP_STATUS = "http.response.status_code"
 URL_PATH = "url.path"
+URL_SCHEME = "url.scheme"
 ERROR_TYPE = "error.type"
 EXCEPTION_EVENT = "exception"
 EXCEPTION_TYPE = "exception.type"

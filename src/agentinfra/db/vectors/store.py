@@ -121,7 +121,7 @@ class VectorStore:
         if model is not None:
             check_text(model, "model")
         wish = Wish(model=None if embeddings is not None else model, dimensions=self.dimensions)
-        with self._observed(semconv.SPAN_UPSERT, "VECTOR_UPSERT") as span:
+        with self._observed("VECTOR_UPSERT") as span:
             if embeddings is not None:
                 made = given_records(embeddings, model, checked.ids)
             else:
@@ -195,7 +195,13 @@ class VectorStore:
             min_score=min_score,
             ef_search=ef_search,
         )
-        with self._observed(semconv.SPAN_SEARCH, "VECTOR_SEARCH") as span:
+        sought = {
+            semconv.OPERATION: semconv.RETRIEVAL,
+            semconv.DATA_SOURCE: self.name,
+            semconv.REQUEST_TOP_K: float(top_k),  # a number with a fraction by the conventions
+        }
+        name = f"{semconv.RETRIEVAL} {self.name}"
+        with self._observed("VECTOR_SEARCH", sought, name=name) as span:
             made = await self._direction(query_or_embedding)
             hits = None if made is None else await self._access.find(query, made)
             span.set(semconv.DB_ROWS, len(hits or ()))
@@ -272,6 +278,8 @@ class VectorStore:
         _log.info("vectors.collection_missing", collection=self.name)
         return []
 
-    def _observed(self, name: str, operation: str) -> AbstractContextManager[Span]:
-        attributes = {semconv.DB_COLLECTION: self.name}
+    def _observed(
+        self, operation: str, more: Mapping[str, Any] | None = None, *, name: str = ""
+    ) -> AbstractContextManager[Span]:
+        attributes = {semconv.DB_COLLECTION: self.name, **(more or {})}
         return observed(operation, attributes, self._database.metrics, name=name)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra.errors import BudgetExceededError
@@ -103,6 +103,7 @@ class ChatCalls:
 
     def _prepare(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> None:
         """Encode the first body: its size is what reservation and pace go by."""
+        call.target = targets[0]  # a call that is refused before it is sent has a server, too
         if request.resumes:
             return
         request.size = len(self._sender.prepare(request, targets[0]))
@@ -141,7 +142,7 @@ class ChatCalls:
             record.span.set_all(
                 {
                     semconv.REQUEST_MAX_TOKENS: request.limit or None,
-                    semconv.REQUEST_TEMPERATURE: options.get("temperature"),
+                    semconv.REQUEST_TEMPERATURE: _double(options.get("temperature")),
                     semconv.REQUEST_STREAM: True if request.stream else None,
                 }
             )
@@ -269,3 +270,8 @@ class ChatCalls:
         rates = call.target and call.target.endpoint.prices.rates(call.target.model)
         usage = estimated(request.most_prompt_tokens)
         return rates.cost(usage) * call.hedged if rates else Decimal(0)
+
+
+def _double(value: Any) -> Any:
+    """Return a whole number as the fraction that the conventions want."""
+    return float(value) if type(value) is int else value

@@ -187,7 +187,8 @@ class CallRecord:
             said[semconv.OUTPUT_MESSAGES] = outcome.output
         if usage is not None:
             said[semconv.INPUT_TOKENS] = usage.prompt_tokens
-            said[semconv.OUTPUT_TOKENS] = usage.completion_tokens
+            if call.operation != "embeddings":
+                said[semconv.OUTPUT_TOKENS] = usage.completion_tokens
             said[semconv.CACHED_TOKENS] = usage.cached_tokens or None
             said[semconv.CACHE_WRITE_TOKENS] = usage.cache_write_tokens or None
             said[semconv.REASONING_TOKENS] = usage.reasoning_tokens or None
