@@ -141,7 +141,7 @@ async def _spans(stack: AsyncExitStack) -> dict[str, Pair]:
     tracing = Tracing(TracingSettings(exporter="console", max_queue=100_000))
     await stack.enter_async_context(tracing)
     # The SDK's console exporter is not what is measured: both sides hand their spans to nothing.
-    tracing._sink.exporting._queue._exporter = _Nothing()  # noqa: SLF001
+    tracing._sink.exporting.queue._exporter = _Nothing()  # noqa: SLF001
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(_Nothing(), 100_000, 1000, 512))
     stack.callback(provider.shutdown)

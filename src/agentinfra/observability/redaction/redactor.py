@@ -14,7 +14,7 @@ from typing import Any
 
 from agentinfra.observability.redaction.names import Verdict, contains, judge, words_of
 from agentinfra.observability.redaction.scanner import Scanner
-from agentinfra.observability.redaction.walk import CUT, INT, REDACTED, Walk, hidden
+from agentinfra.observability.redaction.walk import CUT, INT, REDACTED, Walk
 
 __all__ = ["Redactor"]
 
@@ -23,7 +23,6 @@ _LONGEST = 32_768
 """Characters kept of one text; a collector refuses a whole batch for one that is far longer."""
 _BEHIND = 1_024  # looked at behind the cut, for a secret that lies across it
 _MARK = REDACTED.encode()
-_HIDDEN = Verdict.HIDDEN
 _SHORT = 64
 """Characters of a text that is remembered once it was found clean: names of events, models,
 operations come again on every line."""
@@ -39,11 +38,12 @@ class Redactor:
             is ``e_mail``.
     """
 
-    __slots__ = ("_clean", "_extra", "_known", "_scanner")
+    __slots__ = ("_clean", "_extra", "_known", "_scanner", "_shown")
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._extra = tuple(words for name in names if (words := words_of(name)))
         self._known: dict[str, Verdict] = {}
+        self._shown: set[str] = set()  # those of them that say nothing of their values
         self._clean: set[str] = set()
         self._scanner = Scanner(self._extra)
 
@@ -62,7 +62,10 @@ class Redactor:
         if known is None:
             if len(self._known) >= _KNOWN_KEYS:  # keys may come from data, without end
                 self._known.clear()
+                self._shown.clear()
             known = self._known[key] = self._judge(key)
+            if known is Verdict.SHOWN:
+                self._shown.add(key)
         return known
 
     def text(self, text: str) -> str:
@@ -91,31 +94,37 @@ class Redactor:
 
     def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an event, each cleaned."""
-        clean: dict[str, Any] = {}
-        known, remembered = self._known, self._clean
+        clean, remembered = dict(fields), self._clean
+        if not self._shown.issuperset(fields):
+            fields = self._unnamed(fields, clean)
         for key, value in fields.items():
             kind = type(value)
-            verdict = known.get(key)
-            if verdict is None:
-                verdict = self.verdict(key)
-            if verdict is _HIDDEN:
-                clean[key] = hidden(value)
+            if kind is str:  # first: nearly every field is one
+                if value not in remembered:
+                    clean[key] = self.text(value)
             elif (
                 kind is bool
                 or value is None
                 or (kind is int and -INT < value < INT)
                 or (kind is float and value - value == 0.0)  # false for what is not finite
             ):
-                clean[key] = value
-            elif verdict:
-                clean[key] = Walk(self).under(verdict, value)
-            elif kind is str:
-                clean[key] = value if value in remembered else self.text(value)
+                continue
             elif kind is Decimal:  # what calls cost: on every call's line
                 clean[key] = str(value)
             else:
                 clean[key] = self.value(value)
         return clean
+
+    def _unnamed(self, fields: Mapping[str, Any], clean: dict[str, Any]) -> dict[str, Any]:
+        """Clean the fields whose names say something of them; return the others."""
+        others: dict[str, Any] = {}
+        for key, value in fields.items():
+            verdict = self.verdict(key)
+            if verdict is Verdict.SHOWN:
+                others[key] = value
+            else:
+                clean[key] = Walk(self).under(verdict, value)
+        return others
 
     def value(self, value: Any) -> Any:
         """Return a copy made of dicts with text keys, lists, text, numbers, bools and None."""

@@ -24,7 +24,7 @@ from agentinfra.observability.redaction import Redactor, encodable
 from agentinfra.observability.traces.context import Place
 from agentinfra.observability.traces.queue import ExportQueue, Outcome, Queue, Unbounded
 from agentinfra.observability.traces.spans import error_message, error_text
-from agentinfra.observability.traces.told import SpanKind
+from agentinfra.observability.traces.told import Ids, SpanKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +52,7 @@ _BATCH: Final = 512
 _DELAY_MS: Final = 1000.0
 _FRAMES: Final = -30
 _UNBOUNDED: Final = Unbounded()
+_PLAIN: Final = frozenset((str, int, float, bool))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,20 @@ class _Vendor:
     context: ModuleType
     tracer: Any
     sampler: Any
+    kinds: Mapping[SpanKind, Any]
+
+    @classmethod
+    def of(cls, tracer: Any, sampler: Any) -> _Vendor:
+        """Return what there is, for the spans of a tracer."""
+        trace = load("opentelemetry.trace")
+        kinds = trace.SpanKind
+        return cls(
+            trace=trace,
+            context=load("opentelemetry.context"),
+            tracer=tracer,
+            sampler=sampler,
+            kinds={"internal": kinds.INTERNAL, "client": kinds.CLIENT, "server": kinds.SERVER},
+        )
 
 
 class Export:
@@ -74,27 +89,27 @@ class Export:
         queue: Bounds what waits for it.
     """
 
+    __slots__ = ("_provider", "queue", "redactor", "vendor")
+
     def __init__(
         self, vendor: _Vendor, redactor: Redactor, provider: Any = None, queue: Queue = _UNBOUNDED
     ) -> None:
-        self._vendor = vendor
-        self._redactor = redactor
+        self.vendor = vendor
+        self.redactor = redactor
+        self.queue = queue
         self._provider = provider
-        self._queue = queue
 
     def start(self, name: str, kind: SpanKind, parent: Place | None) -> Twin:
         """Start the exported twin of a span."""
-        trace = self._vendor.trace
-        kinds = trace.SpanKind
-        span = self._vendor.tracer.start_span(
-            self._redactor.text(name),
+        vendor = self.vendor
+        span = vendor.tracer.start_span(
+            self.redactor.text(name),
             context=None if parent is None else self._context(parent),
-            kind={"client": kinds.CLIENT, "server": kinds.SERVER}.get(kind, kinds.INTERNAL),
+            kind=vendor.kinds[kind],
             record_exception=False,
             set_status_on_exception=False,
         )
-        parent_id = None if parent is None else parent.span_id
-        return Twin(self._vendor, span, parent_id, self._queue, self._redactor)
+        return Twin(self, span, None if parent is None else parent.span_id)
 
     async def aclose(self, *, grace: float, timeout: float) -> None:
         """Send what is waiting, then stop; what cannot be sent in time is counted as lost.
@@ -105,29 +120,29 @@ class Export:
         """
         if self._provider is None:
             return
-        self._queue.refuse()
+        self.queue.refuse()
         loop = asyncio.get_running_loop()
         executor = ThreadPoolExecutor(2, thread_name_prefix="agentinfra-tracing")
         stopping = loop.run_in_executor(executor, self._provider.shutdown)
         try:
             await asyncio.wait({stopping}, timeout=grace)
             if not stopping.done():
-                aborting = loop.run_in_executor(executor, self._queue.abort)
+                aborting = loop.run_in_executor(executor, self.queue.abort)
                 await asyncio.wait({stopping, aborting}, timeout=timeout)
         finally:
             executor.shutdown(wait=stopping.done())
-            self._queue.write_off()
+            self.queue.write_off()
 
     def _context(self, place: Place) -> Any:
         """Return the context to start a span in; None where the current one has the parent."""
-        trace = self._vendor.trace
+        trace = self.vendor.trace
         current = trace.get_current_span().get_span_context()
         if current.is_valid and current.span_id == int(place.span_id, 16):
             return None
         trace_id = int(place.trace_id, 16)
         sampled = place.sampled
         if sampled is None:  # a span of ours from before: the sampler decides for the trace now
-            sampler = self._vendor.sampler
+            sampler = self.vendor.sampler
             sampled = sampler is None or bool(
                 sampler.should_sample(None, trace_id, place.name).decision.is_sampled()
             )
@@ -145,54 +160,50 @@ class Export:
 class Twin:
     """The exported side of one span."""
 
-    __slots__ = ("_queue", "_redactor", "_token", "_vendor", "ids", "sampled", "span")
+    __slots__ = ("_export", "_parent_id", "_token", "sampled", "span")
 
-    def __init__(
-        self,
-        vendor: _Vendor,
-        span: Any,
-        parent_id: str | None,
-        queue: Queue,
-        redactor: Redactor,
-    ) -> None:
-        self._vendor = vendor
+    def __init__(self, export: Export, span: Any, parent_id: str | None) -> None:
+        self._export = export
         self.span = span
-        self._queue = queue
-        self._redactor = redactor
         self._token: Any = None
-        own = span.get_span_context()
-        self.sampled = bool(own.trace_flags.sampled)
-        self.ids = (f"{own.trace_id:032x}", f"{own.span_id:016x}", parent_id)
+        self._parent_id = parent_id
+        self.sampled = span.get_span_context().trace_flags & 1 == 1
+
+    @property
+    def ids(self) -> Ids:
+        own = self.span.get_span_context()
+        return f"{own.trace_id:032x}", f"{own.span_id:016x}", self._parent_id
 
     def attach(self) -> None:
-        context = self._vendor.trace.set_span_in_context(self.span)
-        self._token = self._vendor.context.attach(context)
+        vendor = self._export.vendor
+        self._token = vendor.context.attach(vendor.trace.set_span_in_context(self.span))
 
     def detach(self) -> None:
-        self._vendor.context.detach(self._token)
+        self._export.vendor.context.detach(self._token)
 
     def event(self, name: str, attributes: Mapping[str, Any]) -> None:
         if self.sampled:
-            clean = self._redactor.text
-            self.span.add_event(clean(name), exportable(attributes, self._redactor))
+            redactor = self._export.redactor
+            self.span.add_event(redactor.text(name), exportable(attributes, redactor))
 
     def end(self, attributes: Mapping[str, Any], error: BaseException | str | None) -> None:
         if not self.sampled:
             return
         # All at once, at the end: one by one they cost a quarter more.
-        self.span.set_attributes(exportable(attributes, self._redactor))
+        self.span.set_attributes(exportable(attributes, self._export.redactor))
         if error is not None:
             self._fail(error)
-        if self._queue.admit():
+        if self._export.queue.admit():
             self.span.end()
 
     def _fail(self, error: BaseException | str) -> None:
-        self.span.set_status(self._vendor.trace.StatusCode.ERROR, error_text(error, self._redactor))
+        vendor, redactor = self._export.vendor, self._export.redactor
+        self.span.set_status(vendor.trace.StatusCode.ERROR, error_text(error, redactor))
         if isinstance(error, BaseException):
             described = {
                 semconv.EXCEPTION_TYPE: type(error).__qualname__,
-                semconv.EXCEPTION_MESSAGE: error_message(error, self._redactor),
-                semconv.EXCEPTION_STACKTRACE: self._redactor.text(_stack(error)),
+                semconv.EXCEPTION_MESSAGE: error_message(error, redactor),
+                semconv.EXCEPTION_STACKTRACE: redactor.text(_stack(error)),
             }
             self.span.add_event(semconv.EXCEPTION_EVENT, described)
 
@@ -221,14 +232,8 @@ async def open_export(
     """
     program = None if settings.provider == "own" else _program_provider()
     if program is not None:
-        context, trace = load("opentelemetry.context"), load("opentelemetry.trace")
-        vendor = _Vendor(
-            trace=trace,
-            context=context,
-            tracer=program.get_tracer("agentinfra"),
-            sampler=getattr(program, "sampler", None),
-        )
-        return Export(vendor, redactor)
+        tracer = program.get_tracer("agentinfra")
+        return Export(_Vendor.of(tracer, getattr(program, "sampler", None)), redactor)
     if settings.exporter == "none":
         return None
     return await _own(settings, redactor, timeout=timeout, outcome=outcome)
@@ -252,7 +257,7 @@ async def _own(
 ) -> Export:
     otlp = [_OTLP[settings.exporter], "requests"] if settings.exporter in _OTLP else []
     await preload([*_VENDORS, *otlp])
-    context, trace, resources, sdk, export, sampling = (load(name) for name in _VENDORS)
+    _, _, resources, sdk, export, sampling = (load(name) for name in _VENDORS)
     exporter = exporter_of(settings, export, timeout)
     queue = ExportQueue(exporter, export.SpanExportResult.SUCCESS, settings.max_queue, outcome)
     ratio = sampling.ParentBased(sampling.TraceIdRatioBased(settings.sample_ratio))
@@ -275,8 +280,7 @@ async def _own(
             queue, settings.max_queue, schedule_delay_millis=_DELAY_MS, max_export_batch_size=batch
         )
     )
-    vendor = _Vendor(trace=trace, context=context, tracer=tracer, sampler=provider.sampler)
-    return Export(vendor, redactor, provider, queue)
+    return Export(_Vendor.of(tracer, provider.sampler), redactor, provider, queue)
 
 
 def _resource(settings: TracingSettings, resources: Any) -> Any:
@@ -349,8 +353,12 @@ def traces_url(endpoint: str) -> str:
 
 def exportable(attributes: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     """Return attributes as every collector takes them: scalars, lists of one kind, JSON text."""
+    safe = redactor.fields(attributes)
+    # Nearly always all of them are plain. Asked in one go this costs a tenth of a look at each.
+    if _PLAIN.issuperset(map(type, safe.values())) and "" not in safe and "".join(safe).isascii():
+        return safe
     clean: dict[str, Any] = {}
-    for key, value in redactor.fields(attributes).items():
+    for key, value in safe.items():
         if value is None or not key:
             continue
         if isinstance(value, dict) or (isinstance(value, list) and not _uniform(value)):

@@ -22,7 +22,13 @@ from agentinfra._mechanics.loop_local import LoopLocal
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import ERROR_TYPE
 from agentinfra.observability.traces.context import Place, foreign_span, incoming, place_of
-from agentinfra.observability.traces.told import ExportedSpan, FinishedSpan, SpanKind, SpanSink
+from agentinfra.observability.traces.told import (
+    ExportedSpan,
+    FinishedSpan,
+    Ids,
+    SpanKind,
+    SpanSink,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,9 +67,6 @@ class Span:
 
     Attributes:
         name: What is done.
-        trace_id: The trace, 32 hexadecimal digits.
-        span_id: The span, 16 hexadecimal digits.
-        parent_id: The span around it, None for the first of a trace.
         sink: Who is told of it, None where nobody listens.
     """
 
@@ -74,16 +77,14 @@ class Span:
         "_error",
         "_exported",
         "_foreign",
+        "_ids",
         "_kind",
         "_parent",
         "_start",
         "_state",
         "_token",
         "name",
-        "parent_id",
         "sink",
-        "span_id",
-        "trace_id",
     )
 
     def __init__(
@@ -104,19 +105,38 @@ class Span:
         # The span of OpenTelemetry's that is current while this one is: one that is found
         # there later was started inside.
         self._foreign = foreign_span()
-        place = incoming(parent) or _place(around, self._foreign)
+        place = (incoming(parent) if parent else None) or _place(around, self._foreign)
         self._state = "" if place is None else place.state
         self.sink = SINKS.get()
         if self.sink is None and around is not None:
             self.sink = around.sink  # a thread that works for a loop has no sink of its own
-        self._exported: ExportedSpan | None = None
-        if self.sink is not None:
-            self._exported = self.sink.export(name, kind, place)
-        self.trace_id, self.span_id, self.parent_id = (
-            _ids(place) if self._exported is None else self._exported.ids
-        )
+        exported = None if self.sink is None else self.sink.export(name, kind, place)
+        self._exported: ExportedSpan | None = exported
+        # Those of an exported span are numbers, spelled out where somebody asks.
+        self._ids = _ids(place) if exported is None else None
         self._start = time.time()
         self._began = time.perf_counter()
+
+    @property
+    def trace_id(self) -> str:
+        """The trace, 32 hexadecimal digits."""
+        return self._known_ids()[0]
+
+    @property
+    def span_id(self) -> str:
+        """The span, 16 hexadecimal digits."""
+        return self._known_ids()[1]
+
+    @property
+    def parent_id(self) -> str | None:
+        """The span around it, None for the first of a trace."""
+        return self._known_ids()[2]
+
+    def _known_ids(self) -> Ids:
+        if self._ids is None:
+            assert self._exported is not None  # noqa: S101 - else they were made with the span
+            self._ids = self._exported.ids
+        return self._ids
 
     def set(self, key: str, value: Any) -> None:
         """Set an attribute; None leaves it out. Does nothing once the span has ended."""
@@ -181,7 +201,8 @@ class Span:
     ) -> None:
         if exc is not None and not _is_no_failure(exc):
             self.fail(exc)
-        self._leave()
+        if self._token is not None:
+            self._leave(self._token)
         self.end()
 
     async def __aenter__(self) -> Self:
@@ -221,10 +242,8 @@ class Span:
         state = "ended" if self._ended else "running"
         return f"<Span {self.name!r} {state}, trace {self.trace_id}, span {self.span_id}>"
 
-    def _leave(self) -> None:
-        token, self._token = self._token, None
-        if token is None:
-            return
+    def _leave(self, token: Token[Span | None]) -> None:
+        self._token = None
         try:
             _CURRENT.reset(token)
         except ValueError:
@@ -266,9 +285,7 @@ class UnrecordedSpan(Span):
     def __init__(self) -> None:
         around = _CURRENT.get()
         self.name = ""
-        self.trace_id = around.trace_id if around is not None else ""
-        self.span_id = around.span_id if around is not None else ""
-        self.parent_id = None
+        self._ids = ("", "", None) if around is None else (around.trace_id, around.span_id, None)
         self.sink = None
         self._exported = None
         self._foreign = foreign_span()
@@ -360,7 +377,7 @@ def _place(around: Span | None, foreign: Any) -> Place | None:
     )
 
 
-def _ids(place: Place | None) -> tuple[str, str, str | None]:
+def _ids(place: Place | None) -> Ids:
     if place is not None:
         return place.trace_id, random_hex(8), place.span_id
     fresh = random_hex(24)

@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from agentinfra.observability.redaction import Redactor
     from agentinfra.observability.traces.context import Place
 
-__all__ = ["ExportedSpan", "FinishedSpan", "SpanKind", "SpanSink"]
+__all__ = ["ExportedSpan", "FinishedSpan", "Ids", "SpanKind", "SpanSink"]
 
 SpanKind: TypeAlias = Literal["internal", "client", "server"]
+
+Ids: TypeAlias = "tuple[str, str, str | None]"
+"""Trace id, span id and the parent's span id, as hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +50,15 @@ class FinishedSpan:
 class ExportedSpan(Protocol):
     """The exported twin of a span."""
 
-    ids: tuple[str, str, str | None]
-    """Trace id, span id and parent id, as the exporter's side made them."""
-
     sampled: bool
 
     span: Any
     """The span as OpenTelemetry has it."""
+
+    @property
+    def ids(self) -> Ids:
+        """The ids the exporter's side gave it."""
+        ...
 
     def attach(self) -> None:
         """Make it the current span of other instrumentation."""
