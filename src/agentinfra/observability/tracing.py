@@ -155,7 +155,7 @@ class _Sink:
         self._callbacks.clear()
         self.listening = False
 
-    def export(self, name: str, kind: SpanKind, parent: Place | None) -> ExportedSpan | None:
+    def export(self, name: str, kind: SpanKind, parent: Any) -> ExportedSpan | None:
         return None if self.exporting is None else self.exporting.start(name, kind, parent)
 
     def finished(self, span: FinishedSpan) -> None:

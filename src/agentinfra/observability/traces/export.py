@@ -21,7 +21,7 @@ from agentinfra._mechanics.vendors import load, preload
 from agentinfra.errors import ConfigurationError
 from agentinfra.observability import semconv
 from agentinfra.observability.redaction import Redactor, encodable
-from agentinfra.observability.traces.context import Place
+from agentinfra.observability.traces.context import Place, place_of
 from agentinfra.observability.traces.queue import ExportQueue, Outcome, Queue, Unbounded
 from agentinfra.observability.traces.spans import error_message, error_text
 from agentinfra.observability.traces.told import Ids, SpanKind
@@ -99,17 +99,17 @@ class Export:
         self.queue = queue
         self._provider = provider
 
-    def start(self, name: str, kind: SpanKind, parent: Place | None) -> Twin:
-        """Start the exported twin of a span."""
+    def start(self, name: str, kind: SpanKind, parent: Any) -> Twin:
+        """Start the exported twin of a span; see `SpanSink.export`."""
         vendor = self.vendor
         span = vendor.tracer.start_span(
             self.redactor.text(name),
-            context=None if parent is None else self._context(parent),
+            context=self._context(parent) if isinstance(parent, Place) else None,
             kind=vendor.kinds[kind],
             record_exception=False,
             set_status_on_exception=False,
         )
-        return Twin(self, span, None if parent is None else parent.span_id)
+        return Twin(self, span, parent)
 
     async def aclose(self, *, grace: float, timeout: float) -> None:
         """Send what is waiting, then stop; what cannot be sent in time is counted as lost.
@@ -134,11 +134,8 @@ class Export:
             self.queue.write_off()
 
     def _context(self, place: Place) -> Any:
-        """Return the context to start a span in; None where the current one has the parent."""
+        """Return the context to start a span in that the current one does not know the place of."""
         trace = self.vendor.trace
-        current = trace.get_current_span().get_span_context()
-        if current.is_valid and current.span_id == int(place.span_id, 16):
-            return None
         trace_id = int(place.trace_id, 16)
         sampled = place.sampled
         if sampled is None:  # a span of ours from before: the sampler decides for the trace now
@@ -160,19 +157,22 @@ class Export:
 class Twin:
     """The exported side of one span."""
 
-    __slots__ = ("_export", "_parent_id", "_token", "sampled", "span")
+    __slots__ = ("_export", "_parent", "_token", "sampled", "span")
 
-    def __init__(self, export: Export, span: Any, parent_id: str | None) -> None:
+    def __init__(self, export: Export, span: Any, parent: Any) -> None:
         self._export = export
         self.span = span
         self._token: Any = None
-        self._parent_id = parent_id
+        self._parent = parent
         self.sampled = span.get_span_context().trace_flags & 1 == 1
 
     @property
     def ids(self) -> Ids:
-        own = self.span.get_span_context()
-        return f"{own.trace_id:032x}", f"{own.span_id:016x}", self._parent_id
+        own, parent = self.span.get_span_context(), self._parent
+        if parent is not None and not isinstance(parent, Place):
+            parent = place_of(parent)
+        above = None if parent is None else parent.span_id
+        return f"{own.trace_id:032x}", f"{own.span_id:016x}", above
 
     def attach(self) -> None:
         vendor = self._export.vendor

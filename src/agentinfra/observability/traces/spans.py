@@ -104,16 +104,16 @@ class Span:
         around = _CURRENT.get()
         # The span of OpenTelemetry's that is current while this one is: one that is found
         # there later was started inside.
-        self._foreign = foreign_span()
-        place = (incoming(parent) if parent else None) or _place(around, self._foreign)
-        self._state = "" if place is None else place.state
+        self._foreign = foreign = foreign_span()
+        above = (incoming(parent) if parent else None) or _above(around, foreign)
+        self._state = above.state if isinstance(above, Place) else _state(around, above)
         self.sink = SINKS.get()
         if self.sink is None and around is not None:
             self.sink = around.sink  # a thread that works for a loop has no sink of its own
-        exported = None if self.sink is None else self.sink.export(name, kind, place)
+        exported = None if self.sink is None else self.sink.export(name, kind, above)
         self._exported: ExportedSpan | None = exported
         # Those of an exported span are numbers, spelled out where somebody asks.
-        self._ids = _ids(place) if exported is None else None
+        self._ids = _ids(above) if exported is None else None
         self._start = time.time()
         self._began = time.perf_counter()
 
@@ -359,15 +359,20 @@ def trace_headers() -> dict[str, str]:
     return {"traceparent": f"00-{place.trace_id}-{place.span_id}-{'01' if place.sampled else '00'}"}
 
 
-def _place(around: Span | None, foreign: Any) -> Place | None:
-    """Return where a new span stands: under the innermost of ours and OpenTelemetry's."""
-    if foreign is not None and (around is None or foreign is not around._foreign):  # noqa: SLF001
-        found = place_of(foreign)
-        if found is not None:
-            return found
+def _above(around: Span | None, foreign: Any) -> Any:
+    """Return what a new span stands under: the innermost of ours and OpenTelemetry's.
+
+    A span that OpenTelemetry's context has, ours too, is returned as it is, for that context needs
+    no telling; one that it has not is a `Place`.
+    """
+    exported = None if around is None else around._exported  # noqa: SLF001 - its own module
+    if foreign is not None:
+        theirs = around is None or foreign is not around._foreign  # noqa: SLF001
+        ours = exported is not None and foreign is exported.span
+        if (theirs or ours) and foreign.get_span_context().is_valid:
+            return foreign
     if around is None or not around.trace_id:
         return None
-    exported = around._exported  # noqa: SLF001 - its own module
     return Place(
         trace_id=around.trace_id,
         span_id=around.span_id,
@@ -377,7 +382,15 @@ def _place(around: Span | None, foreign: Any) -> Place | None:
     )
 
 
-def _ids(place: Place | None) -> Ids:
+def _state(around: Span | None, above: Any) -> str:
+    """Return the ``tracestate`` that goes on below a span that OpenTelemetry's context has."""
+    if above is None or around is None or above is not around._foreign:  # noqa: SLF001
+        return ""
+    return around._state  # noqa: SLF001
+
+
+def _ids(above: Any) -> Ids:
+    place = above if above is None or isinstance(above, Place) else place_of(above)
     if place is not None:
         return place.trace_id, random_hex(8), place.span_id
     fresh = random_hex(24)

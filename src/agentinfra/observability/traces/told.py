@@ -86,13 +86,14 @@ class SpanSink(Protocol):
     redactor: Redactor
     """What takes secrets out of names, attributes and errors."""
 
-    def export(self, name: str, kind: SpanKind, parent: Place | None) -> ExportedSpan | None:
+    def export(self, name: str, kind: SpanKind, parent: Any) -> ExportedSpan | None:
         """Begin a span for export; None where nothing is exported.
 
         Args:
             name: What is done.
             kind: Of which kind.
-            parent: The span it stands under; None for the first of a trace.
+            parent: The span it stands under: OpenTelemetry's current one as it is, any other as
+                a `Place`; None for the first of a trace.
         """
         ...
 
