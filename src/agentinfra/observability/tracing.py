@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.remembered import Remembered
@@ -30,7 +30,6 @@ from agentinfra.results import ResourceHealth
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentinfra.observability.traces.context import Place
     from agentinfra.settings import TracingSettings
 
 __all__ = [

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agentinfra.observability.redaction import Redactor
-    from agentinfra.observability.traces.context import Place
 
 __all__ = ["ExportedSpan", "FinishedSpan", "Ids", "SpanKind", "SpanSink"]
 
