@@ -90,7 +90,11 @@ class Out:
         # The lock is held for as long as it takes to write what goes without waiting.
         with self._lock:
             if not self._waiting:
-                data = self._now(descriptor if self._open is None else self._open, data)
+                try:
+                    data = self._now(descriptor if self._open is None else self._open, data)
+                except OSError:  # a full disk, for one: told here, where it costs least
+                    dropped(1)
+                    return
                 if not data:
                     return
             if len(self._waiting) < _LINES:
