@@ -23,6 +23,7 @@ _LONGEST = 32_768
 """Characters kept of one text; a collector refuses a whole batch for one that is far longer."""
 _BEHIND = 1_024  # looked at behind the cut, for a secret that lies across it
 _MARK = REDACTED.encode()
+_NUMBERS = frozenset((bool, int, float, Decimal, type(None)))
 _SHORT = 64
 """Characters of a text that is remembered once it was found clean: names of events, models,
 operations come again on every line."""
@@ -94,12 +95,13 @@ class Redactor:
 
     def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an event, each cleaned."""
-        clean, remembered = dict(fields), self._clean
-        if not self._shown.issuperset(fields):
-            fields = self._unnamed(fields, clean)
+        clean = dict(fields)
+        shown, remembered = self._shown, self._clean
         for key, value in fields.items():
             kind = type(value)
-            if kind is str:  # first: nearly every field is one
+            if key not in shown and self._says_something(key, kind):
+                clean[key] = Walk(self).under(self.verdict(key), value)
+            elif kind is str:  # first: nearly every field is one
                 if value not in remembered:
                     clean[key] = self.text(value)
             elif (
@@ -115,16 +117,11 @@ class Redactor:
                 clean[key] = self.value(value)
         return clean
 
-    def _unnamed(self, fields: Mapping[str, Any], clean: dict[str, Any]) -> dict[str, Any]:
-        """Clean the fields whose names say something of them; return the others."""
-        others: dict[str, Any] = {}
-        for key, value in fields.items():
-            verdict = self.verdict(key)
-            if verdict is Verdict.SHOWN:
-                others[key] = value
-            else:
-                clean[key] = Walk(self).under(verdict, value)
-        return others
+    def _says_something(self, key: str, kind: type) -> bool:
+        """Say whether a key has to do with what is shown of a value of this kind."""
+        verdict = self.verdict(key)
+        # A number is no secret by its looks: "tokens" is mostly one.
+        return verdict is Verdict.HIDDEN or (verdict is Verdict.JUDGED and kind not in _NUMBERS)
 
     def value(self, value: Any) -> Any:
         """Return a copy made of dicts with text keys, lists, text, numbers, bools and None."""
