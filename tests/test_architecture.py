@@ -45,7 +45,7 @@ INSIDE = {
     "settings": (
         "settings sources others lenient ours groups dotenv_file origins refusal url secret dsn"
     ),
-    "observability": "probes nodes tracing logging logs traces metrics redaction semconv",
+    "observability": "probes nodes tracing logging logs traces metrics otlp redaction semconv",
     "llm": "client probing kinds structured calls policy wire dialects money",
     "db": (
         "database vectors access route reading warm plans transactions server reader_role layout "
@@ -89,7 +89,11 @@ VENDORS = {
     "re2": {"observability/redaction"},
     "structlog": {"observability"},
     "aioprometheus": {"observability/metrics"},
-    "opentelemetry": {"observability/traces"},
+    "opentelemetry": {
+        "observability/traces",
+        "observability/otlp.py",
+        "observability/metrics/push.py",
+    },
     "rich": {"cli", "demo"},
     "dotenv": {"settings/dotenv_file.py"},
 }

@@ -25,7 +25,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from agentinfra.errors import ConfigurationError
 from agentinfra.observability.metrics import Metrics
-from agentinfra.observability.traces.export import traces_url
+from agentinfra.observability.otlp import signal_url
 from agentinfra.observability.tracing import FinishedSpan, Tracing, current_span, start_span
 from agentinfra.settings import TracingSettings
 
@@ -142,8 +142,8 @@ async def test_endpoints(collector, path):
 
 def test_an_endpoint_with_a_query():
     """The path is put in front of a query, which may hold a key."""
-    assert traces_url("http://c:4318?key=k") == "http://c:4318/v1/traces?key=k"
-    assert traces_url("http://c:4318/v1/traces/?key=k") == "http://c:4318/v1/traces?key=k"
+    assert signal_url("http://c:4318?key=k", "traces") == "http://c:4318/v1/traces?key=k"
+    assert signal_url("http://c:4318/v1/traces/?key=k", "traces") == "http://c:4318/v1/traces?key=k"
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ class AsyncLLMClient(Resource):
             self.degrade(UNCONFIGURED)
         else:
             await self._endpoints.open()
-            telemetry.expect(self._endpoints.named)
+            telemetry.expect(self._endpoints.named, self._endpoints.servers)
         self._calls = Calls(
             s,
             self._endpoints.first,

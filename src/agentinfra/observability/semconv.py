@@ -37,6 +37,7 @@ class MetricSpec:
 
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_TOKENS = tuple(float(4**power) for power in range(14))  # as the conventions have them
 _MILLISECONDS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 30000.0)
 
 
@@ -89,7 +90,17 @@ LLM_CALLS = _counter(
     "model",
     "outcome",
 )
-LLM_LATENCY = _histogram("llm_latency_seconds", "Seconds a model call took.", "model", "operation")
+LLM_LATENCY = _histogram(
+    "llm_latency_seconds", "Seconds a model call took.", "model", "operation", "outcome"
+)
+LLM_CALL_TOKENS = _histogram(
+    "llm_call_tokens",
+    "Tokens of one model call; type is input or output.",
+    "model",
+    "operation",
+    "type",
+    buckets=_TOKENS,
+)
 LLM_FIRST_TOKEN = _histogram(
     "llm_time_to_first_token_seconds", "Seconds until a stream's first content.", "model"
 )
@@ -210,6 +221,7 @@ EXCEPTION_TYPE = "exception.type"
 EXCEPTION_MESSAGE = "exception.message"
 EXCEPTION_STACKTRACE = "exception.stacktrace"
 SERVICE_NAME = "service.name"
+TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - a name
 DB_SYSTEM = "db.system.name"
 DB_OPERATION = "db.operation.name"
 DB_COLLECTION = "db.collection.name"

@@ -104,7 +104,12 @@ class InfraRuntime:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         s = self.settings = settings if settings is not None else Settings()
-        self.metrics = Metrics(s.metrics, address=s.runtime.serve)
+        named = "service_name" in s.tracing.model_fields_set
+        self.metrics = Metrics(
+            s.metrics,
+            address=s.runtime.serve,
+            service=s.tracing.service_name if named else None,
+        )
         self.logging = Logging(s.logging, metrics=self.metrics)
         redactor = Redactor(s.logging.redact)
         self.tracing = Tracing(s.tracing, metrics=self.metrics, redactor=redactor)

@@ -5,9 +5,9 @@ Children of metrics are looked up once for each model, so that a call touches on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
@@ -15,7 +15,7 @@ from agentinfra.observability.traces.spans import UnrecordedSpan
 from agentinfra.observability.tracing import Span, start_span
 
 if TYPE_CHECKING:
-    from agentinfra.observability.metrics import Counter, Metrics
+    from agentinfra.observability.metrics import Counter, Histogram, Metrics
     from agentinfra.results import Usage
 
 __all__ = ["LLMTelemetry", "OfModel"]
@@ -38,11 +38,14 @@ class OfModel:
         self.reasoning = metrics.counter(tokens, model, "reasoning")
         self.cost = metrics.counter(semconv.LLM_COST, model)
         self.unknown = metrics.counter(semconv.LLM_UNKNOWN_PRICES, model)
-        self.latency = metrics.histogram(semconv.LLM_LATENCY, model, operation)
+        tokens_of_call = semconv.LLM_CALL_TOKENS
+        self.input = metrics.histogram(tokens_of_call, model, operation, "input")
+        self.output = metrics.histogram(tokens_of_call, model, operation, "output")
+        self.latency = metrics.histogram(semconv.LLM_LATENCY, model, operation, "ok")
         self.first_token = metrics.histogram(semconv.LLM_FIRST_TOKEN, model)
         self.ok = metrics.counter(semconv.LLM_CALLS, model, "ok")
         self.attempts = metrics.counter(semconv.LLM_ATTEMPTS, model, "ok")
-        self.outcomes: dict[str, Counter] = {"ok": self.ok}
+        self.outcomes: dict[str, tuple[Counter, Histogram]] = {"ok": (self.ok, self.latency)}
         self.span = f"{operation} {model}"
         self.attributes = {semconv.OPERATION: operation, semconv.REQUEST_MODEL: model}
 
@@ -71,12 +74,16 @@ class LLMTelemetry:
             component: metrics.counter(semconv.LLM_FAILURES, component) for component in COMPONENTS
         }
 
-    def expect(self, models: Iterable[tuple[str, str]]) -> None:
+    def expect(
+        self, models: Iterable[tuple[str, str]], servers: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         """Begin the series of models at 0: a rate does not see the value one begins with.
 
         Args:
             models: What is asked of it, and the model.
+            servers: What spans say of the server of each model.
         """
+        self._metrics.servers.update(servers)
         if self.observed:
             for operation, model in models:
                 self.of(model, operation)
@@ -125,13 +132,15 @@ class LLMTelemetry:
     ) -> None:
         """Count a call by how it ended, and its time, with the trace it can be looked at in."""
         of = self.of(model, operation)
-        counter = of.outcomes.get(outcome)
-        if counter is None:
-            counter = of.outcomes[outcome] = self._metrics.counter(
-                semconv.LLM_CALLS, model, outcome
+        ended = of.outcomes.get(outcome)
+        if ended is None:
+            ended = of.outcomes[outcome] = (
+                self._metrics.counter(semconv.LLM_CALLS, model, outcome),
+                self._metrics.histogram(semconv.LLM_LATENCY, model, operation, outcome),
             )
-        counter.inc()
-        of.latency.observe(latency, trace_id)
+        calls, took = ended
+        calls.inc()
+        took.observe(latency, trace_id)
 
     def book(self, model: str, operation: str, usage: Usage, cost: Decimal | None) -> None:
         """Add tokens and money to the counters."""
@@ -139,6 +148,9 @@ class LLMTelemetry:
         counters.prompt.inc(usage.prompt_tokens)
         counters.completion.inc(usage.completion_tokens)
         counters.total.inc(usage.total_tokens)
+        counters.input.observe(usage.prompt_tokens)
+        if operation != "embeddings":
+            counters.output.observe(usage.completion_tokens)
         if usage.cached_tokens:
             counters.cached.inc(usage.cached_tokens)
         if usage.cache_write_tokens:

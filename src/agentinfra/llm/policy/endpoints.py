@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.clock import Clock
 from agentinfra.errors import ConfigurationError
@@ -11,6 +11,8 @@ from agentinfra.llm.policy.routes import shared_out
 from agentinfra.llm.wire.endpoint import Endpoint, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agentinfra.llm.policy.gate import Gates
     from agentinfra.llm.wire.credentials import KeyProvider
     from agentinfra.settings import LLMSettings
@@ -59,6 +61,13 @@ class Endpoints:
         s = self._settings
         chat = (("chat", self.target(name).model) for name in (s.model, *s.fallback_models))
         return (*chat, ("embeddings", self.target(s.embedding_model).model))
+
+    @property
+    def servers(self) -> dict[str, Mapping[str, Any]]:
+        """What spans say of the server of each model that the settings name."""
+        s = self._settings
+        targets = map(self.target, (s.model, *s.fallback_models, s.embedding_model))
+        return {target.model: target.endpoint.profile.attributes for target in targets}
 
     async def open(self) -> None:
         """Open all of them; nothing is connected yet."""

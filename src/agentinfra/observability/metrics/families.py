@@ -81,6 +81,11 @@ class Family:
             seen = series.exemplars if isinstance(series, Histogram) else {}
             yield Sample(series.key, series.values(), dict(seen))
 
+    def labelled(self) -> Iterator[tuple[dict[str, str], Series]]:
+        """Give each series with its labels."""
+        for values, series in list(self.series.items()):
+            yield dict(zip(self.spec.labels, values, strict=True)), series
+
     def join(self, vendor: Any, registry: Any) -> None:
         """Stand in a registry of aioprometheus's, for whatever renders that."""
         if self.collector is not None:
@@ -91,10 +96,7 @@ class Family:
         self.collector = live(self.spec.name, self.spec.help, registry=registry)
 
     def _told(self) -> list[tuple[dict[str, str], Any]]:
-        return [
-            (dict(zip(self.spec.labels, values, strict=True)), _as_vendor(series))
-            for values, series in list(self.series.items())
-        ]
+        return [(labels, _as_vendor(series)) for labels, series in self.labelled()]
 
 
 _KINDS: dict[tuple[str, bool], type[Series]] = {

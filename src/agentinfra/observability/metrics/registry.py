@@ -14,11 +14,12 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 
+from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.errors import ConfigurationError
@@ -27,6 +28,7 @@ from agentinfra.observability.metrics.exposition import label_value
 from agentinfra.observability.metrics.families import Family, check
 from agentinfra.observability.metrics.page import Sample, foreign, render
 from agentinfra.observability.metrics.process import process_samples
+from agentinfra.observability.metrics.push import Push
 from agentinfra.observability.metrics.series import Counter, Gauge, Histogram, Series, folded
 from agentinfra.observability.semconv import METRICS, SERIES_DROPPED, MetricSpec
 
@@ -44,20 +46,29 @@ class Metrics(Resource):
 
     Series can be taken and counted on in any thread, before it is entered too: what was counted by
     then is on the page. Switched off, or without aioprometheus, it gives series that work and are
-    on no page. Closing changes nothing of this: the page stays readable.
+    on no page. Closing changes nothing of this: the page stays readable. Where the settings name
+    an exporter, a collector is sent the figures too; while it takes none the state is ``degraded``.
 
     Args:
         settings: Whether to count, how many series a metric keeps, and which folder workers
             share; None is the defaults.
         address: Where workers of one service serve the page; they share a folder of its own, where
             the settings name none. None shares nothing.
+        service: The name under which figures are sent to a collector; None is what
+            ``OTEL_SERVICE_NAME`` says, else ``agentinfra``.
+        clock: Where the pauses between two sendings come from.
     """
 
     name = "metrics"
     vendors = ("aioprometheus",)
 
     def __init__(
-        self, settings: MetricsSettings | None = None, *, address: str | None = None
+        self,
+        settings: MetricsSettings | None = None,
+        *,
+        address: str | None = None,
+        service: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__()
         self._enabled = settings is None or settings.enabled
@@ -70,6 +81,8 @@ class Metrics(Resource):
         self._cells: Cells = PrivateCells()
         self._created = 0.0
         self._lock = RLock()
+        self.servers: dict[str, Mapping[str, Any]] = {}
+        self._push = None if settings is None else self._pushing(settings, service, clock)
 
     @classmethod
     def off(cls) -> Metrics:
@@ -146,8 +159,16 @@ class Metrics(Resource):
                 self._family(spec)
             for family in self._families.values():
                 family.join(vendor, self._registry)
+        if self._push is not None:
+            try:
+                await self._push.open()
+            except MissingPackageError as error:
+                self._push = None
+                self.degrade(str(error))
 
     async def _close(self) -> None:
+        if self._push is not None:
+            await self._push.close()
         cells, self._cells = self._cells, PrivateCells()
         if isinstance(cells, PrivateCells):
             return
@@ -156,6 +177,31 @@ class Metrics(Resource):
                 family.settle(self._cells)
         # Only now: whoever counts writes to numbers of this process, the siblings keep the others.
         cells.close()
+
+    def _pushing(self, settings: MetricsSettings, service: str | None, clock: Clock) -> Push | None:
+        if settings.exporter == "none":
+            return None
+        where = settings.endpoint or "its default address"
+        complaint = (
+            f"{settings.exporter} at {where} does not take figures: see that the collector runs "
+            "and AGENTINFRA_METRICS__ENDPOINT is its address"
+        )
+
+        def told(well: bool) -> None:  # noqa: FBT001 - it is an answer, not a switch
+            if not well:
+                self.degrade(complaint)
+            elif self.reason == complaint:  # what else is wrong stays
+                self.restore()
+
+        families = self._families
+        return Push(
+            settings,
+            lambda: list(families.values()),
+            self.servers,
+            service=service,
+            told=told,
+            clock=clock,
+        )
 
     def _open_shared(self, folder: Path) -> Cells:
         try:

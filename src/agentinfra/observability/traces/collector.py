@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from agentinfra._mechanics.vendors import load
+from agentinfra.observability.otlp import LOGGERS
 from agentinfra.observability.traces.export import exporter_of
 
 if TYPE_CHECKING:
@@ -18,11 +19,6 @@ __all__ = ["takes_spans"]
 
 _PATIENCE: Final = 2.0
 """Seconds to ask for: less than a health report waits for a resource."""
-
-_LOGGERS: Final = (
-    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-    "opentelemetry.exporter.otlp.proto.grpc.exporter",
-)
 
 
 def takes_spans(settings: TracingSettings) -> bool:
@@ -48,7 +44,7 @@ def _unsaid() -> Iterator[None]:
     def others(record: logging.LogRecord) -> bool:
         return record.thread != here
 
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:
         logger.addFilter(others)
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentinfra._mechanics.vendors import load, preload
 from agentinfra.errors import ConfigurationError
-from agentinfra.observability import semconv
+from agentinfra.observability import otlp, semconv
 from agentinfra.observability.redaction import Redactor, encodable
 from agentinfra.observability.traces.context import Place, place_of
 from agentinfra.observability.traces.queue import ExportQueue, Outcome, Queue, Unbounded
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Export", "exporter_of", "open_export"]
 
 _SDK: Final = "opentelemetry.sdk.trace"
-_OTLP: Final = {
-    "otlp-http": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-    "otlp-grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
-}
 _VENDORS: Final = (
     "opentelemetry.context",
     "opentelemetry.trace",
@@ -47,7 +42,6 @@ _VENDORS: Final = (
     "opentelemetry.sdk.trace.export",
     "opentelemetry.sdk.trace.sampling",
 )
-_TRACES_PATH: Final = "/v1/traces"
 _BATCH: Final = 512
 _DELAY_MS: Final = 1000.0
 _FRAMES: Final = -30
@@ -255,17 +249,17 @@ def _program_provider() -> Any:
 async def _own(
     settings: TracingSettings, redactor: Redactor, *, timeout: float, outcome: Outcome
 ) -> Export:
-    otlp = [_OTLP[settings.exporter], "requests"] if settings.exporter in _OTLP else []
-    await preload([*_VENDORS, *otlp])
-    _, _, resources, sdk, export, sampling = (load(name) for name in _VENDORS)
+    module = otlp.MODULES.get(("traces", settings.exporter))
+    await preload([*_VENDORS, *([] if module is None else [module, "requests"])])
+    _, _, _, sdk, export, sampling = (load(name) for name in _VENDORS)
     exporter = exporter_of(settings, export, timeout)
     queue = ExportQueue(exporter, export.SpanExportResult.SUCCESS, settings.max_queue, outcome)
     ratio = sampling.ParentBased(sampling.TraceIdRatioBased(settings.sample_ratio))
     # What is not said in our settings the SDK reads itself: samplers, limits, resource.
-    said = "sample_ratio" in settings.model_fields_set
+    said = settings.model_fields_set
     provider = sdk.TracerProvider(
-        sampler=ratio if said else None,
-        resource=_resource(settings, resources),
+        sampler=ratio if "sample_ratio" in said else None,
+        resource=otlp.resource_of(settings.service_name if "service_name" in said else None),
         shutdown_on_exit=False,
     )
     tracer = provider.get_tracer("agentinfra")
@@ -283,72 +277,19 @@ async def _own(
     return Export(_Vendor.of(tracer, provider.sampler), redactor, provider, queue)
 
 
-def _resource(settings: TracingSettings, resources: Any) -> Any:
-    """Return what spans say of the service: ``OTEL_RESOURCE_ATTRIBUTES``, then our settings."""
-    named = {semconv.SERVICE_NAME: settings.service_name}
-    resource = resources.Resource.create(
-        named if "service_name" in settings.model_fields_set else None
-    )
-    if str(resource.attributes.get(semconv.SERVICE_NAME, "")).startswith("unknown_service"):
-        resource = resource.merge(resources.Resource(named))
-    return resource
-
-
 def exporter_of(settings: TracingSettings, export: Any, timeout: float) -> Any:
     """Return an exporter of OpenTelemetry's that gives a batch so many seconds.
 
     Raises:
         MissingPackageError: It is not installed.
-        ConfigurationError: The endpoint cannot be used.
     """
+    if settings.exporter == "none":
+        raise ConfigurationError("tracing.exporter is none: there is nothing to export with")
     if settings.exporter == "console":
         return export.ConsoleSpanExporter(
             out=_Stderr(), formatter=lambda span: span.to_json(indent=None) + "\n"
         )
-    module = load(_OTLP[settings.exporter], extra="otlp")
-    endpoint = None if settings.endpoint is None else settings.endpoint.get_secret_value()
-    if settings.exporter == "otlp-grpc":
-        # gRPC has no login in its addresses, and writes all of them into its log.
-        place = endpoint and re.sub(r"(?<=//)[^/?#]*@", "", endpoint)
-        return module.OTLPSpanExporter(endpoint=place, timeout=timeout)
-    return module.OTLPSpanExporter(
-        endpoint=endpoint and traces_url(endpoint), timeout=timeout, session=_session()
-    )
-
-
-def _session() -> Any:
-    """Return a session of requests whose errors do not tell the address, which may be a secret."""
-    requests = load("requests", extra="otlp")
-    session = requests.Session()
-    send = session.send
-
-    def sent(request: Any, **options: Any) -> Any:
-        try:
-            return send(request, **options)
-        except requests.RequestException as error:
-            # The exporter logs the error, and looks at its type.
-            raise type(error)(f"the collector cannot be reached: {_why(error)}") from None
-
-    session.send = sent
-    return session
-
-
-def _why(error: BaseException) -> str:
-    """Return what the system said, of an error and those behind it; else the error's name."""
-    behind: BaseException | None = error
-    while behind is not None:
-        if isinstance(behind, OSError) and behind.strerror:
-            return behind.strerror
-        behind = behind.__cause__ or behind.__context__
-    return type(error).__name__
-
-
-def traces_url(endpoint: str) -> str:
-    """Return where spans are sent for a collector's base address, or for the full one."""
-    place, question, query = endpoint.partition("?")
-    base = place.rstrip("/")
-    path = "" if base.endswith(_TRACES_PATH) else _TRACES_PATH
-    return f"{base}{path}{question}{query}"
+    return otlp.exporter_of("traces", settings.exporter, settings.endpoint, timeout)
 
 
 def exportable(attributes: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:

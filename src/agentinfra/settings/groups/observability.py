@@ -51,11 +51,18 @@ class MetricsSettings(Group):
         shared_dir: A folder in which workers that are scraped as one keep their numbers, so that
             each worker's page is that of all. None takes one of its own for each address of
             ``runtime.serve``, in the platform's folder for temporary files.
+        exporter: Who is sent the figures, besides the page: ``none`` nobody, ``otlp-http`` and
+            ``otlp-grpc`` a collector, under the names of OpenTelemetry's conventions.
+        endpoint: The collector's address; None is the exporter's own default.
+        export_interval: Seconds between two times they are sent.
     """
 
     enabled: bool = True
     max_series: int = Field(default=1000, ge=1)
     shared_dir: Path | None = None
+    exporter: Literal["none", "otlp-http", "otlp-grpc"] = "none"
+    endpoint: CollectorUrl | None = None
+    export_interval: float = Field(default=60.0, gt=0)
 
 
 class TracingSettings(Group):
