@@ -71,6 +71,8 @@ class Health:
     def _gauge(self, name: str, state: str) -> None:
         bad = state in ("degraded", "failed")
         self._metrics.gauge(semconv.RESOURCE_STATE, name).set(1.0 if bad else 0.0)
+        # At 0 from now on: a series that begins with its first failure hides it from rates.
+        self._metrics.counter(semconv.CLOSE_FAILURES, name)
 
     async def _ask(self, resource: Resource) -> ResourceHealth:
         row = self._noted(await _answer(resource))
