@@ -1,6 +1,6 @@
 """Write the documentation's page of figures from what ``python -m benchmarks --json FILE`` kept.
 
-``python -m benchmarks.page FILE`` writes ``docs/reference/benchmarks.md`` and its plot.
+``python -m benchmarks.page FILE`` writes ``docs/reference/benchmarks.md`` and its plots.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
 PLOT = "benchmarks-llm-call.svg"
+PAIRS = "benchmarks-telemetry.svg"
 COLUMN = "32"
 
 INTRODUCTION = """# Benchmarks
@@ -30,13 +31,15 @@ Peers that pin other versions of the openai package get environments of their ow
 
 
 def main(path: str) -> None:
-    """Write the page and the plot."""
+    """Write the page and the plots."""
     results = json.loads(Path(path).read_text())["results"]
     parts = [INTRODUCTION]
     for result in results:
         parts.append(_section(result))
         if result["name"] == "llm_call":
             _plot(result["tables"][0])
+        if result["name"] == "telemetry":
+            _plot_pairs(result["tables"][0])
     (DOCS / "benchmarks.md").write_text("\n".join(parts))
 
 
@@ -49,6 +52,8 @@ def _section(result: dict) -> str:
     ]
     if result["name"] == "llm_call":
         lines += ["", f"![CPU of a chat call beside other clients]({PLOT})"]
+    if result["name"] == "telemetry":
+        lines += ["", f"![A line, a series and a span beside their peers]({PAIRS})"]
     for table in result["tables"]:
         lines += ["", f"**{table['title']}**", "", _row(table["columns"])]
         lines += [_row(["---"] * len(table["columns"])), *map(_row, table["rows"])]
@@ -81,6 +86,26 @@ def _plot(table: dict) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(DOCS / PLOT, metadata={"Date": None})
+
+
+def _plot_pairs(table: dict) -> None:
+    """Show what each thing costs, of what it costs the peer it is set beside."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    rows = [(row[0], row[1], row[2], float(row[3])) for row in reversed(table["rows"])]
+    labels = [f"{name}\n{ours} us of {theirs} us" for name, ours, theirs, _ in rows]
+    ratios = [ratio for *_, ratio in rows]
+    figure, axes = plt.subplots(figsize=(7, 0.55 * len(rows) + 0.9))
+    bars = axes.barh(labels, ratios, color="#2f6f4f")
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.axvline(1.0, color="#6b737b", linewidth=1, linestyle="--")
+    axes.set_xlabel("agentinfra's time, of the peer's")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(DOCS / PAIRS, metadata={"Date": None})
 
 
 if __name__ == "__main__":

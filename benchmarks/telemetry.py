@@ -20,6 +20,16 @@ from benchmarks.report import Claim, Result, Table, versions
 NAME = "telemetry"
 
 LONG = ("The key point: the customer was right about the invoice. " * 40)[:2000]
+HOSTILE = (
+    "key=",
+    "token='",
+    "authorization=",
+    "cookie: a ",
+    "://a:",
+    "a-",
+    '"token","',
+    "<token>a",
+)
 FIELDS = {"model": "gpt-4o-mini", "tokens": 512, "cost_usd": 0.00031, "latency": 1.25}
 
 
@@ -37,6 +47,7 @@ async def run(*, quick: bool) -> Result:
         costs["all three on one call, the three"] = _interleaved(both, rounds, times)
         stuck = await _streams(both[0], max(3, rounds // 3), times)
     slow = await _collectors(max(3, rounds // 3), times)
+    hostile = max(map(_hidden_in_ms, HOSTILE))
     rows = [
         (name, *(f"{cost:.2f}" for cost in pair), pair[0] / pair[1]) for name, pair in costs.items()
     ]
@@ -48,6 +59,7 @@ async def run(*, quick: bool) -> Result:
         Claim("histogram_of_prometheus_client", ratios["histogram, prometheus_client"], "<=", 1.0),
         Claim("span_of_opentelemetry", ratios["exported span, opentelemetry"], "<=", 1.2),
         Claim("all_on_one_call_us", costs["all three on one call, the three"][0], "<=", 40.0),
+        Claim("hostile_20_mb_ms", hostile, "<=", 20.0),
         *(Claim(f"{name}_of_a_free_one", value, "<=", 1.05) for name, value in stuck.items()),
         *(Claim(f"{name}_of_a_quick_one", value, "<=", 1.05) for name, value in slow.items()),
     )
@@ -280,6 +292,19 @@ async def _collectors(rounds: int, times: int) -> dict[str, float]:
                     took[name].append(_interleaved((call, call), 1, times)[0])
     of = {name: statistics.median(values) for name, values in took.items()}
     return {f"{name}_collector": of[name] / of["quick"] for name in ("dead", "slow")}
+
+
+def _hidden_in_ms(text: str) -> float:
+    """Return the milliseconds that 20 MB of a text hold the loop while secrets are looked for."""
+    from agentinfra.observability.redaction import Redactor
+
+    redactor, whole = Redactor(), (text * (20_000_000 // len(text) + 1))[:20_000_000]
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        redactor.text(whole)
+        took.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(took)
 
 
 _SERVER = """

@@ -25,7 +25,10 @@ dop_v1_B doo_v1_B hvs.B hvb.B tskey-auth-B shpat_B shpss_B sq0atp-B sq0csp-B EAA
 dp.pt.B figd_B lin_api_B ntn_B secret_B PMAK-B NRAK-B glsa_B glc_B sntrys_B sntryu_B ATATT3B
 ATBBB AGE-SECRET-KEY-1B pscale_tkn_B pscale_pw_B sbp_B sb_secret_B fm2_B pul-HH HRKU-B pnu_B
 rdme_B shippo_live_B duffel_live_B EZAKB rzp_live_B phx_B sgp_B sha256~B 123456789:AAB J
-ops_eyJB
+ops_eyJB ABSKB LTAIB AKCpB cmVmdB p8e-B GR1348941B glffct-B gloas-B glcbt-1a_B glrt-t1_B xoxe-1-B
+xoxe.xoxp-1-B tk-us-B sm_pat_B s-s4t2ud-H dt0c01.B.B fm1r_B EAAMB FLWPUBK_TEST-H NRIQ-B BBDC-B
+BBFF-B CFPAT-B pat-na1-B rh-api-H endr+B aio_B apify_api_B bb_pr_B bkua_B CCIPAT_B cfk_B figp_B
+flb_live_B shltm_B ramp_sec_B sqco_B rootly_H slk_H test_H pk_H ak_live_B sq0csi-B ZXlKB 1000.H.H
 """
 
 TEXTS = {
@@ -101,7 +104,7 @@ def _filled(form):
 def _token(form):
     if form == "J":
         return JWT
-    head = re.match(r".*?(?=[BHU]{1,2}(?:_B|\.B)?$|H-us)", form)[0]
+    head = re.match(r".*?(?=[BHU]{1,2}(?:_B|\.[BH])?$|H-us)", form)[0]
     tail = form[len(head) :]
     return head + tail.replace("B", BODY).replace("U", BODY[:16].upper()).replace("H", HEX)
 
@@ -117,8 +120,8 @@ def _shows(text):
 
 
 def test_nearly_every_known_form_is_hidden():
-    """Of some 150 forms of secrets in texts at least 98 % are hidden."""
-    assert len(SECRETS) >= 145
+    """Of some 200 forms of secrets in texts at least 98 % are hidden."""
+    assert len(SECRETS) >= 190
     assert all(_shows(text) for _, text in SECRETS)
     redactor = Redactor()
     seen = [name for name, text in SECRETS if _shows(redactor.text(text))]

@@ -308,19 +308,34 @@ def test_endless_values():
 @pytest.mark.parametrize(
     "text",
     [
-        "://a:" * 40_000,
-        "token=" * 40_000,
-        "token='" * 40_000,
-        "a-" * 100_000,
-        "key=" + "a" * 200_000,
+        "://a:",
+        "token=",
+        "token='",
+        "a-",
+        "key=",
+        "authorization=",
+        "authorization: '",
+        "cookie: a ",
+        '"token","',
+        "<token>a",
+        "-----BEGIN PRIVATE KEY-----",
     ],
-    ids=["urls", "names", "quotes", "words", "long"],
 )
-def test_hostile_text_takes_bounded_time(text):
-    """Text made to send a pattern astray is searched in a time that grows with its length only."""
-    began = time.perf_counter()
-    Redactor().text(text + "@")
-    assert time.perf_counter() - began < 2
+def test_hostile_text_takes_little_more_than_any(text):
+    """A text made to be looked at for long takes hardly longer than one full of short names."""
+    redactor = Redactor()
+
+    def least(text):
+        made = (text * (4_000_000 // len(text)))[:4_000_000]
+        redactor.text(made)  # what is made once is made
+        took = []
+        for _ in range(3):
+            began = time.thread_time()
+            redactor.text(made)
+            took.append(time.thread_time() - began)
+        return min(took)
+
+    assert least(text) < 8 * least("token: x1 ")
 
 
 def test_keys_without_end():

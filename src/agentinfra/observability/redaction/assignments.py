@@ -17,15 +17,18 @@ __all__ = ["Assignment", "header", "read"]
 
 _BEFORE: Final = 48  # bytes in which a name has begun
 _NAME: Final = re.compile(rb"([A-Za-z]+ )?([A-Za-z0-9_\-.]*)\Z")
-_SIGN: Final = re.compile(rb"""(?:[\"'\\\] \t\r\n:=>]|%3[adAD])+\Z""")
+_SIGNS: Final = b"\"'\\] \t\r\n:=>"
 _VALUE: Final = re.compile(
     rb"""\s{0,8}b?(?:(\\+)(["'])([^"'\\]*)|"((?:[^"\\]|\\.){0,4096})"?|'((?:[^'\\]|\\.){0,4096})'?"""
-    rb"""|([^\s"'&;,<>})\]]+))""",
+    rb"""|([^\s"'&;,<>})\]]{1,4096}))""",
     re.DOTALL,
 )
+_JUDGED: Final = 128  # characters of a value that tell what it is
 _BARE: Final = 6
 """The group of a value without quotes."""
-_LINE: Final = re.compile(rb"""\s{0,8}b?(?:"((?:[^"\\]|\\.)*)|'((?:[^'\\]|\\.)*)|([^\r\n"']+))""")
+_LINE: Final = re.compile(
+    rb"""\s{0,8}b?(?:"((?:[^"\\]|\\.){0,4096})|'((?:[^'\\]|\\.){0,4096})|([^\r\n"']{1,4096}))"""
+)
 _LAST: Final = re.compile(rb"""\s*(?:\Z|[\r\n&;,})\]"'|])""")
 _SCHEME: Final = re.compile(
     r"\s*(?:basic|bearer|digest|token|apikey|api-key|key|bot|negotiate|ntlm|hawk|aws4-hmac-\w+)"
@@ -52,7 +55,7 @@ class Assignment:
     Attributes:
         words: The name, as words.
         before: The word before the name, empty where none stands there.
-        value: The value, without its quotes.
+        value: The value, without its quotes; the beginning of a long one.
         span: Where the value is.
         assigned: Whether the sign is one that only assigns.
         quoted: Whether the value is in quotes.
@@ -109,7 +112,7 @@ def read(text: bytes, start: int, end: int) -> Assignment | None:
         end: Behind the sign.
     """
     first = max(0, start - _BEFORE)
-    part = _NAME.search(_SIGN.sub(b"", text[first:end]))
+    part = _NAME.search(_before_the_sign(text[first:end]))
     words = words_of(part[2].decode()) if part else ()
     if part is None or not words:
         return None
@@ -125,13 +128,20 @@ def read(text: bytes, start: int, end: int) -> Assignment | None:
     return Assignment(
         words=words,
         before=(part[1] or b"").decode().strip().lower(),
-        value=value[group].decode("utf-8", "replace"),
+        value=value[group][:_JUDGED].decode("utf-8", "replace"),
         span=span,
         assigned=not compared and text[end - 1 : end] != b":",
         quoted=group != _BARE,
         last=_LAST.match(text, span[1]) is not None,
         in_url=text[begin - 1 : begin] in (b"?", b"&"),
     )
+
+
+def _before_the_sign(text: bytes) -> bytes:
+    bare = text.rstrip(_SIGNS)
+    while bare[-3:].lower() in (b"%3a", b"%3d"):
+        bare = bare[:-3].rstrip(_SIGNS)
+    return bare
 
 
 def header(text: bytes, end: int, *, cookie: bool) -> tuple[int, int] | None:
@@ -147,7 +157,7 @@ def header(text: bytes, end: int, *, cookie: bool) -> tuple[int, int] | None:
         return None
     start, stop = line.span(line.lastindex)
     stop = start + len(text[start:stop].rstrip(b" \\,;})]"))
-    value = text[start:stop].decode("utf-8", "replace")
+    value = text[start : min(stop, start + _JUDGED)].decode("utf-8", "replace")
     words = value.split()
     if cookie:
         secret = bool(_CRUMB.match(value.lstrip()))

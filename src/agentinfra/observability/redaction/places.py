@@ -114,7 +114,7 @@ def _client(text: bytes, start: int, end: int) -> Span | None:
     else:
         if b"curl" not in before and b"http" not in before:
             return None
-        at = text.find(b":", end - 1, _run(text, end - 1, _WORD)) + 1
+        at = text.find(b":", end, _run(text, end, _WORD)) + 1  # the first may be a quote
         if not at:
             return None
     stop = _run(text, at, _WORD)
@@ -124,7 +124,8 @@ def _client(text: bytes, start: int, end: int) -> Span | None:
 def _markup(text: bytes, start: int, end: int) -> Span | None:
     """Look at the value of a form's password, or at an element named for a secret."""
     if text[start : start + 1] != b"<":
-        value = _FORM_VALUE.match(text, end)
+        at = end - len(b"value=") if text[end - 1 : end] == b"=" else end
+        value = _FORM_VALUE.match(text, at)
         if value is None:
             return None
         end = value.end()
