@@ -133,7 +133,7 @@ async def _series(stack: AsyncExitStack) -> dict[str, Pair]:
 
     metrics = await stack.enter_async_context(Metrics())
     counter = metrics.counter(semconv.LLM_CALLS, "gpt-4o-mini", "ok")
-    histogram = metrics.histogram(semconv.LLM_LATENCY, "gpt-4o-mini", "chat")
+    histogram = metrics.histogram(semconv.LLM_LATENCY, "gpt-4o-mini", "chat", "ok")
     registry = prometheus_client.CollectorRegistry()
     calls = prometheus_client.Counter("calls", "Calls.", ["model", "outcome"], registry=registry)
     took = prometheus_client.Histogram("took", "Took.", ["model"], registry=registry)
@@ -215,7 +215,7 @@ async def _together(stack: AsyncExitStack) -> Pair:
     metrics = await stack.enter_async_context(Metrics())
     counters = [metrics.counter(semconv.LLM_TOKENS, "m", kind) for kind in ("prompt", "total")]
     calls = metrics.counter(semconv.LLM_CALLS, "m", "ok")
-    latency = metrics.histogram(semconv.LLM_LATENCY, "m", "chat")
+    latency = metrics.histogram(semconv.LLM_LATENCY, "m", "chat", "ok")
     cost = metrics.counter(semconv.LLM_COST, "m")
     registry = prometheus_client.CollectorRegistry()
     theirs = [prometheus_client.Counter(f"c{n}", "C.", registry=registry) for n in range(4)]
