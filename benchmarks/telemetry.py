@@ -49,7 +49,8 @@ async def run(*, quick: bool) -> Result:
     slow = await _collectors(max(3, rounds // 3), times)
     hostile = max(map(_hidden_in_ms, HOSTILE))
     rows = [
-        (name, *(f"{cost:.2f}" for cost in pair), pair[0] / pair[1]) for name, pair in costs.items()
+        (name, *(f"{cost:.2f}" for cost in pair), f"{pair[0] / pair[1]:.3f}")
+        for name, pair in costs.items()
     ]
     ratios = {name: ours / theirs for name, (ours, theirs) in costs.items()}
     claims = (
