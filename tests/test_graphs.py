@@ -11,6 +11,7 @@ from langgraph.types import Command, interrupt
 
 from agentinfra import InfraRuntime, Settings, get_logger, instrument_graph
 from agentinfra.errors import ConfigurationError
+from agentinfra.observability.nodes import agent_span, tool_span
 
 
 class State(TypedDict, total=False):
@@ -69,6 +70,32 @@ async def test_every_node_has_its_span_and_series(rt, ended):
     assert 'requests_total{agent="sales",node="plan"} 1' in rt.metrics.expose()
     await graph.ainvoke({"log": []})
     assert len(ended) == 2, "the graph it was made from is as it was"
+
+
+async def test_agents_and_tools_have_spans_of_their_own(rt, ended):
+    """Runs of agents and tools are spans by the conventions' names, and nest as they run."""
+    with (
+        agent_span("sales", conversation="t", model="m", provider="anthropic") as agent,
+        rt.node("plan", agent="sales") as node,
+        tool_span("look", call_id="c1", kind="datastore"),
+    ):
+        pass
+    tool, _, whole = ended
+    assert (tool.name, tool.parent_id) == ("execute_tool look", node.span_id)
+    assert (whole.name, node.parent_id) == ("invoke_agent sales", agent.span_id)
+    assert dict(tool.attributes) == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "look",
+        "gen_ai.tool.type": "datastore",
+        "gen_ai.tool.call.id": "c1",
+    }
+    assert dict(whole.attributes) == {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "sales",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.conversation.id": "t",
+        "gen_ai.request.model": "m",
+    }
 
 
 async def test_checkpoints_are_spans_of_the_run(rt, ended):

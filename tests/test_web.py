@@ -240,8 +240,18 @@ async def test_requests_continue_their_callers_trace():
         headers = {"traceparent": "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"}
         await http.get("/work", headers=headers)
         await http.get("/broken")
+        await http.request("BREW", "/work")
     assert seen["trace"] == "ab" * 16
-    _, request, failed = ended
+    _, request, failed, odd = ended
     assert (request.parent_id, request.kind, request.error) == ("cd" * 8, "server", None)
-    assert request.attributes["http.response.status_code"] == 200
+    assert request.name == "GET"
+    assert dict(request.attributes) == {
+        "http.request.method": "GET",
+        "url.path": "/work",
+        "url.scheme": "http",
+        "http.response.status_code": 200,
+    }
     assert failed.error == "503"
+    # Anybody's word for a method makes no new name.
+    assert (odd.name, odd.attributes["http.request.method"]) == ("HTTP", "_OTHER")
+    assert odd.attributes["http.request.method_original"] == "BREW"
