@@ -57,6 +57,9 @@ class Metrics(Resource):
         service: The name under which figures are sent to a collector; None is what
             ``OTEL_SERVICE_NAME`` says, else ``agentinfra``.
         clock: Where the pauses between two sendings come from.
+
+    Attributes:
+        servers: What spans say of each model's server; figures sent to a collector say it too.
     """
 
     name = "metrics"
@@ -167,8 +170,13 @@ class Metrics(Resource):
                 self.degrade(str(error))
 
     async def _close(self) -> None:
-        if self._push is not None:
-            await self._push.close()
+        try:
+            if self._push is not None:
+                await self._push.close()
+        finally:  # whoever leaves in a hurry leaves the numbers to the siblings all the same
+            self._let_go()
+
+    def _let_go(self) -> None:
         cells, self._cells = self._cells, PrivateCells()
         if isinstance(cells, PrivateCells):
             return
