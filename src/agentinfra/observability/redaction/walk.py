@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Collection, Mapping, Set
 from datetime import date, time
 from enum import Enum
+from itertools import takewhile
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -90,10 +91,11 @@ class Walk:
         if isinstance(value, str):
             return REDACTED if is_secretive(value) else self.clean(value, depth)
         if isinstance(value, list | tuple | Set) and depth:
-            return [self.under(verdict, item, depth - 1) for item in list(value)[: self._left]]
+            items = takewhile(lambda _: self._spend(), value)
+            return [self.under(verdict, item, depth - 1) for item in items]
         if isinstance(value, dict) and depth:
-            inner = list(value.items())[: self._left]
-            return {_key_text(key): self.under(verdict, item, depth - 1) for key, item in inner}
+            pairs = takewhile(lambda _: self._spend(), value.items())
+            return {_key_text(key): self.under(verdict, item, depth - 1) for key, item in pairs}
         return self.clean(value, depth)
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
