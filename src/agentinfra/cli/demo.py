@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--docs",
         type=Path,
         metavar="FOLDER",
-        help="documents (md, rst, txt) to answer from; default: this project's own",
+        help="documents (Markdown, HTML, PDF, texts) to answer from; default: this project's own",
     )
     parser.add_argument(
         "--thread", metavar="ID", help="the conversation to go on with; default: a new one"

@@ -1,4 +1,4 @@
-"""The demo's own tables beside the shop's: which documents are embedded, and what is cached."""
+"""The demo's own table beside the shop's: what is cached."""
 
 from __future__ import annotations
 
@@ -23,13 +23,6 @@ _INSUFFICIENT_PRIVILEGE = "42501"
 
 _TABLES = f"""
 CREATE SCHEMA IF NOT EXISTS {STATE_SCHEMA};
-CREATE TABLE IF NOT EXISTS {STATE_SCHEMA}.documents (
-    collection text NOT NULL,
-    path text NOT NULL,
-    digest text NOT NULL,
-    passages text[] NOT NULL,
-    PRIMARY KEY (collection, path)
-);
 CREATE TABLE IF NOT EXISTS {STATE_SCHEMA}.cache (
     key text PRIMARY KEY,
     data bytea NOT NULL,

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agentinfra.demo.bookkeeping import STATE_SCHEMA
-from agentinfra.demo.passages import VERSION, Passage, passages_of
+from agentinfra._mechanics.vendors import MissingPackageError
+from agentinfra.db.documents import Chunking, Document, UnreadableError, chunks_of
 from agentinfra.demo.word_search import WordIndex
 from agentinfra.errors import DatabaseError, LLMError
 
 if TYPE_CHECKING:
+    from agentinfra.db import documents
     from agentinfra.db.vectors.store import VectorStore
-    from agentinfra.demo.documents import Document
     from agentinfra.demo.progress import Progress
     from agentinfra.results import SearchHit
     from agentinfra.runtime import InfraRuntime
 
-__all__ = ["Found", "Library"]
+__all__ = ["Found", "Library", "Passage"]
 
 _TOP = 6
 _LEAST = 0.1
 """Cosine similarity below which a passage has nothing to do with a question."""
 
-_TOGETHER = 64
-"""Passages embedded and stored at a time."""
-
+_CHUNKING = Chunking()
 _SUBJECTS = 60
 
-_KNOWN = f"SELECT path, digest, passages FROM {STATE_SCHEMA}.documents WHERE collection = $1"  # noqa: S608
-_NOTE = f"""
-INSERT INTO {STATE_SCHEMA}.documents (collection, path, digest, passages)
-VALUES ($1, $2, $3, $4) ON CONFLICT (collection, path)
-DO UPDATE SET digest = excluded.digest, passages = excluded.passages"""  # noqa: S608
-_DROP = f"DELETE FROM {STATE_SCHEMA}.documents WHERE collection = $1 AND path = $2"  # noqa: S608
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A piece of a document.
+
+    Attributes:
+        source: Where it stands, as answers quote it: ``path#heading``.
+        heading: The headings it stands under.
+        text: What it says.
+    """
+
+    source: str
+    heading: str
+    text: str
+
+    @property
+    def embedded(self) -> str:
+        """The text with its headings, which often have the words people ask with."""
+        return f"{self.heading}\n{self.text}" if self.heading else self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +78,11 @@ class Library:
 
     def __init__(self, rt: InfraRuntime, documents: Sequence[Document], *, place: str) -> None:
         self._rt = rt
-        self._documents = {document.path: document for document in documents}
-        self._passages = {
-            document.path: passages_of(document) for document in self._documents.values()
-        }
-        every = [passage for group in self._passages.values() for passage in group]
-        self._by_id = {passage.id: passage for passage in every}
-        self._words = WordIndex(every)
-        self.edition = _digest(VERSION, *(document.digest for document in documents))
-        self.subjects = tuple(_subjects(self._passages.values())[:_SUBJECTS])
+        self._documents = tuple(documents)
+        passages = [_passages(document) for document in documents]
+        self._words = WordIndex([passage for group in passages for passage in group])
+        self.edition = _digest(*(document.digest for document in documents))
+        self.subjects = tuple(_subjects(passages)[:_SUBJECTS])
         self.unavailable = "it has not been prepared"
         llm = rt.settings.llm
         vectors = f"{llm.embedding_model} {llm.embedding_dimensions}"
@@ -94,20 +101,11 @@ class Library:
         Raises:
             AgentInfraError: The database or the model cannot do it.
         """
-        known = await self._known()
-        gone = [path for path in known if path not in self._documents]
-        changed = [
-            path
-            for path, document in self._documents.items()
-            if known.get(path, ("", ()))[0] != _digest(VERSION, document.digest)
-        ]
-        for path in gone:
-            await self._forget(path, known[path][1])
-        done = 0
-        for group in _groups(changed, self._passages):
-            progress.count("reading documents", done, len(changed))
-            await self._embed(group, known)
-            done += len(group)
+
+        def show(seen: documents.Progress) -> None:
+            progress.count("reading documents", seen.done, seen.total or seen.done)
+
+        await self._store.ingest(self._documents, chunking=_CHUNKING, complete=True, progress=show)
         self.unavailable = ""
 
     async def search(self, question: str) -> Found:
@@ -116,7 +114,7 @@ class Library:
         if not reason:
             try:
                 hits = await self._store.search(question, top_k=_TOP, min_score=_LEAST)
-                return Found(passages=tuple(map(self._passage, hits)))
+                return Found(passages=tuple(map(_passage, hits)))
             except (DatabaseError, LLMError) as error:
                 reason = str(error)
         found = tuple(self._words.search(question, top_k=_TOP))
@@ -124,66 +122,25 @@ class Library:
             passages=found, degraded=f"the documents were searched by their words: {reason}"
         )
 
-    async def _known(self) -> dict[str, tuple[str, list[str]]]:
-        async with self._rt.db.connection(readonly=False, reset=False) as connection:
-            rows = await connection.fetch(_KNOWN, self._collection)
-        return {row["path"]: (row["digest"], row["passages"]) for row in rows}
 
-    async def _forget(self, path: str, passages: Sequence[str]) -> None:
-        if passages:
-            await self._store.delete(list(passages))
-        await self._rt.db.execute(_DROP, self._collection, path)
-
-    async def _embed(self, paths: Sequence[str], known: dict[str, tuple[str, list[str]]]) -> None:
-        passages = [passage for path in paths for passage in self._passages[path]]
-        ids = {passage.id for passage in passages}
-        stale = [old for path in paths for old in known.get(path, ("", []))[1] if old not in ids]
-        if passages:
-            await self._store.upsert([_record(passage) for passage in passages])
-        if stale:
-            await self._store.delete(stale)
-        # Noted last: after a kill in between it is done once more, and nothing is missing.
-        for path in paths:
-            await self._rt.db.execute(
-                _NOTE,
-                self._collection,
-                path,
-                _digest(VERSION, self._documents[path].digest),
-                [passage.id for passage in self._passages[path]],
-            )
-
-    def _passage(self, hit: SearchHit) -> Passage:
-        """Return the passage of a hit, which another process may have stored since."""
-        found = self._by_id.get(hit.id)
-        if found is not None:
-            return found
-        kept: dict[str, Any] = dict(hit.metadata)
-        return Passage(
-            id=hit.id,
-            source=str(kept.get("source", hit.id)),
-            path=str(kept.get("path", "")),
-            heading=str(kept.get("heading", "")),
-            text=hit.text,
-        )
+def _passage(hit: SearchHit) -> Passage:
+    heading = str(hit.metadata.get("heading", ""))
+    return Passage(
+        source=str(hit.metadata.get("source", hit.id)),
+        heading=heading,
+        text=hit.text.removeprefix(f"{heading}\n"),
+    )
 
 
-def _record(passage: Passage) -> dict[str, Any]:
-    about = {"source": passage.source, "path": passage.path, "heading": passage.heading}
-    return {"id": passage.id, "text": passage.embedded, "metadata": about}
-
-
-def _groups(paths: Sequence[str], passages: dict[str, list[Passage]]) -> Iterator[list[str]]:
-    """Yield documents in groups of about as many passages as are embedded at a time."""
-    group: list[str] = []
-    size = 0
-    for path in paths:
-        group.append(path)
-        size += len(passages[path])
-        if size >= _TOGETHER:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+def _passages(document: Document) -> list[Passage]:
+    """Return the passages of a document, none where it cannot be read, which `ingest` says."""
+    try:
+        chunks = chunks_of(document, _CHUNKING)
+    except (UnreadableError, MissingPackageError):
+        return []
+    return [
+        Passage(source=chunk.source, heading=chunk.heading, text=chunk.text) for chunk in chunks
+    ]
 
 
 def _subjects(documents: Iterable[Sequence[Passage]]) -> list[str]:

@@ -6,10 +6,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
 
-from agentinfra.demo.passages import Passage
-
-__all__ = ["WordIndex"]
+__all__ = ["Searched", "WordIndex"]
 
 _WORD = re.compile(r"[^\W_]+")
 _SATURATION, _LENGTH = 1.2, 0.75
@@ -27,17 +26,29 @@ _COMMON = _set(
 )
 
 
-class WordIndex:
+class Searched(Protocol):
+    """Something with words in it."""
+
+    @property
+    def embedded(self) -> str:
+        """All of its words."""
+        ...
+
+
+P = TypeVar("P", bound=Searched)
+
+
+class WordIndex(Generic[P]):
     """Ranks passages by the words they share with a question, rare words first (BM25)."""
 
-    def __init__(self, passages: Sequence[Passage]) -> None:
+    def __init__(self, passages: Sequence[P]) -> None:
         self._passages = tuple(passages)
         self._words = [Counter(_words(passage.embedded)) for passage in self._passages]
         self._lengths = [counts.total() for counts in self._words]
         self._mean = sum(self._lengths) / len(self._lengths) if self._lengths else 1.0
         self._held = Counter(word for counts in self._words for word in counts)
 
-    def search(self, question: str, *, top_k: int) -> list[Passage]:
+    def search(self, question: str, *, top_k: int) -> list[P]:
         """Return the passages that fit best, none where no word is shared."""
         asked = set(_words(question))
         scored = [(self._score(place, asked), place) for place in range(len(self._passages))]

@@ -128,6 +128,12 @@ DB_POOL_SIZE = _gauge("db_pool_connections", "Open connections by pool and state
 DB_REFUSED = _counter(
     "db_refused_statements_total", "Statements the read-only guard refused.", "reason"
 )
+DOCUMENTS = _counter(
+    "documents_total",
+    "Documents a collection was brought up to date with; outcome is written, unchanged, removed or"
+    " passed_over.",
+    "outcome",
+)
 
 CACHE_OPERATIONS = _counter(
     "cache_operations_total",

@@ -12,6 +12,7 @@ from agentinfra.db.vectors import schema, search
 from agentinfra.db.vectors.choosing import look
 from agentinfra.db.vectors.filters import Arguments, condition
 from agentinfra.db.vectors.schema import Collection, Site
+from agentinfra.db.vectors.values import scalar
 from agentinfra.db.vectors.writing import write
 from agentinfra.errors import QueryError, VectorError
 
@@ -149,6 +150,25 @@ class CollectionAccess:
                 statement = f"SELECT count(*) FROM {self.site.table(self._name)} WHERE {where}"
                 found = int(await connection.fetchval(statement, *arguments))
         return found
+
+    async def count_by(
+        self, keys: Sequence[str], matching: Mapping[str, Any] | None
+    ) -> dict[tuple[Any, ...], int]:
+        """Return how many records match, by the values of keys of their metadata."""
+        arguments = Arguments()
+        values = [
+            f"(metadata -> {arguments.text(key)})::text AS k{n}" for n, key in enumerate(keys)
+        ]
+        where = condition(matching, arguments) or "true"
+        rows: Sequence[Any] = ()
+        with _missing_is_empty():
+            async with self._database.connection(readonly=False, reset=False) as connection:
+                rows = await connection.fetch(
+                    f"SELECT {', '.join((*values, 'count(*)'))} FROM {self.site.table(self._name)} "
+                    f"WHERE {where} GROUP BY {', '.join(f'k{n}' for n in range(len(keys)))}",
+                    *arguments,
+                )
+        return {tuple(map(scalar, list(row.values())[:-1])): row[-1] for row in rows}
 
     async def index(self, options: indexing.Options) -> bool:
         """Build the index unless it is there; return whether it was built.

@@ -18,11 +18,13 @@ from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import ArrayLike
 
+    from agentinfra.db.documents import Chunking, Ingested, Progress
+    from agentinfra.db.documents.sources import Sources
     from agentinfra.db.vectors.embedding import Embedded
     from agentinfra.db.vectors.home import Home
     from agentinfra.observability.tracing import Span
@@ -233,6 +235,73 @@ class VectorStore:
     async def count(self, filter: Mapping[str, Any] | None = None) -> int:  # noqa: A002
         """Return how many records there are, or match a filter; see `search`."""
         return await self._access.count(filter)
+
+    async def count_by(
+        self,
+        *keys: str,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+    ) -> dict[tuple[Any, ...], int]:
+        """Return how many records there are of each combination of values of metadata keys.
+
+        Args:
+            keys: The keys; a record that lacks one counts as None.
+            filter: Which records; see `search`.
+
+        Raises:
+            VectorError: No key is given, or one cannot be used.
+        """
+        if not keys:
+            raise VectorError("count_by was given no keys: count() counts all records")
+        return await self._access.count_by([check_text(key, "a key") for key in keys], filter)
+
+    async def ingest(
+        self,
+        sources: Sources,
+        *,
+        origin: str | None = None,
+        chunking: Chunking | None = None,
+        complete: bool | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Ingested:
+        """Bring the collection up to date with documents: Markdown, HTML, PDF, and texts.
+
+        They are cut at their headings, embedded and written some at a time. What has not changed
+        is left alone, what cannot be read is named and passed over. A call that ends in the middle
+        has kept what it wrote, and the next one goes on from there.
+
+        Args:
+            sources: A folder, a file, a record (``id``, ``text``, ``metadata``, and ``kind`` where
+                the id's ending does not tell it), or a list, an iterable or an asynchronous
+                iterable of those.
+            origin: Names these documents among all of the collection; None is the folder's name,
+                ``documents`` where no folder is given.
+            chunking: How they are cut; None is 400 tokens, 40 of them repeated.
+            complete: Whether documents of this origin that are not among these are removed; None
+                does so where a folder is given.
+            progress: Told of how far it is, on the event loop.
+
+        Raises:
+            VectorError: A source is nothing that could be read, or a file is not there.
+            DatabaseError: The database refused or is away.
+            LLMError: The embedder refused or is away.
+        """
+        from agentinfra.db.documents.ingesting import Ingesting
+
+        ingesting = Ingesting(
+            self,
+            sources,
+            origin=origin,
+            chunking=chunking,
+            complete=complete,
+            progress=progress,
+        )
+        with self._observed(semconv.SPAN_INGEST, "INGEST") as span:
+            ingested = await ingesting.run()
+            span.set(semconv.DB_ROWS, ingested.chunks)
+        for outcome, count in ingested.outcomes.items():
+            self._database.metrics.counter(semconv.DOCUMENTS, outcome).inc(count)
+        _log.info("documents.ingested", collection=self.name, **ingested.outcomes)
+        return ingested
 
     async def create_index(
         self, kind: Literal["hnsw"] = "hnsw", *, m: int = 16, ef_construction: int = 64

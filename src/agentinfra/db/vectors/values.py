@@ -10,7 +10,7 @@ from typing import Any
 
 from agentinfra.errors import VectorError
 
-__all__ = ["as_json", "check_text", "shown"]
+__all__ = ["as_json", "check_text", "scalar", "shown"]
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -38,6 +38,12 @@ def as_json(value: Any) -> str:
     if "\\u0000" in text and _NUL.search(text):
         raise VectorError(f"metadata cannot hold a NUL character, as {shown(value)} does")
     return text
+
+
+def scalar(text: str | None) -> Any:
+    """Return the value of a JSON text, lists and objects as they are written; None is none."""
+    value = None if text is None else json.loads(text)
+    return text if isinstance(value, list | dict) else value
 
 
 def _plain(value: Any) -> Any:
