@@ -53,8 +53,6 @@ async def test_first_upserts_of_processes_at_once(
     store: VectorStore, database: Database, postgres_url: str
 ):
     """Processes that create the same collection at the same time all succeed."""
-    if database.server.pooled:
-        pytest.skip("behind a pooler builders of an index do not see one another's locks")
     script = (
         "import asyncio, sys, numpy as np\n"
         "from agentinfra.db.database import Database\n"
@@ -261,8 +259,6 @@ async def test_searches_and_writes_while_a_collection_is_dropped(
 
 async def test_index_is_built_once_and_replaced(store: VectorStore, database: Database):
     """Builders at the same time build one index; other options replace it, under searches."""
-    if database.server.pooled:
-        pytest.skip("behind a pooler builders do not see one another's locks")
     records, vectors = batch(0, 500)
     await store.upsert(records, embeddings=vectors)
     stores = [VectorStore(database, store.name) for _ in range(3)]

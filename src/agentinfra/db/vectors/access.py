@@ -179,11 +179,7 @@ class CollectionAccess:
         collection = await self.known()
         if collection is None:
             raise VectorError(f"collection {self._name!r} does not exist yet: upsert records first")
-        database = self._database
-        async with database.connection(readonly=False) as connection:
-            return await indexing.build(
-                connection, collection, options, own_session=not database.server.pooled
-            )
+        return await indexing.build(self._database, collection, options)
 
     async def drop(self) -> None:
         """Remove the collection, if there is one."""

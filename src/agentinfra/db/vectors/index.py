@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agentinfra.db.vectors.turns import turn
 from agentinfra.errors import VectorError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from agentinfra.db.vectors.home import Home
     from agentinfra.db.vectors.schema import Collection
 
 __all__ = ["Options", "build"]
 
 _BUILD_LOCK = 6_418_237_905_114
-_POLL = 0.1
-_ATTEMPTS = 20
 
 _MOST_MEMORY = 512 * 1024 * 1024
 
@@ -72,33 +68,30 @@ class Options:
             )
 
 
-async def build(
-    connection: Any, collection: Collection, options: Options, *, own_session: bool
-) -> bool:
+async def build(home: Home, collection: Collection, options: Options) -> bool:
     """Build the index unless there is one of these options, and drop those of others.
 
+    One process builds at a time: a build waits for every snapshot, and another's ANALYZE would wait
+    for the build with one in its hands.
+
     Args:
-        connection: A connection that may write, outside of any transaction.
+        home: Where the database is; two of its connections are taken.
         collection: What to index.
         options: What the index is like.
-        own_session: False behind a pgbouncer, where settings and locks are everybody's.
 
     Returns:
         Whether it was built now.
     """
-    from asyncpg import DeadlockDetectedError, DuplicateTableError, UniqueViolationError
-
-    async with _session(connection, collection, options) if own_session else nullcontext():
-        for left in reversed(range(_ATTEMPTS)):
-            try:
-                return await _build(connection, collection, options)
-            except (DeadlockDetectedError, DuplicateTableError, UniqueViolationError):
-                # Behind a pgbouncer two may build at once: a build waits for every snapshot, and
-                # another's ANALYZE waits for the build with one in its hands.
-                if not left:
-                    raise
-                await asyncio.sleep(_POLL)
-    return False
+    async with (
+        turn(home, _BUILD_LOCK, wait=True),
+        home.connection(readonly=False) as connection,
+    ):
+        if not home.server.pooled:  # there a session is not ours, and has no time-out of ours
+            row = int(collection.dimensions * collection.form.size) + 56 * options.m
+            memory = _MEMORY.format(table=collection.table, row=row, most=_MOST_MEMORY)
+            await connection.execute("SET statement_timeout = 0")
+            await connection.execute(memory)
+        return await _build(connection, collection, options)
 
 
 async def _build(connection: Any, collection: Collection, options: Options) -> bool:
@@ -163,28 +156,3 @@ def _expression(collection: Collection) -> str:
 
 async def _drop(connection: Any, collection: Collection, name: str) -> None:
     await connection.execute(f'DROP INDEX CONCURRENTLY IF EXISTS {collection.site.schema}."{name}"')
-
-
-@asynccontextmanager
-async def _session(
-    connection: Any, collection: Collection, options: Options
-) -> AsyncIterator[None]:
-    """Hold the right to build, time without end and enough memory.
-
-    The lock is asked for again and again: a build waits for everybody inside a statement, and
-    would wait for ever for one who waits in a statement for the build. The pool's reset takes the
-    settings back, and the lock where the connection was broken off.
-    """
-    while True:
-        if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _BUILD_LOCK):
-            break
-        await asyncio.sleep(_POLL)
-    try:
-        row = int(collection.dimensions * collection.form.size) + 56 * options.m
-        memory = _MEMORY.format(table=collection.table, row=row, most=_MOST_MEMORY)
-        await connection.execute("SET statement_timeout = 0")
-        await connection.execute(memory)
-        yield
-    finally:
-        if not connection.is_closed():
-            await connection.execute("SELECT pg_advisory_unlock($1)", _BUILD_LOCK)
