@@ -16,6 +16,7 @@ from agentinfra.db.vectors.query import Query
 from agentinfra.db.vectors.schema import Collection, Site
 from agentinfra.db.vectors.search import Way, settings, statement
 from agentinfra.db.vectors.store import Record, VectorStore
+from agentinfra.errors import VectorError
 from agentinfra.results import EmbeddingBatch, Usage
 from agentinfra.settings import DatabaseSettings
 
@@ -526,3 +527,38 @@ async def test_filters_tied_to_the_topic_lose_hardly_anything(database: Database
         ]
         assert corpus.recall(found, corpus.topics < bound) >= 0.95
     await store.drop()
+
+
+async def test_hits_that_differ(database: Database):
+    """With diversity near twins of a hit give way to what is less near, and else they do not."""
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    vectors = [[1, 0.51, 0, 0], [1, 0.52, 0, 0], [1, 0.5, 0, 0], [1, -0.5, 0.2, 0], [0, 0, 0, 1]]
+    await store.upsert([{"id": name} for name in "abcde"], embeddings=vectors)
+    query = [1, 0, 0, 0]
+
+    async def found(**options: Any) -> list[str]:
+        return [hit.id for hit in await store.search(query, **options)]
+
+    for _ in range(2):
+        assert await found(top_k=2) == ["c", "a"]
+        assert await found(top_k=2, diversity=0) == ["c", "a"]
+        assert await found(top_k=2, diversity=0.5) == ["c", "d"]
+        assert await found(top_k=2, diversity=0.5, filter={"lang": None}) == ["c", "d"]
+        assert await found(top_k=2, diversity=1) == ["c", "e"]
+        assert len(await found(top_k=9, diversity=0.5)) == 5
+        assert "e" not in await found(top_k=9, diversity=1, min_score=0.5)
+        await store.create_index()
+    await store.drop()
+
+
+async def test_words_and_diversity_go_together(small: VectorStore):
+    """A hybrid search chooses among what both of its halves found."""
+    hits = await small.search("refund of an order", top_k=5, hybrid=True, diversity=0.5)
+    assert len({hit.id for hit in hits}) == 5
+
+
+async def test_a_diversity_out_of_range_is_refused(small: VectorStore):
+    """The message names the value."""
+    for value in (-0.1, 1.5, True, "x", float("nan")):
+        with pytest.raises(VectorError, match="diversity"):
+            await small.search([1, 0], diversity=value)  # type: ignore[arg-type]

@@ -11,13 +11,14 @@ from agentinfra.db.vectors import index as indexing
 from agentinfra.db.vectors import schema, search
 from agentinfra.db.vectors.choosing import look
 from agentinfra.db.vectors.filters import Arguments, condition
-from agentinfra.db.vectors.schema import Collection, Site
+from agentinfra.db.vectors.reembedding import Reembedding
+from agentinfra.db.vectors.schema import Collection, Site, Wish
 from agentinfra.db.vectors.values import scalar
 from agentinfra.db.vectors.writing import write
 from agentinfra.errors import QueryError, VectorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from agentinfra.db.vectors.embedding import Embedded
     from agentinfra.db.vectors.home import Home
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CollectionAccess"]
 
 _UNDEFINED_TABLE = "42P01"
+_OF_ANOTHER_LENGTH = "22000"
 
 
 class CollectionAccess:
@@ -118,8 +120,12 @@ class CollectionAccess:
             try:
                 self._fits(collection, made)
                 rows = await self._rows(collection, query, made)
-            except (VectorError, QueryError):
+            except VectorError:
                 if anew:
+                    raise
+                continue
+            except QueryError as error:
+                if anew or error.sqlstate != _OF_ANOTHER_LENGTH:
                     raise
                 continue
             if rows is not None and all(row["model"] == collection.model for row in rows):
@@ -181,11 +187,25 @@ class CollectionAccess:
             raise VectorError(f"collection {self._name!r} does not exist yet: upsert records first")
         return await indexing.build(self._database, collection, options)
 
+    async def has_changed(self, before: Collection | None) -> bool:
+        """Return whether the collection is of another model or length than it was."""
+        now = await self.known()
+        if now is None or before is None:
+            return False
+        return (now.model, now.dimensions) != (before.model, before.dimensions)
+
+    async def reembed(self, wish: Wish, progress: Callable[[int, int], None] | None) -> bool:
+        """Give the collection another model; return False where another process is at it."""
+        done = await Reembedding(self._database, self.site, self._name, wish, progress).run()
+        self._last = None
+        return done
+
     async def drop(self) -> None:
         """Remove the collection, if there is one."""
         with _missing_is_empty():
             async with self._database.transaction(reset=False) as connection:
                 await schema.drop(connection, self.site, self._name)
+                await schema.drop(connection, self.site, f"~{self._name}")  # of a reembed cut off
         self._last = None
 
     async def _written(self, rows: Rows, made: Embedded, wanted: Collection | None = None) -> bool:

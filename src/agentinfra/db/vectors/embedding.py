@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from agentinfra.db.vectors.schema import Wish
     from agentinfra.protocols import Embedder
 
-__all__ = ["Embedded", "embed_query", "embed_records", "given_query", "given_records"]
+__all__ = [
+    "Embedded",
+    "embed_query",
+    "embed_records",
+    "embed_texts",
+    "given_query",
+    "given_records",
+]
 
 _TEXTS_AT_ONCE = 512
 
@@ -122,6 +129,18 @@ async def embed_query(
         VectorError: There is no embedder.
     """
     return given_query(await _embed(embedder, [text], wish, expected))
+
+
+async def embed_texts(
+    embedder: Embedder | None, texts: list[str], wish: Wish, *, expected: int | None
+) -> Embedded:
+    """Embed texts, a few at a time; the arguments are those of `embed_records`.
+
+    Raises:
+        VectorError: There is no embedder.
+    """
+    batch = await _embed(embedder, texts, wish, expected)
+    return given_records(batch, None, texts)
 
 
 async def _embed(

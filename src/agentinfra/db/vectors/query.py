@@ -20,7 +20,8 @@ MAX_TOP_K = 1_000
 MAX_EF_SEARCH = 1_000
 
 _POOL = 4
-"""How many times ``top_k`` candidates each half of a hybrid search brings."""
+"""How many times ``top_k`` candidates each half of a hybrid search brings, and hits that shall
+differ are chosen from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,6 +34,7 @@ class Query:
         filter: Which records may be hits.
         min_score: The least score of a hit.
         ef_search: Candidates an index search keeps; None is the default.
+        diversity: How much hits shall differ, from 0 to 1; None takes the nearest as they are.
 
     Raises:
         VectorError: One cannot be used; the message names it and its value.
@@ -43,6 +45,7 @@ class Query:
     filter: Mapping[str, Any] | None = None
     min_score: float | None = None
     ef_search: int | None = None
+    diversity: float | None = None
 
     def __post_init__(self) -> None:
         _check_whole("top_k", self.top_k, MAX_TOP_K)
@@ -51,12 +54,20 @@ class Query:
         least: Any = self.min_score
         if least is not None and not (_is(least, Real) and math.isfinite(least)):
             raise VectorError(f"min_score is {shown(least)}: give it a number, or None")
+        given: Any = self.diversity
+        if given is not None and not (_is(given, Real) and 0 <= given <= 1):
+            raise VectorError(f"diversity is {shown(given)}: give it a number from 0 to 1, or None")
         condition(self.filter, Arguments())
+
+    @property
+    def rows(self) -> int:
+        """Rows the search brings: more than hits where hits are chosen among them."""
+        return self.top_k if self.diversity is None else min(MAX_TOP_K, _POOL * self.top_k)
 
     @property
     def candidates(self) -> int:
         """Rows each list of the search brings."""
-        return self.top_k if self.text is None else min(MAX_TOP_K, _POOL * self.top_k)
+        return self.rows if self.text is None else min(MAX_TOP_K, _POOL * self.top_k)
 
 
 def check_words(text: Any) -> str:

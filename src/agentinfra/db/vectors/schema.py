@@ -23,6 +23,8 @@ __all__ = [
     "has_rows",
     "hold",
     "load",
+    "lock",
+    "rename",
     "unnamed",
 ]
 
@@ -306,7 +308,7 @@ async def create(connection: Any, wanted: Collection) -> Collection:
     transaction of its own.
     """
     site = wanted.site
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
+    await lock(connection)
     await connection.execute(_table(wanted))
     await connection.execute(
         f"INSERT INTO {site.registry} ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5) "
@@ -323,9 +325,31 @@ async def create(connection: Any, wanted: Collection) -> Collection:
 
 async def drop(connection: Any, site: Site, name: str) -> None:
     """Remove a collection, if there is one. Call it in a transaction of its own."""
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
+    await lock(connection)
     await connection.execute(f"DELETE FROM {site.registry} WHERE name = $1", name)
     await connection.execute(f"DROP TABLE IF EXISTS {site.table(name)}")
+
+
+async def lock(connection: Any) -> None:
+    """Let no collection come, go or change its name until the transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
+
+
+async def rename(connection: Any, collection: Collection, name: str) -> None:
+    """Put a collection in the place of one whose table is gone. Call it under `lock`."""
+    site = collection.site
+    bare = site.table(name).removeprefix(f"{site.schema}.")
+    await connection.execute(f"ALTER TABLE {collection.table} RENAME TO {bare}")
+    await connection.execute(f"DELETE FROM {site.registry} WHERE name = $1", collection.name)
+    await connection.execute(
+        f"UPDATE {site.registry} SET dimensions = $2, model = $3, asked_model = $4, "
+        "asked_dimensions = $5 WHERE name = $1",
+        name,
+        collection.dimensions,
+        collection.model,
+        collection.wish.model,
+        collection.wish.dimensions,
+    )
 
 
 def _collection(site: Site, row: Any) -> Collection:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agentinfra.db.vectors.diversity import as_array, diverse
 from agentinfra.db.vectors.filters import Arguments, condition
 from agentinfra.db.vectors.query import MAX_EF_SEARCH
 from agentinfra.db.vectors.schema import TEXT_CONFIGURATION
@@ -119,10 +120,10 @@ def statement(
         ranked = _FUSED
     text = (
         f"WITH {', '.join(parts)}, ranked AS MATERIALIZED ({ranked}) "
-        f"SELECT id, text, metadata::text AS metadata, score, {model}, "
+        f"SELECT id, text, metadata::text AS metadata, score, {_vector(query)}{model}, "
         f"(SELECT count(*) FROM {'matched' if way.near else 'nearest'}) AS near "
         f"FROM ranked JOIN {collection.table} USING (id) "
-        f"ORDER BY score DESC, id LIMIT {query.top_k}"
+        f"ORDER BY score DESC, id LIMIT {query.rows}"
     )
     return text, arguments
 
@@ -132,28 +133,38 @@ def _plain(collection: Collection, query: Query, vector: str, matches: str, mode
     where = f"WHERE {matches} " if matches else ""
     distance = collection.rough_distance(vector)
     nearest = (
-        f"SELECT id, text, metadata, {distance} AS distance FROM {collection.table} "
-        f"{where}ORDER BY {distance} LIMIT {query.top_k}"
+        f"SELECT id, text, metadata, {_vector(query)}{distance} AS distance "
+        f"FROM {collection.table} {where}ORDER BY {distance} LIMIT {query.rows}"
     )
     return (
-        f"SELECT id, text, metadata::text AS metadata, 1 - distance AS score, {model}, "
+        f"SELECT id, text, metadata::text AS metadata, 1 - distance AS score, "
+        f"{_vector(query)}{model}, "
         f"count(*) OVER () AS near FROM ({nearest}) AS nearest ORDER BY distance, id"
     )
 
 
+def _vector(query: Query) -> str:
+    return "" if query.diversity is None else "embedding, "
+
+
 def hits_of(rows: Sequence[Any], query: Query) -> list[SearchHit]:
     """Return rows as hits, those below the least score left out."""
-    hits = [
+    least = query.min_score
+    kept = [row for row in rows if least is None or row["score"] >= least]
+    if query.diversity is not None:
+        vectors = [as_array(row["embedding"]) for row in kept]
+        scores = [float(row["score"]) for row in kept]
+        places = diverse(scores, vectors, query.top_k, query.diversity)
+        kept = [kept[place] for place in places]
+    return [
         SearchHit(
             id=row["id"],
             text=row["text"],
             score=float(row["score"]),
             metadata=json.loads(row["metadata"]),
         )
-        for row in rows
+        for row in kept
     ]
-    least = query.min_score
-    return hits if least is None else [hit for hit in hits if hit.score >= least]
 
 
 def _nearest(

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agentinfra.db.operations import observed
 from agentinfra.db.vectors.access import CollectionAccess
-from agentinfra.db.vectors.embedding import embed_query, embed_records, given_query, given_records
+from agentinfra.db.vectors.embedding import given_records
 from agentinfra.db.vectors.index import Options
+from agentinfra.db.vectors.meaning import Meaning
 from agentinfra.db.vectors.query import Query, check_words
-from agentinfra.db.vectors.records import MAX_DIMENSIONS, Record, as_rows, check
-from agentinfra.db.vectors.schema import Collection, Wish, unnamed
+from agentinfra.db.vectors.records import MAX_DIMENSIONS, Record, check
+from agentinfra.db.vectors.schema import Collection, Wish
 from agentinfra.db.vectors.values import check_text, shown
 from agentinfra.errors import VectorError
 from agentinfra.observability import semconv
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from agentinfra.db.documents import Chunking, Ingested, Progress
     from agentinfra.db.documents.sources import Sources
-    from agentinfra.db.vectors.embedding import Embedded
     from agentinfra.db.vectors.home import Home
     from agentinfra.observability.tracing import Span
     from agentinfra.results import EmbeddingBatch, SearchHit
@@ -62,6 +62,7 @@ class VectorStore:
         self.dimensions = dimensions
         self._database = database
         self._access = CollectionAccess(database, name)
+        self._meaning = Meaning(database, self._access, name, dimensions)
 
     def __repr__(self) -> str:
         return f"VectorStore({self.name!r})"
@@ -122,33 +123,14 @@ class VectorStore:
             return 0
         if model is not None:
             check_text(model, "model")
-        wish = Wish(model=None if embeddings is not None else model, dimensions=self.dimensions)
         with self._observed("VECTOR_UPSERT") as span:
             if embeddings is not None:
                 made = given_records(embeddings, model, checked.ids)
+                written = await self._meaning.write(checked, made)
             else:
-                there = await self._access.remembered()
-                wish = wish.or_else(None if there is None else there.wish)
-                made = await embed_records(
-                    self._database.embedder,
-                    checked,
-                    wish,
-                    expected=None if there is None else there.dimensions,
-                )
-            wanted = Collection(
-                site=self._access.site,
-                name=self.name,
-                dimensions=made.dimensions,
-                model=made.model,
-                # A fallback's name is nothing the embedder could be asked for.
-                wish=Wish(model=None if made.degraded else made.model, dimensions=wish.dimensions),
-            )
-            if self.dimensions is not None:
-                wanted.check_dimensions(self.dimensions, "this store")
-            rows = as_rows(checked, made.vectors)
-            await self._access.write(rows, made, wanted)
-            span.set(semconv.DB_ROWS, len(rows))
-        return len(rows)
+                written = await self._meaning.write_texts(checked, model)
+            span.set(semconv.DB_ROWS, written)
+        return written
 
     async def search(
         self,
@@ -159,6 +141,7 @@ class VectorStore:
         min_score: float | None = None,
         hybrid: bool = False,
         ef_search: int | None = None,
+        diversity: float | None = None,
     ) -> list[SearchHit]:
         """Return the records nearest to a text or a vector, best first.
 
@@ -178,6 +161,9 @@ class VectorStore:
                 sums of ``1 / (60 + rank)``, at most 0.033.
             ef_search: Candidates an index search keeps, up to 1,000; None is 100, with a filter
                 200 or what it needs. More find more and take longer.
+            diversity: How much the hits shall differ from one another, from 0 to 1: they are chosen
+                one by one among four times ``top_k`` by maximal marginal relevance, and come in
+                that order. None takes the nearest as they are.
 
         Raises:
             DimensionMismatchError: The collection's vectors have another length.
@@ -196,6 +182,7 @@ class VectorStore:
             filter=filter,
             min_score=min_score,
             ef_search=ef_search,
+            diversity=diversity,
         )
         sought = {
             semconv.OPERATION: semconv.RETRIEVAL,
@@ -204,8 +191,7 @@ class VectorStore:
         }
         name = f"{semconv.RETRIEVAL} {self.name}"
         with self._observed("VECTOR_SEARCH", sought, name=name) as span:
-            made = await self._direction(query_or_embedding)
-            hits = None if made is None else await self._access.find(query, made)
+            hits = await self._meaning.find(query_or_embedding, query)
             span.set(semconv.DB_ROWS, len(hits or ()))
         return self._nothing() if hits is None else hits
 
@@ -295,7 +281,7 @@ class VectorStore:
             complete=complete,
             progress=progress,
         )
-        with self._observed(semconv.SPAN_INGEST, "INGEST") as span:
+        with self._observed("INGEST") as span:
             ingested = await ingesting.run()
             span.set(semconv.DB_ROWS, ingested.chunks)
         for outcome, count in ingested.outcomes.items():
@@ -325,23 +311,46 @@ class VectorStore:
         """
         return await self._access.index(Options(kind=kind, m=m, ef_construction=ef_construction))
 
+    async def reembed(
+        self,
+        model: str,
+        *,
+        dimensions: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> bool:
+        """Give the collection another model, while searches and writes go on with the old one.
+
+        All texts are embedded anew, indexes are built, and then the new vectors take the place of
+        the old ones at once. One process does it at a time; what it had embedded when it ended is
+        not embedded again by the next. It takes three of the pool's connections, and as much room
+        as the collection has.
+
+        Args:
+            model: The model the embedder is asked for.
+            dimensions: The length it is asked for; None is the model's own.
+            progress: Told how many records have their new vectors, and how many there are.
+
+        Returns:
+            True when the collection is of this model, False when another process is at it.
+
+        Raises:
+            EmbeddingModelMismatchError: The model is away, or another one answers.
+            VectorError: There is no such collection, or it holds a record without a text.
+            DatabaseError: The database refused or is away.
+        """
+        check_text(model, "model")
+        if self.dimensions is not None and dimensions not in {None, self.dimensions}:
+            raise VectorError(
+                f"dimensions is {dimensions}, and this store's are {self.dimensions}: use "
+                f"vectors({self.name!r})"
+            )
+        wish = Wish(model=model, dimensions=dimensions or self.dimensions)
+        with self._observed("REEMBED"):
+            return await self._access.reembed(wish, progress)
+
     async def drop(self) -> None:
         """Remove the collection with all its records; nothing happens when there is none."""
         await self._access.drop()
-
-    async def _direction(self, given: str | ArrayLike | EmbeddingBatch) -> Embedded | None:
-        """Return the vector to search with; None where a text has nothing to be compared with."""
-        if not isinstance(given, str):
-            return given_query(given)
-        there = await self._access.remembered()
-        if there is None:
-            return None
-        if there.model is None:
-            if not await self._access.count(None):
-                return None
-            raise unnamed(self.name)
-        wish = Wish(dimensions=self.dimensions).or_else(there.wish)
-        return await embed_query(self._database.embedder, given, wish, expected=there.dimensions)
 
     def _nothing(self) -> list[SearchHit]:
         _log.info("vectors.collection_missing", collection=self.name)
