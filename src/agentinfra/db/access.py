@@ -287,10 +287,10 @@ def _session(name: str, settings: DatabaseSettings, server: Server) -> dict[str,
         "statement_timeout": str(milliseconds(settings.statement_timeout)),
         "random_page_cost": "1.1",  # else the planner passes over vector indexes
     }
-    if server.vector:
-        session["hnsw.ef_search"] = "100"  # what searches keep unless they are asked for more
-    if server.iterative_scans:
-        session["hnsw.iterative_scan"] = "strict_order"
+    if name == "write" and server.vector:  # where searches of collections run
+        session["hnsw.ef_search"] = "100"  # what they keep unless they are asked for more
+        if server.iterative_scans:
+            session["hnsw.iterative_scan"] = "strict_order"
     if name == "read":
         session["default_transaction_read_only"] = "on"
         session["idle_in_transaction_session_timeout"] = "60000"

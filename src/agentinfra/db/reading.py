@@ -14,11 +14,11 @@ from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.vendors import MissingPackageError
 from agentinfra.db.guard import (
     FUNCTIONS_SQL,
-    MARK_SQL,
     GuardVerdict,
     Refusal,
     examine,
     functions_of,
+    mark_of,
 )
 from agentinfra.db.plans import Bounds, Judged, Plan, distinct, plan_of
 from agentinfra.db.scope import RELATIONS_SQL, Seen, name_of
@@ -230,8 +230,7 @@ class Reader:
         names = sorted(verdict.touched.names)
         if not names:
             return self._judged.keep(verdict.statement, Judged(text=verdict.statement))
-        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
-        mark = MARK_SQL.format(names=f"ARRAY[{listed}]::name[]")
+        mark = mark_of(names)
         # The mark first: what changes between the two questions is seen at the gate.
         value = await connection.fetchval(mark)
         said = await connection.fetch(FUNCTIONS_SQL, names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentinfra.db.guard.functions import FUNCTIONS_SQL, MARK_SQL, Function, functions_of
+from agentinfra.db.guard.functions import FUNCTIONS_SQL, Function, functions_of, mark_of
 from agentinfra.db.guard.judging import (
     GuardVerdict,
     check_readonly,
@@ -14,7 +14,6 @@ from agentinfra.db.guard.touched import Refusal, Relation, Touched
 
 __all__ = [
     "FUNCTIONS_SQL",
-    "MARK_SQL",
     "Function",
     "GuardVerdict",
     "Refusal",
@@ -25,4 +24,5 @@ __all__ = [
     "functions_of",
     "judge",
     "load_parser",
+    "mark_of",
 ]

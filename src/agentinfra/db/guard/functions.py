@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     from agentinfra.db.guard.touched import Attribute, Call
 
-__all__ = ["FUNCTIONS_SQL", "MARK_SQL", "Function", "functions_of", "judge_attribute", "judge_call"]
+__all__ = [
+    "FUNCTIONS_SQL",
+    "Function",
+    "functions_of",
+    "judge_attribute",
+    "judge_call",
+    "mark_of",
+]
 
 _HARMLESS_ARRAY = "{" + ",".join(sorted(HARMLESS)) + "}"
 
@@ -38,11 +45,20 @@ ORDER BY n.nspname, p.oid
 """The functions of some names, as the connection that will read sees them."""
 
 
-MARK_SQL = """
-SELECT coalesce(sum(p.oid::int8 * 31 + p.xmin::text::int8), 0)::int8
-FROM pg_catalog.pg_proc p WHERE p.proname = ANY ({names})
+_MARK_SQL = """
+SELECT coalesce(pg_catalog.sum(pg_catalog.hashtext(p.xmin::text)), 0)
+FROM pg_catalog.pg_proc p WHERE p.proname = ANY ('{names}')
 """
-"""A number that changes with every function of some names that is made, changed or dropped."""
+
+
+def mark_of(names: Iterable[str]) -> str:
+    """Return the SQL of a number that changes with every function of some names.
+
+    One that is made, changed or dropped has a row that another transaction wrote. It is planned
+    with the statement each time, so that it is as small as it can be: the names are one literal.
+    """
+    quoted = [name.replace("\\", "\\\\").replace('"', '\\"').replace("'", "''") for name in names]
+    return _MARK_SQL.format(names="{" + ",".join(f'"{name}"' for name in quoted) + "}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
