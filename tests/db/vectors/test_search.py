@@ -562,3 +562,29 @@ async def test_a_diversity_out_of_range_is_refused(small: VectorStore):
     for value in (-0.1, 1.5, True, "x", float("nan")):
         with pytest.raises(VectorError, match="diversity"):
             await small.search([1, 0], diversity=value)  # type: ignore[arg-type]
+
+
+async def test_words_that_a_load_left_out_are_kept_by_searches(database: Database):
+    """After a load without words the first hybrid search keeps them, and a later load again."""
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    table = f'{database.server.schema}."vec_{store.name}"'
+    embedder, database.embedder = database.embedder, Axis()
+    for load in range(2):
+        records = [Record(id=f"{load}-{n}", text=f"word number{n}") for n in range(1_200)]
+        await store.upsert(records)
+        hits = await store.search("number77", top_k=2, hybrid=True)
+        assert "0-77" in [hit.id for hit in hits]
+        async with database.connection(readonly=False) as connection:
+            assert not await connection.fetchval(f"SELECT count(*) FROM {table} WHERE tsv IS NULL")
+    await store.drop()
+    database.embedder = embedder
+
+
+class Axis:
+    """Makes the same vector of every text."""
+
+    async def get_embeddings(
+        self, texts: Sequence[str], *, model: str | None = None, dimensions: int | None = None
+    ) -> EmbeddingBatch:
+        vectors = np.ones((len(texts), dimensions or 4), np.float32)
+        return EmbeddingBatch(vectors=vectors, model=model or "m", usage=Usage(), cost_usd=None)

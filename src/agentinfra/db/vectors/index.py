@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agentinfra.db.vectors.home import Home
     from agentinfra.db.vectors.schema import Collection
 
-__all__ = ["Options", "build"]
+__all__ = ["Options", "build", "keep_words"]
 
 _BUILD_LOCK = 6_418_237_905_114
 
@@ -121,8 +121,7 @@ async def _others(connection: Any, collection: Collection) -> None:
     names = {what: collection.index(what).strip('"') for what in pieces}
     rows = await connection.fetch(_INDEXES, collection.table, collection.index("").strip('"'))
     valid = {row["name"] for row in rows if row["valid"]}
-    keep_words = _KEEP_WORDS.format(table=collection.table, words=collection.words_of("text"))
-    while await connection.execute(keep_words) != "UPDATE 0":
+    while not await keep_words(connection, collection):
         pass
     for what, on in pieces.items():
         if names[what] not in valid:
@@ -130,6 +129,12 @@ async def _others(connection: Any, collection: Collection) -> None:
             await connection.execute(
                 f'CREATE INDEX CONCURRENTLY "{names[what]}" ON {collection.table} USING gin {on}'
             )
+
+
+async def keep_words(connection: Any, collection: Collection) -> bool:
+    """Keep the words of some records that have none; return whether all have them."""
+    statement = _KEEP_WORDS.format(table=collection.table, words=collection.words_of("text"))
+    return bool(await connection.execute(statement) == "UPDATE 0")
 
 
 async def _create(connection: Any, collection: Collection, options: Options, name: str) -> None:
