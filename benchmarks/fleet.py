@@ -7,13 +7,12 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
-import venv
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.environments import environment
 from benchmarks.report import Table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,7 +91,7 @@ def fleet(names: Sequence[str]) -> Iterator[Fleet]:
         url = server.stdout.readline().strip()
         clients = []
         for name in names:
-            python = _environment(name) if name in PEERS else sys.executable
+            python = environment(name, PEERS[name]) if name in PEERS else sys.executable
             worker = stack.enter_context(
                 _process(cores[-1], python, "-m", "benchmarks.wire_client", name, url)
             )
@@ -143,15 +142,3 @@ def _cores() -> list[int | None]:
         return [None]
     cores = sorted(os.sched_getaffinity(0))
     return cores[:2] if len(cores) > 1 else [None]
-
-
-def _environment(name: str) -> str:
-    """Return the Python of a peer's environment, made on first use."""
-    home = Path(tempfile.gettempdir()) / "agentinfra-benchmarks" / name
-    python = home / "bin" / "python"
-    if not (home / "ready").exists():
-        print(f"installing {name} into {home}", file=sys.stderr)
-        venv.create(home, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEERS[name]], check=True)
-        (home / "ready").touch()
-    return str(python)

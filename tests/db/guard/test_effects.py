@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import secrets
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -19,18 +17,6 @@ from agentinfra.settings import DatabaseSettings
 
 CORPUS = Path(__file__).parents[4] / "shared/data/sql/attacks.jsonl"
 
-MADE = """
-CREATE TABLE victim (id int, t text);
-INSERT INTO victim VALUES (1, 'a'), (2, 'b');
-CREATE SEQUENCE victim_seq;
-CREATE FUNCTION write_it() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS
-    $$ BEGIN INSERT INTO victim VALUES (666, 'x'); RETURN 1; END $$;
-CREATE FUNCTION said_to_read() RETURNS int STABLE LANGUAGE sql AS 'SELECT write_it()';
-CREATE FUNCTION writes_of(int) RETURNS int LANGUAGE sql AS 'SELECT write_it()';
-CREATE FUNCTION of_two(int, int) RETURNS int LANGUAGE sql AS 'SELECT write_it()';
-CREATE OPERATOR @+@ (FUNCTION = of_two, LEFTARG = int, RIGHTARG = int);
-CREATE VIEW v_writes AS SELECT write_it();
-"""
 STATE = """
 SELECT (SELECT jsonb_agg(v ORDER BY id) FROM victim v)::text,
        (SELECT last_value FROM victim_seq),
@@ -127,20 +113,6 @@ PLACES = (
 )
 
 
-@pytest.fixture
-async def target(places) -> AsyncIterator[str]:
-    """The name of a database with traps in it."""
-    name = f"effects_{secrets.token_hex(4)}"
-    server = await asyncpg.connect(places.server.url)
-    await server.execute(f"CREATE DATABASE {name}")
-    await server.execute(
-        "DO $$ BEGIN CREATE ROLE owning LOGIN; EXCEPTION WHEN duplicate_object THEN END $$"
-    )
-    yield name
-    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await server.close()
-
-
 async def urls(places, name: str) -> dict[str, str]:
     """The ways to log in: as the embedded server's reader, as owner, as superuser via pgbouncer."""
     embedded = places.server.url.replace("/postgres?", f"/{name}?")
@@ -154,14 +126,14 @@ async def urls(places, name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("who", ["reader", "owner", "superuser through a pgbouncer"])
-async def test_no_attack_has_an_effect(places, target, who):
+async def test_no_attack_has_an_effect(places, target, traps, who):
     """Attacks of the corpus, our own, and calls written in many ways and places, change nothing."""
     logins = await urls(places, target)
     maker = logins["reader"].replace("postgres@", "owning@" if who == "owner" else "postgres@")
     admin = await asyncpg.connect(logins["reader"])
     await admin.execute("GRANT ALL ON SCHEMA public TO owning")
     made = await asyncpg.connect(maker)
-    await made.execute(MADE)
+    await made.execute(traps)
     await made.close()
     chance = random.Random(11)
     everything = attacks()

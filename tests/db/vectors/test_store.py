@@ -593,3 +593,17 @@ async def test_the_reader_of_an_embedded_server_may_search():
         assert [hit.id for hit in await store.search(A, filter={"x": None})] == ["a"]
         async with database.connection(readonly=True) as connection:
             assert await connection.fetchval("SELECT current_user") != "postgres"
+
+
+@pytest.mark.parametrize("rows", [30, 700, 25_000])
+async def test_a_long_load_says_how_far_it_is(store: VectorStore, rows: int):
+    """Embedding and writing are told on the way, up to the last record, however few there are."""
+    told: list[tuple[str, int, int]] = []
+    records = [{"id": f"{n}", "text": "abc"} for n in range(rows)]
+    await store.upsert(records, progress=lambda *seen: told.append(seen))
+    for what in ("embedded", "written"):
+        done = [seen[1] for seen in told if seen[0] == what]
+        assert done == sorted(done)
+        assert done[-1] == rows
+        assert len(done) > 1 or rows < 20_000
+    assert {seen[2] for seen in told} == {rows}

@@ -91,8 +91,16 @@ class CollectionAccess:
         self._last = collection
         return collection
 
-    async def write(self, rows: Rows, made: Embedded, wanted: Collection) -> None:
+    async def write(
+        self, rows: Rows, made: Embedded, wanted: Collection, told: Callable[[int], None]
+    ) -> None:
         """Write rows in one transaction; create the collection first where it is not there.
+
+        Args:
+            rows: What to write.
+            made: What made the vectors.
+            wanted: The collection to create.
+            told: Told how many were sent.
 
         Raises:
             VectorError: The rows do not fit the collection.
@@ -100,12 +108,12 @@ class CollectionAccess:
         layout = self._database.server.layout
         if layout.steps and not layout.newest:  # its tables would refuse today's rows
             await self._database.migrate()
-        if await self._written(rows, made):
+        if await self._written(rows, made, told):
             return
         # In a transaction of its own, for creating keeps other processes from creating.
         await self.create(wanted)
-        if not await self._written(rows, made):
-            await self._written(rows, made, wanted)  # somebody dropped it meanwhile
+        if not await self._written(rows, made, told):
+            await self._written(rows, made, told, wanted)  # somebody dropped it meanwhile
 
     async def find(self, query: Query, made: Embedded) -> list[SearchHit] | None:
         """Search; None when the collection does not exist.
@@ -215,12 +223,19 @@ class CollectionAccess:
                 await schema.drop(connection, self.site, f"~{self._name}")  # of a reembed cut off
         self._last = None
 
-    async def _written(self, rows: Rows, made: Embedded, wanted: Collection | None = None) -> bool:
+    async def _written(
+        self,
+        rows: Rows,
+        made: Embedded,
+        told: Callable[[int], None],
+        wanted: Collection | None = None,
+    ) -> bool:
         """Write; return False, having written nothing, where there is nothing to write to.
 
         Args:
             rows: What to write.
             made: What made the vectors.
+            told: Told how many were sent.
             wanted: The collection to create in the same transaction; None creates none.
         """
         adopted = None if made.degraded else made.model
@@ -244,7 +259,7 @@ class CollectionAccess:
                             "nobody said what made these embeddings: name it, as in "
                             "upsert(records, embeddings=..., model=...)"
                         )
-                    await write(connection, collection, rows)
+                    await write(connection, collection, rows, told)
                     self._has_words = False
                     done = True
         return done

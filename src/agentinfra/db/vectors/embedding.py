@@ -10,7 +10,7 @@ from agentinfra.errors import EmbeddingModelMismatchError, VectorError
 from agentinfra.results import EmbeddingBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
@@ -84,7 +84,12 @@ def given_query(embedding: ArrayLike | EmbeddingBatch) -> Embedded:
 
 
 async def embed_records(
-    embedder: Embedder | None, records: Checked, wish: Wish, *, expected: int | None
+    embedder: Embedder | None,
+    records: Checked,
+    wish: Wish,
+    *,
+    expected: int | None,
+    told: Callable[[int], None] = lambda _: None,
 ) -> Embedded:
     """Embed the texts of records, some hundred at a time.
 
@@ -93,6 +98,7 @@ async def embed_records(
         records: Whose texts.
         wish: What it is asked for.
         expected: The length the collection's vectors have, where that is known.
+        told: Told how many texts have their vectors.
 
     Raises:
         VectorError: There is no embedder, or a record has no text.
@@ -114,6 +120,7 @@ async def embed_records(
                 f"{part.model!r}, so nothing was written: try again"
             )
         parts.append(part)
+        told(min(end, len(records)))
     vectors = np.concatenate([part.vectors for part in parts])
     return Embedded(
         vectors=vectors, model=parts[0].model, degraded=parts[0].degraded, made_from_texts=True

@@ -10,6 +10,8 @@ from agentinfra.db.vectors.schema import Collection, Wish, unnamed
 from agentinfra.errors import DimensionMismatchError, EmbeddingModelMismatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
 
     from agentinfra.db.vectors.access import CollectionAccess
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from agentinfra.db.vectors.query import Query
     from agentinfra.db.vectors.records import Checked
     from agentinfra.results import EmbeddingBatch, SearchHit
+
+    Told = Callable[[str, int, int], None]
 
 __all__ = ["Meaning"]
 
@@ -40,28 +44,39 @@ class Meaning:
         self._name = name
         self._dimensions = dimensions
 
-    async def write_texts(self, checked: Checked, model: str | None) -> int:
+    async def write_texts(self, checked: Checked, model: str | None, progress: Told | None) -> int:
         """Write; with other vectors where the collection has another model since they were made."""
+        told = _telling(progress, "embedded", len(checked))
         for last in (False, True):
             there = await self._access.remembered()
             wish = Wish(model=model, dimensions=self._dimensions)
             wish = wish.or_else(None if there is None else there.wish)
             expected = None if there is None else there.dimensions
-            made = await embed_records(self._home.embedder, checked, wish, expected=expected)
+            made = await embed_records(
+                self._home.embedder, checked, wish, expected=expected, told=told
+            )
             try:
-                return await self.write(checked, made, asked=wish.dimensions)
+                return await self.write(checked, made, progress, asked=wish.dimensions)
             except (EmbeddingModelMismatchError, DimensionMismatchError):
                 named = model is not None or there is None
                 if last or named or not await self._access.has_changed(there):
                     raise
         return 0
 
-    async def write(self, checked: Checked, made: Embedded, *, asked: int | None = None) -> int:
+    async def write(
+        self,
+        checked: Checked,
+        made: Embedded,
+        progress: Told | None = None,
+        *,
+        asked: int | None = None,
+    ) -> int:
         """Write records with their vectors.
 
         Args:
             checked: The records.
             made: Their vectors.
+            progress: Told how many were sent.
             asked: The dimensions the embedder was asked for.
 
         Raises:
@@ -81,7 +96,8 @@ class Meaning:
         if self._dimensions is not None:
             wanted.check_dimensions(self._dimensions, "this store")
         rows = as_rows(checked, made.vectors)
-        await self._access.write(rows, made, wanted)
+        told = _telling(progress, "written", len(rows))
+        await self._access.write(rows, made, wanted, told)
         return len(rows)
 
     async def find(
@@ -114,3 +130,13 @@ class Meaning:
             raise unnamed(self._name)
         wish = Wish(dimensions=self._dimensions).or_else(there.wish)
         return await embed_query(self._home.embedder, given, wish, expected=there.dimensions)
+
+
+def _telling(progress: Told | None, what: str, total: int) -> Callable[[int], None]:
+    """Return what tells how many of so many are done."""
+
+    def told(done: int) -> None:
+        if progress is not None:
+            progress(what, done, total)
+
+    return told

@@ -99,6 +99,7 @@ class VectorStore:
         *,
         embeddings: ArrayLike | EmbeddingBatch | None = None,
         model: str | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> int:
         """Write records, all or none; those whose id is there are replaced.
 
@@ -108,6 +109,8 @@ class VectorStore:
             embeddings: One vector a record; None has the database's embedder embed the texts.
             model: The model that made the embeddings, or that the embedder shall use. A collection
                 of a named model takes only embeddings whose model is named, here or by a batch.
+            progress: Told what was done (``embedded``, ``written``), with how many records, and of
+                how many; what is written is there when the call ends.
 
         Returns:
             How many records were written, each id counted once.
@@ -126,9 +129,9 @@ class VectorStore:
         with self._observed("VECTOR_UPSERT") as span:
             if embeddings is not None:
                 made = given_records(embeddings, model, checked.ids)
-                written = await self._meaning.write(checked, made)
+                written = await self._meaning.write(checked, made, progress)
             else:
-                written = await self._meaning.write_texts(checked, model)
+                written = await self._meaning.write_texts(checked, model, progress)
             span.set(semconv.DB_ROWS, written)
         return written
 

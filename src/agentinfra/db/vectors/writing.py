@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 from agentinfra.db.vectors.copying import COLUMNS, stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from agentinfra.db.vectors.records import Rows
     from agentinfra.db.vectors.schema import Collection
+
+    Told = Callable[[int], None]
 
 __all__ = ["write"]
 
@@ -27,19 +31,31 @@ _ROWS_AT_ONCE = 20_000
 _INCOMING = "agentinfra_incoming"
 
 
-async def write(connection: Any, collection: Collection, rows: Rows) -> None:
-    """Insert or replace rows; call it in a transaction."""
+async def write(
+    connection: Any, collection: Collection, rows: Rows, told: Callable[[int], None]
+) -> None:
+    """Insert or replace rows; call it in a transaction.
+
+    Args:
+        connection: Where.
+        collection: Into what.
+        rows: The rows.
+        told: Told how many were sent.
+    """
     if len(rows) <= _FEW:
         statement = (
             f"{_insert(collection)} VALUES ($1, $2, $3::text::jsonb, $4, "
             f"{collection.words_of('$2::text')}) {_on_conflict(collection)}"
         )
         await connection.executemany(statement, list(rows.tuples()))
-    elif len(rows) < _MANY or not await _appended(connection, collection, rows):
-        await _merge(connection, collection, rows)
+        told(len(rows))
+    elif len(rows) < _MANY or not await _appended(connection, collection, rows, told):
+        await _merge(connection, collection, rows, told)
 
 
-async def _appended(connection: Any, collection: Collection, rows: Rows) -> bool:
+async def _appended(
+    connection: Any, collection: Collection, rows: Rows, told: Callable[[int], None]
+) -> bool:
     """Copy rows straight into a collection that has none of them; return False if it has one."""
     from asyncpg import UniqueViolationError
 
@@ -51,51 +67,49 @@ async def _appended(connection: Any, collection: Collection, rows: Rows) -> bool
     schema, table = collection.site.bare_schema, collection.bare_table
     try:
         async with connection.transaction():
-            await _copy(connection, table, rows, schema=schema)
+            for start, end in _steps(rows):
+                await _copy(connection, table, rows, start, end, schema=schema)
+                told(end)
     except UniqueViolationError:  # somebody else has written one of them meanwhile
         return False
     return True
 
 
-async def _merge(connection: Any, collection: Collection, rows: Rows) -> None:
+async def _merge(
+    connection: Any, collection: Collection, rows: Rows, told: Callable[[int], None]
+) -> None:
     vector = collection.site.type("vector", collection.dimensions)
     await connection.execute(
         f"CREATE TEMPORARY TABLE {_INCOMING} "
         f"(id text, text text, metadata jsonb, embedding {vector}) ON COMMIT DROP"
     )
     words = collection.words_of("text") if len(rows) < _MANY else "NULL"
-    step = _step(rows)
-    for start in range(0, len(rows), step):
-        await _copy(connection, _INCOMING, rows, start, min(len(rows), start + step))
+    for start, end in _steps(rows):
+        await _copy(connection, _INCOMING, rows, start, end)
         # In the order of the ids, or two writers of the same records would lock each other out.
         await connection.execute(
             f"{_insert(collection)} SELECT id, text, metadata, embedding, {words} "
             f"FROM {_INCOMING} ORDER BY id {_on_conflict(collection)}"
         )
         await connection.execute(f"TRUNCATE {_INCOMING}")
+        told(end)
 
 
 async def _copy(
-    connection: Any,
-    table: str,
-    rows: Rows,
-    start: int = 0,
-    end: int | None = None,
-    *,
-    schema: str | None = None,
+    connection: Any, table: str, rows: Rows, start: int, end: int, *, schema: str | None = None
 ) -> None:
-    end = len(rows) if end is None else end
-    step = _step(rows)
-    for first in range(start, end, step):
-        source = stream(rows, first, min(end, first + step))
-        await connection.copy_to_table(
-            table, source=source, schema_name=schema, columns=COLUMNS, format="binary"
-        )
+    source = stream(rows, start, end)
+    await connection.copy_to_table(
+        table, source=source, schema_name=schema, columns=COLUMNS, format="binary"
+    )
 
 
-def _step(rows: Rows) -> int:
+def _steps(rows: Rows) -> Iterator[tuple[int, int]]:
+    """Give the first row and the one after the last of what is sent at a time."""
     size: int = 4 * rows.vectors.shape[1]
-    return max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // size))
+    step = max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // size))
+    for start in range(0, len(rows), step):
+        yield start, min(len(rows), start + step)
 
 
 def _insert(collection: Collection) -> str:
