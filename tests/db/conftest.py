@@ -38,6 +38,12 @@ PLACE = os.environ.get("TEST_DATABASE_PLACE", "embedded")
 
 
 @pytest.fixture
+def thorough() -> bool:
+    """Whether what is sampled is tried out wholly, which takes minutes: ``TEST_THOROUGH=1``."""
+    return os.environ.get("TEST_THOROUGH") == "1"
+
+
+@pytest.fixture
 def embedded_only() -> None:
     """For what is about the embedded server itself: its role, its sessions, its processes."""
     if PLACE != "embedded":

@@ -30,8 +30,9 @@ async def until(holds) -> None:
         await asyncio.sleep(0.005)
 
 
+@pytest.mark.timeout(1_800)
 @pytest.mark.usefixtures("embedded_only")
-async def test_cancellations_cost_no_connection(postgres_url):
+async def test_cancellations_cost_no_connection(postgres_url, thorough):
     """Whenever callers go away, in any step of a read, the connections stay the same ones."""
     moments = random.Random(7)
     async with Database(DatabaseSettings(max_size=3, min_size=3), url=postgres_url) as db:
@@ -39,7 +40,7 @@ async def test_cancellations_cost_no_connection(postgres_url):
         await asyncio.gather(*busy)
         before = backends(db)
         assert len(before) == 3
-        for _ in range(60):
+        for _ in range(3_400 if thorough else 60):  # three each
             calls = [
                 asyncio.create_task(db.query("SELECT count(*), $1::int FROM pg_class", n))
                 for n in range(5)

@@ -1,4 +1,4 @@
-"""A network that stalls or cuts in the middle of an answer: no hang, and never a wrong result."""
+"""A network that stalls, cuts or delays in the middle of an answer: no hang, no wrong result."""
 
 from __future__ import annotations
 
@@ -57,23 +57,32 @@ class Relay:
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             if self.after is not None and self.passed + len(data) > self.after:
-                writer.write(data[: self.after - self.passed])
+                rest = self.after - self.passed
+                writer.write(data[:rest])
                 self.after = None
                 if self.how == "cut":
                     return
+                if self.how == "delay":
+                    await asyncio.sleep(0.002)
+                    writer.write(data[rest:])
+                    continue
                 await asyncio.Event().wait()
             self.passed += len(data)
             writer.write(data)
 
     def spoil(self, how: str, after: int) -> None:
-        """Cut or stall after so many more bytes."""
+        """Cut, stall or delay after so many more bytes."""
         self.how, self.after, self.passed = how, after, 0
 
 
+@pytest.mark.timeout(1_800)
 @pytest.mark.usefixtures("embedded_only")
-@pytest.mark.parametrize("how", ["cut", "stall"])
-async def test_an_answer_that_is_spoilt_at_any_byte(places, how):
-    """Each read gives the true rows or one of our errors, within its time, and the next is fine."""
+@pytest.mark.parametrize("how", ["cut", "stall", "delay"])
+async def test_an_answer_that_is_spoilt_at_any_byte(places, how, thorough):
+    """Each read gives the true rows or one of our errors, within its time, and the next is fine.
+
+    An answer that only comes late is no error.
+    """
     async with Relay(f"{places.server.data_dir}/.s.PGSQL.5432") as relay:
         url = f"postgresql://postgres@127.0.0.1:{relay.port}/postgres?sslmode=disable"
         settings = DatabaseSettings(max_size=2, statement_timeout=0.02, connect_timeout=1)
@@ -84,13 +93,15 @@ async def test_an_answer_that_is_spoilt_at_any_byte(places, how):
             await db.query(SQL, timeout=5)
             length = relay.passed
             assert length > 100
-            step = 7 if how == "cut" else length // 3
+            step = {"cut": 7, "stall": length // 3, "delay": 7}[how]
+            step = 1 if thorough else step
             for after in range(1, length + 1, step):
                 relay.spoil(how, after)
                 async with asyncio.timeout(20):
                     try:
                         rows = (await db.query(SQL, timeout=0.02 if how == "stall" else 5)).rows
                     except DatabaseError:
+                        assert how != "delay"
                         rows = TRUTH
                 assert rows == TRUTH, after
                 relay.after = None
