@@ -227,6 +227,50 @@ async def test_a_short_restart_is_not_seen(foreign):
         assert db.state == "ready"
 
 
+async def test_a_server_that_dies_again_and_again_under_load(foreign):
+    """No read is wrong, no write is half done, and after each return all work as before."""
+    over = asyncio.Event()
+    right = refused = 0
+
+    async def read(number: int) -> None:
+        nonlocal right, refused
+        while not over.is_set():
+            try:
+                rows = await db.query("SELECT n FROM generate_series(1, $1::int) AS n", number)
+                assert [row["n"] for row in rows] == list(range(1, number + 1))
+                right += 1
+            except DatabaseError:
+                refused += 1
+                await asyncio.sleep(0.002)
+
+    async def write() -> None:
+        while not over.is_set():
+            try:
+                async with db.transaction() as connection:
+                    await connection.execute("INSERT INTO pairs VALUES (1)")
+                    await connection.execute("INSERT INTO pairs VALUES (2)")
+            except DatabaseError:
+                await asyncio.sleep(0.002)
+
+    async with Database(DatabaseSettings(max_size=4), url=foreign.url()) as db:
+        await db.execute("DROP TABLE IF EXISTS pairs; CREATE TABLE pairs (n int)")
+        tasks = [asyncio.create_task(read(number)) for number in range(2, 8)]
+        tasks += [asyncio.create_task(write()) for _ in range(3)]
+        for _ in range(3):
+            before = right
+            await until(lambda before=before: right > before + 20)
+            await asyncio.to_thread(foreign.stop, "immediate")
+            await asyncio.to_thread(foreign.start)
+            await until(lambda: db.state == "ready")
+        before = right
+        await until(lambda: right > before + 20)
+        over.set()
+        await asyncio.gather(*tasks)
+        counts = await db.query("SELECT n, count(*) AS c FROM pairs GROUP BY n ORDER BY n")
+        assert counts[0]["c"] == counts[1]["c"] > 0
+        assert refused > 0
+
+
 async def kill_others(db: Database) -> None:
     async with db.connection(readonly=False) as connection:
         await connection.execute(
