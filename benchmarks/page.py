@@ -7,12 +7,59 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
-PLOT = "benchmarks-llm-call.svg"
 PAIRS = "benchmarks-telemetry.svg"
-COLUMN = "32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """A column of one of a benchmark's tables as bars.
+
+    Attributes:
+        file: Where it is kept.
+        table: The number of the table.
+        column: The column.
+        label: What its values are.
+        title: What the picture shows, for those who do not see it.
+    """
+
+    file: str
+    table: int
+    column: str
+    label: str
+    title: str
+
+
+PLOTS = {
+    "llm_call": (
+        Plot(
+            file="benchmarks-llm-call.svg",
+            table=0,
+            column="32",
+            label="CPU microseconds a chat call, concurrency 32",
+            title="CPU of a chat call beside other clients",
+        ),
+    ),
+    "vector_peers": (
+        Plot(
+            file="benchmarks-vector-load.svg",
+            table=0,
+            column="rows a second",
+            label="rows loaded a second",
+            title="Loading vectors beside other packages",
+        ),
+        Plot(
+            file="benchmarks-vector-search.svg",
+            table=1,
+            column="alone",
+            label="microseconds a search",
+            title="Searching vectors beside other packages",
+        ),
+    ),
+}
 
 INTRODUCTION = """# Benchmarks
 
@@ -36,10 +83,10 @@ def main(path: str) -> None:
     parts = [INTRODUCTION]
     for result in results:
         parts.append(_section(result))
-        if result["name"] == "llm_call":
-            _plot(result["tables"][0])
         if result["name"] == "telemetry":
             _plot_pairs(result["tables"][0])
+        for plot in PLOTS.get(result["name"], ()):
+            _draw(plot, result["tables"][plot.table])
     (DOCS / "benchmarks.md").write_text("\n".join(parts))
 
 
@@ -50,10 +97,10 @@ def _section(result: dict) -> str:
         "",
         f"`python -m benchmarks {result['name']}` with {versions}.",
     ]
-    if result["name"] == "llm_call":
-        lines += ["", f"![CPU of a chat call beside other clients]({PLOT})"]
     if result["name"] == "telemetry":
         lines += ["", f"![A line, a series and a span beside their peers]({PAIRS})"]
+    for plot in PLOTS.get(result["name"], ()):
+        lines += ["", f"![{plot.title}]({plot.file})"]
     for table in result["tables"]:
         lines += ["", f"**{table['title']}**", "", _row(table["columns"])]
         lines += [_row(["---"] * len(table["columns"])), *map(_row, table["rows"])]
@@ -69,23 +116,23 @@ def _row(cells: list) -> str:
     return "| " + " | ".join("-" if cell is None else str(cell) for cell in cells) + " |"
 
 
-def _plot(table: dict) -> None:
+def _draw(plot: Plot, table: dict) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    at = table["columns"].index(COLUMN)
+    at = table["columns"].index(plot.column)
     rows = sorted(((row[0], float(row[at])) for row in table["rows"]), key=lambda row: -row[1])
     names, values = zip(*rows, strict=True)
     colors = ["#2f6f4f" if name.startswith("agentinfra") else "#b0b7bf" for name in names]
     figure, axes = plt.subplots(figsize=(7, 0.4 * len(rows) + 0.9))
     bars = axes.barh(names, values, color=colors)
     axes.bar_label(bars, fmt="%.0f", padding=3)
-    axes.set_xlabel("CPU microseconds a chat call, concurrency 32")
+    axes.set_xlabel(plot.label)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(DOCS / PLOT, metadata={"Date": None})
+    figure.savefig(DOCS / plot.file, metadata={"Date": None})
 
 
 def _plot_pairs(table: dict) -> None:

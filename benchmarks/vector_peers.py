@@ -166,11 +166,17 @@ def _loading(loads: dict[str, float], rows: int) -> Table:
 
 
 def _searching(searches: dict[tuple[str, int], float]) -> Table:
+    names = list(dict.fromkeys(name for name, _ in searches))
     return Table(
-        title="the ten nearest, through an index of the same options",
-        columns=("who", "tasks", "microseconds", "times"),
+        title="microseconds a search of the ten nearest, through an index of the same options",
+        columns=("who", "alone", "times", "16 at once", "times"),
         rows=tuple(
-            (name, tasks, f"{took * 1e6:.0f}", f"{took / searches[OURS, tasks]:.2f}")
-            for (name, tasks), took in searches.items()
+            (name, *(cell for tasks in TASKS for cell in _beside_ours(searches, name, tasks)))
+            for name in names
         ),
     )
+
+
+def _beside_ours(searches: dict[tuple[str, int], float], name: str, tasks: int) -> tuple[str, str]:
+    took = searches[name, tasks]
+    return f"{took * 1e6:.0f}", f"{took / searches[OURS, tasks]:.2f}"

@@ -48,7 +48,7 @@ INSIDE = {
     "observability": "probes nodes tracing logging logs traces metrics otlp redaction semconv",
     "llm": "client probing kinds structured calls policy wire dialects money",
     "db": (
-        "database vectors documents access route reading warm plans transactions server "
+        "database vectors documents reaching access route reading warm plans transactions server "
         "reader_role layout scope guard pool connecting embedded outage errors operations"
     ),
     "cache": (

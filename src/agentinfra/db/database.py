@@ -8,19 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
-from agentinfra._mechanics.closing import finish
-from agentinfra._mechanics.in_thread import in_thread
 from agentinfra._mechanics.resource import Resource
-from agentinfra.db.access import Access, open_access
 from agentinfra.db.layout import migrate
 from agentinfra.db.operations import observed, operation_of
-from agentinfra.db.outage import Outage
 from agentinfra.db.plans import Bounds
-from agentinfra.db.route import Route, missing_packages
+from agentinfra.db.reaching import Reaching
 from agentinfra.db.transactions import milliseconds
 from agentinfra.errors import AgentInfraError, DatabaseError, PoolTimeoutError
 from agentinfra.observability import semconv
-from agentinfra.observability.logging import get_logger
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import ResourceHealth
 
@@ -28,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     from agentinfra._types import ResourceState
+    from agentinfra.db.access import Access
     from agentinfra.db.server import Server
     from agentinfra.db.vectors.store import VectorStore
     from agentinfra.observability.tracing import Span
@@ -37,14 +33,6 @@ if TYPE_CHECKING:
     from agentinfra.settings.dsn import DSN
 
 __all__ = ["Database"]
-
-_log = get_logger("agentinfra.database")
-
-_CLOSING = 60.0
-"""Seconds closing may take in all: pools bound themselves, and so does the embedded server."""
-
-_ATTEMPT = 2.0
-"""Seconds an attempt may take to get the server back."""
 
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
@@ -84,15 +72,8 @@ class Database(Resource):
         self.settings = settings
         self.metrics = metrics or Metrics.off()
         self.embedder = embedder
-        self._route = Route(settings, url)
-        self._access: Access | None = None
-        self._lacking = ""
-        self._outage = Outage(
-            clock,
-            began=self._lost,
-            ended=self._back,
-            ask=self._ask,
-            connected=self._is_connected,
+        self._reaching = Reaching(
+            self, settings, url, metrics=self.metrics, clock=clock, wanted=self._guard
         )
         self._stores: dict[tuple[str, int | None], VectorStore] = {}
 
@@ -290,8 +271,7 @@ class Database(Resource):
             access = await self._ready()
             await access.read.ask(self.settings.connect_timeout)
             detail = access.server.detail
-            self._outage.over()
-            self._be_ready()
+            self._reaching.answered()
         except PoolTimeoutError as error:
             self.degrade(str(error))
         except DatabaseError as error:
@@ -308,35 +288,30 @@ class Database(Resource):
     def degrade(self, reason: str, *, state: ResourceState = "degraded") -> None:
         """Go on with less, and ask for the server until it is there."""
         super().degrade(reason, state=state)
-        self._outage.watch()
+        self._reaching.outage.watch()
 
     async def _open(self) -> None:
         if not self.settings.enabled:
             self.degrade("switched off: set AGENTINFRA_DATABASE__ENABLED=true", state="disabled")
             return
         try:
-            await self._reach()
+            await self._reaching.reach()
         except AgentInfraError as error:
-            self._outage.failed(str(error))
+            self._reaching.outage.failed(str(error))
             raise
 
     async def _close(self) -> None:
-        await self._outage.close()
-        await finish(self._shut(), grace=_CLOSING, name="close the database")
+        await self._reaching.close()
 
-    async def _shut(self) -> None:
-        access, self._access = self._access, None
-        try:
-            if access is not None:
-                await access.close()
-        finally:
-            await self._route.close()
+    @property
+    def _access(self) -> Access | None:
+        return self._reaching.access
 
     @property
     def _known(self) -> Access:
         self._guard()
         if self._access is None:
-            self._outage.refuse()
+            self._reaching.outage.refuse()
             raise DatabaseError(self._reason or "the database has not been reached yet")
         return self._access
 
@@ -345,51 +320,9 @@ class Database(Resource):
         self._guard()
         if self._state == "disabled":
             raise DatabaseError(f"the database is {self._reason}")
-        self._outage.watch()
-        self._outage.refuse()
+        self._reaching.outage.watch()
+        self._reaching.outage.refuse()
         return self._known
-
-    async def _ask(self) -> None:
-        """Try to get the server back; raise one of our errors where that fails."""
-        if self._access is None:
-            await self._reach()
-            return
-        await self._route.revive(self._access.server.embedded)
-        await self._access.greet(min(self.settings.connect_timeout, _ATTEMPT))
-
-    async def _reach(self) -> None:
-        try:
-            dsn = await self._route.find()
-            self._lacking = await in_thread(missing_packages)
-            self._access = await open_access(
-                dsn, self.settings, outage=self._outage, metrics=self.metrics
-            )
-            self._guard()  # it may have been left meanwhile
-        except BaseException:
-            await finish(self._shut(), grace=_CLOSING, name="close the database")
-            raise
-        self._outage.over()
-        self._be_ready()
-        _log.info("database.opened", detail=self._access.server.detail)
-
-    def _is_connected(self) -> bool:
-        return self._access is not None and self._access.connected
-
-    def _lost(self, reason: str) -> None:
-        if self._access is not None:
-            self.degrade(reason, state="failed")
-        _log.warning("database.unreachable", reason=reason)
-
-    def _be_ready(self) -> None:
-        lacking = self._lacking or (self._access.stuck if self._access is not None else "")
-        if lacking:
-            self.degrade(lacking)
-        else:
-            self.restore()
-
-    def _back(self) -> None:
-        self._be_ready()
-        _log.info("database.back")
 
     @contextmanager
     def _observed(self, operation: str) -> Iterator[Span]:
