@@ -362,9 +362,9 @@ class Target:
 
 
 @pytest.fixture
-async def target(postgres_url: str) -> AsyncIterator[Target]:
+async def target(places: Any) -> AsyncIterator[Target]:
     """Give a database with every trap in it, and remove it again."""
-    name = f"guard_{secrets.token_hex(4)}"
+    name, postgres_url = f"guard_{secrets.token_hex(4)}", places.server.url
     async with AsyncExitStack() as stack:
         server = await asyncpg.connect(postgres_url)
         stack.push_async_callback(server.close)

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
@@ -90,11 +90,11 @@ def test_analytics_pass(sql: str):
     assert judge(sql).refusal is None
 
 
-async def test_analytics_pass_with_the_functions_of_a_server(postgres_url: str):
+async def test_analytics_pass_with_the_functions_of_a_server(places: Any):
     """Every function of real analytics is one a server declares free of side effects."""
     verdicts = [examine(sql) for sql in analytics()]
     names = {name for verdict in verdicts for name in verdict.touched.names}
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(places.server.url)
     try:
         known = functions_of(await connection.fetch(FUNCTIONS_SQL, sorted(names)))
     finally:
