@@ -141,15 +141,17 @@ async def test_loads_of_the_same_many_records_at_once(store: VectorStore, databa
 
 async def blocked(url: str, table: str) -> None:
     """Wait until somebody waits for a lock on a table's row."""
-    connection = await asyncpg.connect(url.partition("?pgbouncer")[0])
+    # A pgbouncer gives each of its transactions another session.
+    connection = await asyncpg.connect(url.partition("?pgbouncer")[0], statement_cache_size=0)
     try:
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
             "AND strpos(query, $1) > 0 AND pid <> pg_backend_pid()"
         )
         for _ in range(2_000):
-            if await connection.fetchval(waiting, table):
-                return
+            async with connection.transaction():
+                if await connection.fetchval(waiting, table):
+                    return
             await asyncio.sleep(0.005)
         pytest.fail("nobody waits")
     finally:
@@ -270,6 +272,17 @@ async def test_index_is_built_once_and_replaced(store: VectorStore, database: Da
     assert await searching == 40
     assert await indexes(database, store) == {"hnsw_8_32": True}
     assert not await store.create_index(m=8, ef_construction=32)
+
+
+async def test_builders_that_wait_hold_nothing_the_builder_needs(postgres_url: str):
+    """However many want an index on a small pool, one builds it and all are told."""
+    async with Database(DatabaseSettings(url=postgres_url, max_size=2)) as database:
+        store = database.vectors(f"t{secrets.token_hex(4)}")
+        records, vectors = batch(0, 20)
+        await store.upsert(records, embeddings=vectors)
+        built = await asyncio.gather(*(store.create_index() for _ in range(5)))
+        assert sorted(built) == [False] * 4 + [True]
+        await store.drop()
 
 
 @pytest.mark.usefixtures("embedded_only")

@@ -299,7 +299,7 @@ class VectorStore:
 
         They are of vectors, of words and of metadata. An index of vectors of these options is
         left as it is; one of others is replaced. 100,000 records take about half a minute. A build
-        that is interrupted is begun anew the next time.
+        that is interrupted is begun anew the next time. It takes two of the pool's connections.
 
         Args:
             kind: ``hnsw``.

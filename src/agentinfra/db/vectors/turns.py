@@ -36,12 +36,14 @@ async def turn(home: Home, lock: int, what: str = "", *, wait: bool) -> AsyncIte
         The connection that holds it; None where somebody else does.
     """
     ask = f"SELECT WHERE pg_catalog.pg_try_advisory_xact_lock({lock + zlib.crc32(what.encode())})"
-    async with home.transaction(reset=False) as connection:
-        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        # By `execute`, whose status says how many rows there are: what `fetch` asks leaves a portal
-        # open, and with it a snapshot, until the next statement.
-        held = await connection.execute(ask) == "SELECT 1"
-        while not held and wait:
-            await asyncio.sleep(_POLL)
+    while True:
+        async with home.transaction(reset=False) as connection:
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            # By `execute`, whose status says how many rows there are: what `fetch` asks leaves a
+            # portal open, and with it a snapshot, until the next statement.
             held = await connection.execute(ask) == "SELECT 1"
-        yield connection if held else None
+            if held or not wait:
+                yield connection if held else None
+                return
+        # Without a connection: whoever has the right may need one more of the same pool.
+        await asyncio.sleep(_POLL)
