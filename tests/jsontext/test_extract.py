@@ -167,8 +167,57 @@ def test_json_with_something_around_is_a_span(text):
 # -- schemas
 
 
-def test_a_json_schema_chooses_the_first_value_that_fits():
-    """Of several values the first that validates is taken, and the others are accounted for."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        'The format is {"id": "x", "total": 0}. My answer: {"id": "a", "total": 12}',
+        'Use this format:\n```json\n{"id": "x", "total": 0}\n```\nAnswer: {"id": "a", "total": 12}',
+        '```json\n{"id": "x", "total": 9}\n```\nWait, no:\n```json\n{"id": "a", "total": 12}\n```',
+        'Draft: {"id": "x", "total": 9}\nFinal: {"id": "a", "total": 12}',
+        'Answer: {"id": "a", "total": 12}. An example of another: {"id": "x", "total": 3}',
+        '{"id": "a", "total": 12} and then {"id": "x", "tot',
+    ],
+)
+def test_a_schema_takes_the_answer_and_not_a_draft_or_an_example(text):
+    """Before or behind it, in a fence or not, whole or cut off."""
+    assert extract(text, INVOICE).value == {"id": "a", "total": 12}
+
+
+_MARKS = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel>thought\n", "<channel|>"),
+    (
+        "<|channel|>analysis<|message|>",
+        "<|end|><|start|>assistant<|channel|>final<|message|>",
+    ),
+    (
+        "<|channel|>analysis<|message|>",
+        "<|end|><|start|>assistant<|channel|>commentary to=f <|constrain|>json<|message|>",
+    ),
+]
+
+
+@pytest.mark.parametrize(("begin", "end"), _MARKS)
+@pytest.mark.parametrize("schema", [None, INVOICE], ids=["any", "schema"])
+def test_what_a_model_thinks_is_not_its_answer(begin, end, schema):
+    """In the marks of whatever family, whether its beginning was sent or not, or its end."""
+    thought = 'maybe {"id": "x", "total": 99}'
+    answer = '{"id": "a", "total": 12}'
+    assert extract(f"{begin}{thought}{end}{answer}", schema).value == {"id": "a", "total": 12}
+    if "commentary" not in end:
+        assert extract(f"{thought}{end}{answer}", schema).value == {"id": "a", "total": 12}
+    with pytest.raises(JSONExtractionError):
+        extract(f"{begin}{thought}", schema)
+
+
+def test_of_values_side_by_side_the_first_that_fits_is_taken():
+    """None of them is a draft of another; the others are accounted for."""
     found = extract('{"id": 1} {"id": "a", "total": 2} {"id": "b", "total": 3}', INVOICE)
     assert found.value == {"id": "a", "total": 2}
     assert any("'total' is a required property" in line for line in found.errors)

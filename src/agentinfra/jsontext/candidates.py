@@ -18,6 +18,15 @@ _BETWEEN: Final = re.compile(
     r"|(?<=\n)(?:[-*]|\d+[.)])[ \t]"  # the items of a list
     r"|(?:`{3,}|~{3,})\w*)*+"  # from one fence to the next
 )
+_NEAR: Final = 120
+_FENCE_BEFORE: Final = re.compile(r"\s*(?:`{3,}|~{3,})\w*\s*\Z")
+_EXAMPLE: Final = re.compile(
+    # The last sentence or line before the value; what follows these words is one, not the answer.
+    r"\b(?:examples?|e\.g\.|format|template|schema|placeholder|skeleton|such as|looks? like"
+    r"|draft|first (?:try|attempt|guess|version)|initial(?:ly)?|maybe|perhaps|input|was given)\b"
+    r"[^.!?\n{}\[\]]{0,60}[:=]?\s*\Z",
+    re.IGNORECASE,
+)
 
 
 class Tier(IntEnum):
@@ -60,15 +69,29 @@ def last_complete(text: str, candidates: Sequence[Candidate]) -> Candidate | Non
 
 
 def in_order(text: str, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
-    """Yield what a schema is to judge: the better tiers first, a row before its values."""
+    """Yield what a schema is to judge: the likeliest answer first, a row before its values.
+
+    The better tiers come first, but an answer in the text before an example in a fence; in a
+    tier the last value, since examples, echoes of the input and drafts come before an answer.
+    """
     rows = list(_rows(text, candidates))
-    for tier in Tier:
-        for row in rows:
-            if row.tier != tier:
-                continue
-            yield row
-            if row.strategy == "lines":
-                yield from (c for c in candidates if row.start <= c.start < row.end)
+    ranked = sorted(reversed(rows), key=lambda row: _unlikeliness(text, row))
+    for row in ranked:
+        yield row
+        if row.strategy == "lines":
+            # Equals side by side, none of them a draft of another.
+            yield from (c for c in candidates if row.start <= c.start < row.end)
+
+
+def _unlikeliness(text: str, row: Candidate) -> tuple[bool, bool, Tier]:
+    doubtful = row.tier == Tier.DOUBTFUL
+    return doubtful, row.strategy == "truncated" or _is_example(text, row.start), row.tier
+
+
+def _is_example(text: str, start: int) -> bool:
+    """Whether what introduces a value calls it an example, a form, or a draft."""
+    before = _FENCE_BEFORE.sub("", text[max(0, start - _NEAR) : start])
+    return _EXAMPLE.search(before) is not None
 
 
 def _rows(text: str, candidates: Sequence[Candidate]) -> Iterator[Candidate]:

@@ -28,7 +28,7 @@ from agentinfra.jsontext.tokens import CONSTANTS, LITERALS
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["Extraction", "extract", "extract_json"]
+__all__ = ["Extraction", "extract", "extract_json", "extract_judged"]
 
 T = TypeVar("T")
 
@@ -68,8 +68,9 @@ def extract_json(text: str, schema: Any = None, *, repair: bool = True) -> Any:
 
     A text that is JSON is returned as ``json.loads`` reads it. Otherwise thinking is skipped and
     the value is looked for in JSON fences first, then in the text, then in other fences. Of
-    several values a schema chooses the first that fits; without one it is the last complete
-    one, and values that follow each other with nothing between are a list.
+    several values it is the last complete one, with a schema the last that fits, those that are
+    called an example or a draft after all others; values that follow each other with nothing
+    between are a list.
 
     Args:
         text: The output.
@@ -92,6 +93,19 @@ def extract(text: str, schema: Any = None, *, repair: bool = True) -> Extraction
         ConfigurationError: The schema cannot be used.
     """
     return _Search(text, judge(schema) if schema is not None else None, repair=repair).run()
+
+
+def extract_judged(text: str, check: Judge) -> Extraction:
+    """Return the JSON value that a judge takes with a report, as `extract` does for a schema.
+
+    Args:
+        text: The output.
+        check: Gives a value back as it is wanted, or raises ``MismatchError``.
+
+    Raises:
+        JSONExtractionError: There is no such value; ``errors`` say why.
+    """
+    return _Search(text, check, repair=True).run()
 
 
 class _Search:

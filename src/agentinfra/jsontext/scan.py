@@ -17,6 +17,7 @@ from agentinfra.jsontext.mend import Mended, StuckError, mend
 from agentinfra.jsontext.place import Surroundings, is_weak
 from agentinfra.jsontext.repair import DoubtfulError, guess
 from agentinfra.jsontext.strict import NotJSONError, strict, strict_prefix
+from agentinfra.jsontext.thinking import THINKING, end_of, is_end
 from agentinfra.jsontext.tokens import COLONS, COMMAS, QUOTES
 
 __all__ = [
@@ -49,12 +50,11 @@ MAX_ERRORS: Final = 20
 """Lines kept of why places in the text were passed over."""
 
 _BLANK: Final = r"[\s\ufeff\u200b]*+"
-_THINK: Final = r"<(?P<close>/?)(?:think|thinking|thought|reasoning|scratchpad)\s*>"
 _OBJECT: Final = rf"\{{{_BLANK}(?:[}}{COMMAS}{QUOTES}/#]|[\w$.\-]++\s*+[{COLONS}])"
 _NAMED: Final = "true|false|null|none|nan|inf|infinity|undefined"
 _ARRAY: Final = rf"\[{_BLANK}(?:[\]{{\[({COMMAS}{QUOTES}/#]|[-+.]?\d|-?(?:{_NAMED})\b)"
 _EVENT: Final = re.compile(
-    rf"(?P<think>{_THINK}|\[(?P<close2>/?)THINK\])|(?P<fence>(?:\\?`){{3,}}|~{{3,}})"
+    rf"(?P<think>{THINKING})|(?P<fence>(?:\\?`){{3,}}|~{{3,}})"
     rf"|(?P<skip><!\[CDATA\[)|(?=[{{\[])(?={_OBJECT}|{_ARRAY})[{{\[]",
     re.IGNORECASE,
 )
@@ -93,7 +93,7 @@ class Scan:
         self._segment = 0
         self._fence = ""  # the marker of the open fence
         self._language = ""
-        self._missing: set[str] = set()  # closing tags that are not in the rest of the text
+        self._missing: set[str] = set()  # beginnings of thinking without an end in the rest of the text
         self._broken = False  # whether something in this segment could not be read
         self._broken_starts = self._guesses = self._mended = 0
         self._run()
@@ -118,7 +118,7 @@ class Scan:
     # -- think tags and fences
 
     def _think(self, match: re.Match[str]) -> None:
-        if match["close"] or match["close2"]:  # thinking whose beginning was not sent
+        if is_end(match["think"]):  # thinking whose beginning was not sent
             self.candidates.clear()
             self._fence = self._language = ""
         else:
@@ -131,16 +131,15 @@ class Scan:
                 return
         self._begin_segment(self._pos)
 
-    def _end_of_thinking(self, tag: str) -> int | None:
-        """Return the end of the closing tag; one that is not there is looked for once."""
-        tag = f"{tag[0]}/{tag[1:]}".lower()
-        if tag in self._missing:
+    def _end_of_thinking(self, mark: str) -> int | None:
+        """Return the end of the closing mark; one that is not there is looked for once."""
+        mark = mark.lower()
+        if mark in self._missing:
             return None
-        closed = re.compile(re.escape(tag), re.IGNORECASE).search(self._text, self._pos)
+        closed = end_of(mark, self._text, self._pos)
         if closed is None:
-            self._missing.add(tag)
-            return None
-        return closed.end()
+            self._missing.add(mark)
+        return closed
 
     def _begin_segment(self, start: int) -> None:
         self._segment = start
