@@ -25,6 +25,9 @@ package unmapped: where a vendor's error is behind one of ours it is its
       * ServerError
     * LLMResponseError
     * StructuredOutputError
+      * OutputRefusedError
+      * OutputFilteredError
+      * OutputCutOffError
     * BudgetExceededError
     * CircuitOpenError
   * DatabaseError
@@ -43,7 +46,7 @@ package unmapped: where a vendor's error is behind one of ours it is its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -76,6 +79,9 @@ __all__ = [
     "LLMUnavailableError",
     "LifecycleError",
     "NotStartedError",
+    "OutputCutOffError",
+    "OutputFilteredError",
+    "OutputRefusedError",
     "PoolTimeoutError",
     "QueryError",
     "QuotaExceededError",
@@ -173,6 +179,8 @@ class LLMStatusError(LLMError):
         status_code: The HTTP status; for an error event inside a stream, the status it names or 0.
         request_id: The endpoint's id of the request, None when it sent none.
         code: The endpoint's own word for it (``model_not_found`` ...), None when it gave none.
+        param: The parameter it is about, None where the endpoint named none.
+        retry_after: Seconds the endpoint asks to wait, None when it did not say.
     """
 
     def __init__(
@@ -182,11 +190,15 @@ class LLMStatusError(LLMError):
         status_code: int,
         request_id: str | None = None,
         code: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.request_id = request_id
         self.code = code
+        self.param = param
+        self.retry_after = retry_after
 
 
 class AuthenticationError(LLMStatusError):
@@ -206,25 +218,12 @@ class ContentFilterError(BadRequestError):
 
 
 class RateLimitedError(LLMStatusError):
-    """Too many requests or tokens in the endpoint's window (429).
-
-    Attributes:
-        retry_after: Seconds the endpoint asks to wait, None when it did not say.
-    """
+    """Too many requests or tokens in the endpoint's window (429)."""
 
     retryable = True
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status_code: int = 429,
-        request_id: str | None = None,
-        code: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, status_code=status_code, request_id=request_id, code=code)
-        self.retry_after = retry_after
+    def __init__(self, message: str, *, status_code: int = 429, **said: Any) -> None:
+        super().__init__(message, status_code=status_code, **said)
 
 
 class QuotaExceededError(LLMStatusError):
@@ -232,25 +231,9 @@ class QuotaExceededError(LLMStatusError):
 
 
 class ServerError(LLMStatusError):
-    """The endpoint failed (408, 409, 5xx).
-
-    Attributes:
-        retry_after: Seconds the endpoint asks to wait, None when it did not say.
-    """
+    """The endpoint failed (408, 409, 5xx)."""
 
     retryable = True
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status_code: int,
-        request_id: str | None = None,
-        code: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, status_code=status_code, request_id=request_id, code=code)
-        self.retry_after = retry_after
 
 
 class LLMResponseError(LLMError):
@@ -272,14 +255,41 @@ class StructuredOutputError(LLMError):
     """The model's output does not fit the schema, repair rounds included.
 
     Attributes:
-        text: The last output of the model.
+        text: The last output of the model, as far as it came.
         errors: What the validator said of it, one line each.
+        reply: The last reply, None where there is none.
+        usage: The tokens of all rounds.
+        cost: What they cost in USD, None where the model has no known price.
+        attempts: Requests sent in all of them.
     """
 
-    def __init__(self, message: str, *, text: str, errors: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        text: str,
+        errors: tuple[str, ...],
+        reply: LLMResponse | None = None,
+    ) -> None:
         super().__init__(message)
         self.text = text
         self.errors = errors
+        self.reply = reply
+        self.usage = reply.usage if reply is not None else None
+        self.cost = reply.cost_usd if reply is not None else None
+        self.attempts = reply.attempts if reply is not None else 0
+
+
+class OutputRefusedError(StructuredOutputError):
+    """The model would not answer; ``text`` is what it said instead of a value."""
+
+
+class OutputFilteredError(StructuredOutputError):
+    """The endpoint's content filter stopped the answer; ``text`` is what came before."""
+
+
+class OutputCutOffError(StructuredOutputError):
+    """The answer reached its limit of tokens; ``text`` is what came before, and no value."""
 
 
 class BudgetExceededError(LLMError):

@@ -96,14 +96,14 @@ def status_error(
     message = _message(detail)
     kind = _kind(status, codes, message)
     said = f"{_what(status)}: {_where_to(status, headers) or message or 'no reason given'}"
-    given: dict[str, Any] = {
-        "status_code": status,
-        "request_id": headers.get("x-request-id"),
-        "code": codes[0] if codes else None,
-    }
-    if issubclass(kind, RateLimitedError | ServerError):
-        return kind(said, retry_after=retry_after(headers), **given)
-    return kind(said + _advice(kind, status, codes), **given)
+    return kind(
+        said + _advice(kind, status, codes),
+        status_code=status,
+        request_id=headers.get("x-request-id"),
+        code=codes[0] if codes else None,
+        param=plain(detail.get("param")) or None,
+        retry_after=retry_after(headers),
+    )
 
 
 def hidden_error(error: Mapping[str, Any], headers: Mapping[str, str]) -> LLMStatusError:
