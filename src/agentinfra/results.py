@@ -84,12 +84,15 @@ class ToolCall:
         arguments: The arguments as the model wrote them: JSON text, possibly broken. For a custom
             tool: its input, any text.
         kind: ``function``, or ``custom`` for a custom tool.
+        parsed: The arguments as a value that fits the tool's schema, where tools were given with
+            ``chat_completion_with_tools``; else None.
     """
 
     id: str
     name: str
     arguments: str
     kind: str = "function"
+    parsed: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +147,8 @@ class LLMResponse:
         reasoning: What the model thought, as far as its endpoint shows it.
         refusal: Why the model would not answer, None where it did.
         tool_calls: The functions the model wants called, in its order.
-        parsed: The parsed value where structured output was asked for, else None.
+        parsed: The parsed value where structured output was asked for, else None; of several calls
+            that of the first, each has its own.
         model: The model that answered, as the server names it.
         usage: The tokens of the answered attempt.
         cost_usd: What the call cost in USD, None when the model has no known price.

@@ -75,8 +75,9 @@ def in_order(text: str, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
     tier the last value, since examples, echoes of the input and drafts come before an answer.
     """
     rows = list(_rows(text, candidates))
-    ranked = sorted(reversed(rows), key=lambda row: _unlikeliness(text, row))
-    for row in ranked:
+    rows.reverse()
+    rows.sort(key=lambda row: _unlikeliness(text, row))
+    for row in rows:
         yield row
         if row.strategy == "lines":
             # Equals side by side, none of them a draft of another.

@@ -9,7 +9,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 
 from agentinfra.errors import JSONExtractionError
@@ -47,6 +47,7 @@ class Extraction:
             (several values in a row, given as a list), ``string`` (JSON inside a JSON string),
             ``repair``, or ``truncated`` (the text ended before the value did).
         source: The part of the text it was read from.
+        plain: The value as JSON has it.
         errors: Why other places in the text were passed over, one line each.
     """
 
@@ -54,6 +55,7 @@ class Extraction:
     repaired: bool
     strategy: Strategy
     source: str
+    plain: Any = field(default=None, compare=False, repr=False)
     errors: tuple[str, ...] = ()
 
 
@@ -197,6 +199,7 @@ class _Search:
             repaired=candidate.repaired,
             strategy=candidate.strategy,
             source=text[candidate.start : candidate.end],
+            plain=candidate.value,
             errors=tuple(self._errors[:MAX_ERRORS]),
         )
 

@@ -93,7 +93,9 @@ class Scan:
         self._segment = 0
         self._fence = ""  # the marker of the open fence
         self._language = ""
-        self._missing: set[str] = set()  # beginnings of thinking without an end in the rest of the text
+        self._missing: set[str] = (
+            set()
+        )  # beginnings of thinking without an end in the rest of the text
         self._broken = False  # whether something in this segment could not be read
         self._broken_starts = self._guesses = self._mended = 0
         self._run()

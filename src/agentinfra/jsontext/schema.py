@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentinfra._mechanics.vendors import load
 from agentinfra.errors import ConfigurationError
+from agentinfra.jsontext.typeddicts import adaptable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -100,7 +101,7 @@ def _type(schema: Any) -> Judge:
     from pydantic_core import SchemaError
 
     try:
-        return _typed(TypeAdapter(schema))
+        return _typed(TypeAdapter(adaptable(schema)))
     except (PydanticUserError, SchemaError) as error:
         raise ConfigurationError(
             f"the schema {schema!r:.80} is neither a JSON Schema nor a type pydantic knows:"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
-from agentinfra._mechanics.resource import Resource
 from agentinfra._types import Messages
 from agentinfra.errors import LLMUnavailableError
 from agentinfra.jsontext.extract import extract_json
@@ -20,6 +20,8 @@ from agentinfra.llm.money.budget import Budget
 from agentinfra.llm.policy.endpoints import Endpoints
 from agentinfra.llm.policy.patience import CONFIGURED, Configured, begun
 from agentinfra.llm.probing import EndpointsProbe
+from agentinfra.llm.structured.calls import StructuredCalls, Transport
+from agentinfra.llm.structured.client import StructuredClient
 from agentinfra.llm.wire.checkup import Finding
 from agentinfra.observability.metrics import Metrics
 from agentinfra.results import EmbeddingBatch, LLMResponse, ResourceHealth
@@ -39,7 +41,7 @@ UNCONFIGURED = (
 )
 
 
-class AsyncLLMClient(Resource):
+class AsyncLLMClient(StructuredClient):
     """Calls OpenAI and every server that speaks its protocol.
 
     Each call is paid for out of the budgets around it, retried where that helps, timed, counted,
@@ -118,7 +120,11 @@ class AsyncLLMClient(Resource):
         self._calls = Calls(
             s,
             self._endpoints.first,
-            self._structured_chat,
+            Transport(
+                whole=partial(self._run, component="structured"),
+                streamed=self._stream,
+                begin=self._timed,
+            ),
             telemetry=telemetry,
             metrics=self._metrics,
             vectors=self._vectors,
@@ -214,33 +220,27 @@ class AsyncLLMClient(Resource):
                 has no end; left out, the configured one.
             tenant: Whom it is for; tenants take turns where calls wait.
             options: Every other parameter of OpenAI's (``temperature``, ``max_tokens``,
-                ``response_format``, ``tools`` ...), said in the words of the API it goes to, and
+                ``tools`` ...), said in the words of the API it goes to, and
                 ``extra_headers``, ``extra_query``, ``extra_body`` as the openai package has them.
                 ``unsupported="drop"`` leaves out what the model is known to refuse.
+                ``response_format`` takes a type as well, see `structured`: the reply's ``parsed``
+                is its instance.
 
         Raises:
             ConfigurationError: The messages cannot be sent as they are.
+            StructuredOutputError: ``response_format`` is a type, and the answer does not fit it.
             BudgetExceededError: A budget around the call has too little left; nothing was sent.
             LLMError: The call failed; the subclass says how, ``retryable`` whether to try again.
         """
         self._ready()
+        form = options.get("response_format")
+        if form is not None and not isinstance(form, Mapping):
+            given = {"model": model, "timeout": timeout, "deadline": deadline, "tenant": tenant}
+            given |= {"stream": stream, "response_format": None}
+            return await self._answer_of(messages, form, {**options, **given})
         request = text_request(messages, model or self._settings.model, options, stream=stream)
         call = self._timed(deadline, timeout, tenant)
         return await (self._stream(request, call) if stream else self._run(request, call))
-
-    async def _structured_chat(
-        self,
-        messages: Messages,
-        *,
-        model: str | None = None,
-        timeout: float | Configured | None = CONFIGURED,
-        deadline: float | Configured | None = CONFIGURED,
-        tenant: str = "",
-        **options: Any,
-    ) -> LLMResponse:
-        """Make a call for structured output; its failure is counted as such."""
-        request = text_request(messages, model or self._settings.model, options, stream=False)
-        return await self._run(request, self._timed(deadline, timeout, tenant), "structured")
 
     def _timed(
         self,
@@ -260,65 +260,6 @@ class AsyncLLMClient(Resource):
         calls = self._ready()
         targets = self._endpoints.ordered(request.model, "chat", calls.gates)
         return await calls.chat.stream(request, call, targets, self._inflight.begin())
-
-    async def chat_completion_with_tools(
-        self,
-        messages: Messages,
-        tools: Sequence[Any],
-        *,
-        tool_choice: Any = None,
-        repair_rounds: int = 1,
-        **options: Any,
-    ) -> LLMResponse:
-        """Ask a model to call one of some functions, with arguments that fit their schemas.
-
-        Where the model cannot call tools, strict JSON Schema output is tried, then plain JSON
-        mode, then JSON found in the text; what works is remembered for the model.
-
-        Args:
-            messages: The conversation.
-            tools: OpenAI tool definitions, JSON Schemas with a title, pydantic models, or
-                functions with annotations.
-            tool_choice: As OpenAI takes it, or the name of a tool; None requires one of them to
-                be called, ``auto`` leaves it to the model.
-            repair_rounds: How often arguments that do not fit are sent back with what is wrong.
-            options: As for `chat_completion`.
-
-        Returns:
-            The response; ``text`` is the first call's arguments as JSON, ``parsed`` their value
-            (an instance where the tool is a pydantic model), ``tool_calls`` all calls.
-
-        Raises:
-            StructuredOutputError: The arguments do not fit, repair rounds included.
-            LLMError: As for `chat_completion`.
-        """
-        structured = self._ready().structured
-        offered = tuple(structured.tool(tool) for tool in tools)
-        return await structured.call(
-            messages, offered, choice=tool_choice, rounds=repair_rounds, options=options
-        )
-
-    async def structured(
-        self, messages: Messages, schema: Any, *, repair_rounds: int = 1, **options: Any
-    ) -> Any:
-        """Ask a model for a value of a schema and return it.
-
-        Args:
-            messages: The conversation.
-            schema: A pydantic model (an instance comes back) or a JSON Schema (plain data does).
-            repair_rounds: How often a value that does not fit is sent back.
-            options: As for `chat_completion`.
-
-        Raises:
-            StructuredOutputError: The value does not fit, repair rounds included.
-            LLMError: As for `chat_completion`.
-        """
-        structured = self._ready().structured
-        tool = structured.tool(schema)
-        reply = await structured.call(
-            messages, (tool,), choice=tool.name, rounds=repair_rounds, options=options
-        )
-        return reply.parsed
 
     async def get_embeddings(
         self,
@@ -384,6 +325,9 @@ class AsyncLLMClient(Resource):
     ) -> Budget:
         """Return a budget to enter around calls; see `Budget`."""
         return Budget(usd, name=name, unknown_prices=unknown_prices)
+
+    def _structures(self) -> StructuredCalls:
+        return self._ready().structured
 
     def _ready(self, *, degraded: bool = False) -> Calls:
         self._guard()

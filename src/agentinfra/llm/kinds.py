@@ -12,7 +12,7 @@ from agentinfra.llm.policy.dispatch import Dispatcher
 from agentinfra.llm.policy.gate import Gates
 from agentinfra.llm.policy.hedging import Hedger
 from agentinfra.llm.policy.retry import RetryPolicy
-from agentinfra.llm.structured.calls import ChatCall, StructuredCalls
+from agentinfra.llm.structured.calls import StructuredCalls, Transport
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
@@ -31,7 +31,7 @@ class Calls:
     Args:
         settings: The client's settings.
         endpoint: The endpoint called first.
-        chat: Makes a chat call, for structured output.
+        transport: Makes calls for texts, for structured output.
         telemetry: Where calls leave their traces.
         metrics: Where embeddings that no model made are counted.
         vectors: A cache asked before texts are sent.
@@ -42,7 +42,7 @@ class Calls:
         self,
         settings: LLMSettings,
         endpoint: Endpoint,
-        chat: ChatCall,
+        transport: Transport,
         *,
         telemetry: LLMTelemetry,
         metrics: Metrics,
@@ -68,9 +68,10 @@ class Calls:
             dispatcher, telemetry, metrics=metrics, vectors=vectors, clock=clock
         )
         self.structured = StructuredCalls(
-            chat,
-            default_model=settings.model,
+            transport,
+            model=settings.model,
             misfit=partial(telemetry.failure, "structured"),
+            clock=clock,
         )
 
     @property

@@ -57,13 +57,14 @@ async def test_a_json_schema_gives_plain_data(client, server):
 
 
 async def test_a_function_becomes_a_tool(client, server):
-    """Name, docstring and annotations make the definition; defaults are optional."""
+    """Name, docstring and annotations make the definition; what has a default may be null."""
     server.script(_calling("lookup", {"city": "Rome"}))
     reply = await client.chat_completion_with_tools(HELLO, [lookup])
     function = server.ledger.last.body["tools"][0]["function"]
     assert function["name"] == "lookup"
     assert function["description"] == "Look the weather up."
-    assert function["parameters"]["required"] == ["city"]
+    assert function["strict"] is True
+    assert function["parameters"]["properties"]["days"]["type"] == ["integer", "null"]
     assert (reply.parsed.city, reply.parsed.days) == ("Rome", 3)
 
 

@@ -36,7 +36,7 @@ class Replied(NamedTuple):
 DIALECTS: dict[str, Dialect] = {"chat": ChatDialect(), "responses": ResponsesDialect()}
 
 _UNREASONED = "the model answers without reasoning: its endpoint takes no tools otherwise"
-_OTHER_WAYS = 3
+_OTHER_WAYS = 6
 """Times a refusal may teach how to put one request before it is an error."""
 
 
@@ -49,8 +49,7 @@ class TextSender:
         Raises:
             ConfigurationError: It cannot be said in the target's dialect, or not to its model.
         """
-        api = target.endpoint.lessons.api(request, target.model)
-        return self._body(request, target, DIALECTS[api])
+        return self._body(request, target, DIALECTS[_way(request, target)])
 
     async def send(self, request: TextRequest, call: Call, target: Target) -> Replied:
         """Send a request and return its answer.
@@ -58,7 +57,7 @@ class TextSender:
         Raises:
             LLMError: It failed, and its refusals taught no other way.
         """
-        api = target.endpoint.lessons.api(request, target.model)
+        api = _way(request, target)
         try:
             return await self._ask(request, call, target, DIALECTS[api])
         except BadRequestError as error:
@@ -70,7 +69,7 @@ class TextSender:
         Raises:
             LLMError: It failed, and its refusals taught no other way.
         """
-        api = target.endpoint.lessons.api(request, target.model)
+        api = _way(request, target)
         try:
             return await self._begin(request, call, target, DIALECTS[api])
         except BadRequestError as error:
@@ -108,7 +107,7 @@ class TextSender:
                 break
             call.attempts += 1
             call.note(semconv.EVENT_OTHER_API, {semconv.API: api, "refusal": str(error)[:300]})
-            api = lessons.api(request, target.model)
+            api = _way(request, target)
             try:
                 return await send(request, call, target, DIALECTS[api])
             except BadRequestError as another:
@@ -146,6 +145,14 @@ class TextSender:
             request.body = dialect.body(request, target.model, speech)
             request.encoded_for = key
         return request.body
+
+
+def _way(request: TextRequest, target: Target) -> Api:
+    """Put a request into the form its target takes; return the API it goes to."""
+    lessons = target.endpoint.lessons
+    if request.forms is not None:
+        request.take(lessons.forms.best(request, target.model))
+    return lessons.api(request, target.model)
 
 
 def _goes_without_reasoning(request: TextRequest, target: Target) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -12,7 +12,7 @@ from agentinfra._types import Messages
 from agentinfra.errors import ConfigurationError
 from agentinfra.llm.dialects.options import checked_headers, checked_options, extra
 
-__all__ = ["IMAGE_TOKENS", "OUTPUT", "Seen", "TextRequest", "resumed", "text_request"]
+__all__ = ["IMAGE_TOKENS", "OUTPUT", "Forms", "Seen", "TextRequest", "resumed", "text_request"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -51,6 +51,19 @@ class Seen:
 _TEXT_ALONE = Seen(plain=True, items=False, turns=False)
 
 
+class Forms(Protocol):
+    """The ways in which one request can be put, for endpoints that do not take the first."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The forms, the one that is best in front."""
+        ...
+
+    def said(self, form: str) -> tuple[Messages, dict[str, Any]]:
+        """Return messages and parameters in a form."""
+        ...
+
+
 class TextRequest(msgspec.Struct, kw_only=True):
     """One call for a text on its way.
 
@@ -66,6 +79,9 @@ class TextRequest(msgspec.Struct, kw_only=True):
         headers: Headers of this call alone.
         query: Query parameters of this call alone.
         extra_body: Fields of the body, of this call alone, whatever the dialect.
+        forms: The ways in which it can be put; None where there is one only.
+        form: The one it is in.
+        unfit: Forms that were refused for what this very request says in them.
         resumes: The id of a response that is asked for again, in place of a new one.
         body: The body that was encoded last.
         encoded_for: Whom that is for.
@@ -83,10 +99,21 @@ class TextRequest(msgspec.Struct, kw_only=True):
     headers: Mapping[str, str] | None = None
     query: Mapping[str, Any] | None = None
     extra_body: Mapping[str, Any] | None = None
+    forms: Forms | None = None
+    form: str = ""
+    unfit: frozenset[str] = frozenset()
     resumes: str = ""
     body: bytes = b""
     encoded_for: tuple[Any, ...] = ()
     size: int = 0
+
+    def take(self, form: str) -> None:
+        """Put it in another form."""
+        if self.forms is None or form == self.form:
+            return
+        self.messages, self.options = self.forms.said(form)
+        self.form = form
+        self.encoded_for = ()
 
     @property
     def most_prompt_tokens(self) -> int:

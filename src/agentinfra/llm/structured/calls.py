@@ -1,308 +1,338 @@
-"""Structured output: the best way a model knows, arguments that fit, and a second chance."""
+"""Structured output: asked for in the best way a model takes, judged, and put right once more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from agentinfra._types import Messages
 from agentinfra.errors import (
     BadRequestError,
     ConfigurationError,
-    ContentFilterError,
-    ContextLengthError,
-    JSONExtractionError,
+    LLMError,
+    OutputCutOffError,
     StructuredOutputError,
 )
-from agentinfra.jsontext.extract import extract
-from agentinfra.llm.dialects.encoding import encode
-from agentinfra.llm.structured.tools import tool_of
+from agentinfra.llm.dialects.request import TextRequest, text_request
+from agentinfra.llm.policy.patience import CONFIGURED
+from agentinfra.llm.structured.plan import Plan, Worded, chosen
+from agentinfra.llm.structured.reading import MisfitError, values_of
+from agentinfra.llm.structured.repair import Kept, Spent, complaint, kept_of
+from agentinfra.llm.structured.tools import Tool, tool_of
+from agentinfra.llm.structured.verdict import Verdict, ended, output_of, verdict_of
 from agentinfra.observability.logging import get_logger
-from agentinfra.results import ToolCall
 
 if TYPE_CHECKING:
-    from agentinfra.llm.structured.tools import Tool
+    from agentinfra._mechanics.clock import Clock
+    from agentinfra.llm.calls.stream import LLMStream
+    from agentinfra.llm.policy.call import Call
     from agentinfra.results import LLMResponse
 
-__all__ = ["ChatCall", "Mode", "StructuredCalls"]
+__all__ = ["Asking", "StructuredCalls", "Transport"]
 
 log = get_logger("agentinfra.llm")
 
-Mode: TypeAlias = Literal["tools", "json_schema", "json_object", "text"]
-
-MODES: tuple[Mode, ...] = ("tools", "json_schema", "json_object", "text")
-"""From the most to the least a server can be asked for."""
-
-
-class ChatCall(Protocol):
-    """Makes a chat call and returns its whole answer."""
-
-    async def __call__(self, messages: Messages, **options: Any) -> LLMResponse:
-        """Ask a model for the next message."""
-        ...
+_KEPT_PLANS: Final = 256
+_OF_CALLS: Final = ("timeout", "deadline", "tenant")
+_NOT_HERE: Final = {
+    "background": "wait for its reply, and read it with extract_json",
+    "stream": "use structured_stream",
+}
+_FAILED_TO_WRITE: Final = frozenset({"tool_use_failed", "json_validate_failed"})
+"""Codes by which an endpoint (Groq) says that it refuses what its own model wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
-    """What one structured call asks for."""
+class Transport:
+    """Makes calls for texts.
 
-    tools: tuple[Tool, ...]
-    choice: Any
+    Attributes:
+        whole: Returns a whole answer.
+        streamed: Returns a stream whose first content has come.
+        begin: Begins a call: its deadline, the timeout of an attempt, its tenant.
+    """
+
+    whole: Callable[[TextRequest, Call], Awaitable[LLMResponse]]
+    streamed: Callable[[TextRequest, Call], Awaitable[LLMStream]]
+    begin: Callable[[Any, Any, str], Call]
+
+
+@dataclass(slots=True, kw_only=True)
+class Asking:
+    """One structured call under way: its rounds, what they cost, what is right already.
+
+    Attributes:
+        plan: What is asked for.
+        messages: The conversation so far, complaints included.
+        options: The parameters of every request.
+        timing: What the caller said of timeouts, and for whom it is.
+        rounds: How often what does not fit may still go back.
+        call: The round under way.
+        request: Its request.
+        spent: What all rounds have cost.
+        kept: The right calls of the round before.
+        repaired: How often something went back.
+    """
+
+    plan: Plan
+    messages: list[Any]
+    options: Mapping[str, Any]
+    timing: Mapping[str, Any]
+    rounds: int
+    call: Call
+    request: TextRequest
+    spent: Spent
+    kept: Kept | None = None
+    repaired: int = 0
 
     @property
-    def forced(self) -> bool:
-        """Whether a tool has to be called."""
-        return self.choice not in ("auto", "none")
-
-    def named(self, name: str) -> Tool | None:
-        return next((tool for tool in self.tools if tool.name == name), None)
+    def form(self) -> str:
+        """The form the model answered in."""
+        return self.request.form
 
 
 class StructuredCalls:
     """Makes calls whose answer has to fit a schema.
 
-    Remembers for each model which mode its server takes.
-
     Args:
-        chat: Makes the calls.
-        default_model: The model of calls that name none.
-        misfit: Told of output that fits no schema in the end.
+        transport: Makes the calls.
+        model: The model of calls that name none.
+        misfit: Told of output that is no value in the end.
+        clock: Where time comes from.
     """
 
-    def __init__(self, chat: ChatCall, *, default_model: str, misfit: Callable[[], None]) -> None:
-        self._chat = chat
-        self._default = default_model
+    def __init__(
+        self, transport: Transport, *, model: str, misfit: Callable[[], None], clock: Clock
+    ) -> None:
+        self._transport = transport
+        self._model = model
         self._misfit = misfit
-        self._works: dict[str, Mode] = {}
-        # Writing the schema of a model costs more than the rest of a call.
-        self._written = lru_cache(maxsize=256)(tool_of)
+        self._clock = clock
+        # What has been worked out: the schemas of a plan cost more than the rest of a call.
+        self._works: OrderedDict[Any, tuple[Any, Plan]] = OrderedDict()
 
-    def tool(self, given: Any) -> Tool:
-        """Return the definition of a tool; see `tool_of`."""
-        return self._written(given) if isinstance(given, type | FunctionType) else tool_of(given)
+    def plan(self, given: Sequence[Any], choice: Any, *, called: bool = True) -> Plan:
+        """Return the plan for some tools, or for an answer of one schema.
+
+        Raises:
+            ConfigurationError: There are no tools, or one is none.
+        """
+        key = (called, _key(choice), *map(_key, given))
+        found = self._works.get(key)
+        if found is not None:
+            self._works.move_to_end(key)
+            return found[1]
+        tools = tuple(tool_of(tool) for tool in given)
+        plan = Plan(tools=tools, choice=chosen(tools, choice) if called else None, called=called)
+        for tool in plan.tools:
+            if tool.loose_because:
+                log.info("llm.schema_not_strict", schema=tool.name, because=tool.loose_because)
+        # Held along with the plan: the key of what cannot be hashed is its identity.
+        self._works[key] = (tuple(given), plan)
+        if len(self._works) > _KEPT_PLANS:
+            self._works.popitem(last=False)
+        return plan
 
     async def call(
-        self,
-        messages: Messages,
-        tools: tuple[Tool, ...],
-        *,
-        choice: Any,
-        rounds: int,
-        options: Mapping[str, Any],
+        self, messages: Messages, plan: Plan, *, rounds: int, options: Mapping[str, Any]
     ) -> LLMResponse:
-        """Return a response whose tool calls fit their schemas."""
-        wanted = _Wanted(tools=tools, choice=_choice(tools, choice))
-        model = str(options.get("model") or self._default)
-        mode = self._works.get(model, "tools")
-        while True:
-            try:
-                reply = await self._with_repair(messages, wanted, mode, rounds, options)
-            except (ContextLengthError, ContentFilterError):
-                raise
-            except BadRequestError as error:
-                following = _next(mode)
-                if following is None or not _is_about(mode, error):
-                    raise
-                self._fell(model, mode, following, error)
-                mode = following
-                continue
-            if mode == "tools" and wanted.forced and not reply.tool_calls:
-                # The server took the tools and ignored them.
-                self._fell(model, mode, "json_schema", "no tool was called")
-                mode = "json_schema"
-                continue
-            self._works[model] = mode
-            return reply
+        """Return a response whose calls, or whose answer, fit their schemas.
 
-    async def _with_repair(
-        self,
-        messages: Messages,
-        wanted: _Wanted,
-        mode: Mode,
-        rounds: int,
-        options: Mapping[str, Any],
-    ) -> LLMResponse:
-        conversation = list(messages)
-        for left in range(rounds, -1, -1):
-            asked = await self._chat(**_request(conversation, wanted, mode, options))
-            if mode == "tools" and not asked.tool_calls:
-                return asked
-            try:
-                return _fitting(asked, wanted, mode)
-            except JSONExtractionError as error:
-                if left == 0:
-                    self._misfit()
-                    raise StructuredOutputError(
-                        f"the model's output does not fit its schema after {rounds} repair "
-                        f"round(s): {'; '.join(error.errors[:3]) or error}",
-                        text=_output(asked),
-                        errors=error.errors or (str(error),),
-                    ) from error
-                log.warning("llm.output_repaired", model=asked.model, errors=list(error.errors))
-                conversation += _complaint(asked, error, mode)
-        raise ConfigurationError(f"repair_rounds is {rounds}: give 0 or more")
+        Raises:
+            StructuredOutputError: They do not, or are refused, filtered or cut off.
+            LLMError: A request failed.
+        """
+        return await self._rounds(self.begun(messages, plan, rounds=rounds, options=options))
 
-    def _fell(self, model: str, mode: Mode, following: Mode, why: object) -> None:
-        self._works[model] = following
-        log.warning(
-            "llm.structured_mode_changed", model=model, tried=mode, next=following, why=str(why)
+    async def stream(
+        self, messages: Messages, plan: Plan, *, rounds: int, options: Mapping[str, Any]
+    ) -> tuple[LLMStream, Asking]:
+        """Return a stream of an answer that is to fit, and the call it belongs to."""
+        asking = self.begun(messages, plan, rounds=rounds, options=options)
+        asking.request.stream = True
+        return await self._transport.streamed(asking.request, asking.call), asking
+
+    async def finished(self, answer: LLMResponse, asking: Asking) -> LLMResponse:
+        """Return a response that fits, out of one that was streamed."""
+        return self.judged(answer, asking) or await self._rounds(asking)
+
+    async def _rounds(self, asking: Asking) -> LLMResponse:
+        reply: LLMResponse | None = None
+        try:
+            while reply is None:
+                try:
+                    answer = await self._transport.whole(asking.request, asking.call)
+                except BadRequestError as error:
+                    if not self._wrote_badly(error, asking):
+                        raise
+                    self._again(asking, [])
+                else:
+                    reply = self.judged(answer, asking)
+        except LLMError as error:
+            if not isinstance(error, StructuredOutputError):
+                asking.spent.told(error)
+            raise
+        return reply
+
+    def begun(
+        self, messages: Messages, plan: Plan, *, rounds: int, options: Mapping[str, Any]
+    ) -> Asking:
+        """Return a call whose first request is ready to be sent."""
+        if rounds < 0:
+            raise ConfigurationError(f"repair_rounds is {rounds}: give 0 or more")
+        for name, instead in _NOT_HERE.items():
+            if options.get(name):
+                raise ConfigurationError(f"a structured call takes no {name}: {instead}")
+        timing = {name: options[name] for name in _OF_CALLS if name in options}
+        rest = {name: value for name, value in options.items() if name not in _OF_CALLS}
+        request = self._request(messages, plan, rest)
+        call = self._transport.begin(
+            timing.get("deadline", CONFIGURED),
+            timing.get("timeout", CONFIGURED),
+            timing.get("tenant", ""),
+        )
+        return Asking(
+            plan=plan,
+            messages=list(request.messages),
+            options=rest,
+            rounds=rounds,
+            call=call,
+            request=request,
+            spent=Spent(call.started),
+            timing=timing,
+        )
+
+    def _request(self, messages: Messages, plan: Plan, options: Mapping[str, Any]) -> TextRequest:
+        given = dict(options)
+        model = str(given.pop("model", None) or self._model)
+        request = text_request(messages, model, given, stream=False)
+        request.forms = Worded(plan, request.messages, request.options)
+        return request
+
+    # -- judging
+
+    def judged(self, answer: LLMResponse, asking: Asking) -> LLMResponse | None:
+        """Return a reply with its values; None where there is to be another round.
+
+        Raises:
+            StructuredOutputError: There are no values, and no rounds left.
+        """
+        reply = asking.spent.with_all(answer, self._clock.now())
+        verdict = verdict_of(reply)
+        if (error := ended(verdict, reply)) is not None:
+            self._misfit()
+            raise error
+        try:
+            fitting = values_of(reply, asking.plan, asking.form)
+        except MisfitError as misfit:
+            in_words = verdict is not Verdict.CALLED and asking.form.startswith("tools")
+            if in_words or not misfit.heeded:
+                _tell_lessons(asking, heeded=False)
+            if misfit.truncated and reply.finish_reason is None:
+                self._misfit()
+                raise OutputCutOffError(
+                    "the answer ends before its value does",
+                    text=output_of(reply),
+                    errors=misfit.lines,
+                    reply=reply,
+                ) from misfit
+            if in_words:
+                self._ask_otherwise(asking)
+            else:
+                self._put_right(reply, misfit, asking)
+            return None
+        heeded = reply.tool_calls or not asking.form.startswith("tools")
+        if heeded and not asking.repaired:  # by itself, not because it was told in words
+            _tell_lessons(asking, heeded=True)
+        if asking.kept is not None:
+            fitting = asking.kept.beside(fitting)
+        return _noted(fitting, asking)
+
+    def _ask_otherwise(self, asking: Asking) -> None:
+        """Ask in the next form, this once, since the model answered in words where it was to call.
+
+        Which is no repair: the endpoint may have no tools, and the words are no draft of a call.
+        """
+        forms = asking.plan.forms
+        asking.request.unfit |= {form for form in forms if form.startswith("tools")}
+        self._again(asking, [])
+
+    def _put_right(self, reply: LLMResponse, misfit: MisfitError, asking: Asking) -> None:
+        """Prepare the next round, with what is wrong with this one.
+
+        Raises:
+            StructuredOutputError: There is none left.
+        """
+        if asking.rounds == 0:
+            self._misfit()
+            raise StructuredOutputError(
+                f"the model's output does not fit its schema after {asking.repaired} "
+                f"repair round(s): {'; '.join(misfit.lines[:3])}",
+                text=output_of(reply),
+                errors=misfit.lines,
+                reply=reply,
+            ) from misfit
+        asking.rounds -= 1
+        asking.repaired += 1
+        asking.kept = kept_of(reply, misfit, asking.plan) or asking.kept
+        log.warning("llm.output_repaired", model=reply.model, errors=list(misfit.lines))
+        self._again(asking, complaint(reply, misfit, asking.plan))
+
+    def _wrote_badly(self, error: BadRequestError, asking: Asking) -> bool:
+        """Whether the endpoint refused what its model wrote, so that it may write once more."""
+        if error.code not in _FAILED_TO_WRITE or asking.rounds == 0:
+            return False
+        asking.rounds -= 1
+        asking.repaired += 1
+        log.warning("llm.output_repaired", model=asking.request.model, errors=[str(error)])
+        return True
+
+    def _again(self, asking: Asking, more: Sequence[Any]) -> None:
+        """Make the next round's request: one deadline holds for all of them."""
+        asking.messages += more
+        unfit = asking.request.unfit
+        asking.request = self._request(asking.messages, asking.plan, asking.options)
+        asking.request.unfit = unfit
+        deadline = asking.call.deadline.remaining()
+        asking.call = self._transport.begin(
+            deadline, asking.timing.get("timeout", CONFIGURED), asking.timing.get("tenant", "")
         )
 
 
-def _choice(tools: tuple[Tool, ...], choice: Any) -> Any:
-    if not tools:
-        raise ConfigurationError("tools is empty: give at least one")
-    names = [tool.name for tool in tools]
-    if len(set(names)) != len(names):
-        raise ConfigurationError(f"two tools have the same name: {', '.join(names)}")
-    if choice is None:
-        return "required" if len(tools) > 1 else _named(names[0])
-    if isinstance(choice, str) and choice not in ("auto", "none", "required"):
-        if choice not in names:
-            raise ConfigurationError(
-                f"tool_choice is {choice!r}: use auto, none, required or one of {', '.join(names)}"
-            )
-        return _named(choice)
-    return choice
+def _tell_lessons(asking: Asking, *, heeded: bool) -> None:
+    """Tell the endpoint that answered whether its model heeded the form."""
+    target = asking.call.target
+    if target is not None:
+        forms = target.endpoint.lessons.forms
+        (forms.heeded if heeded else forms.ignored)(asking.form, target.model)
 
 
-def _named(name: str) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name}}
-
-
-def _request(
-    messages: Sequence[Any], wanted: _Wanted, mode: Mode, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    if mode == "tools":
-        return {
-            **options,
-            "messages": messages,
-            "tools": [tool.definition for tool in wanted.tools],
-            "tool_choice": wanted.choice,
-        }
-    schema = _schema(wanted)
-    said = {"role": "system", "content": _instruction(wanted, schema)}
-    request = {**options, "messages": [said, *messages]}
-    if mode == "json_schema":
-        request["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": schema},
-        }
-    elif mode == "json_object":
-        request["response_format"] = {"type": "json_object"}
-    return request
-
-
-def _schema(wanted: _Wanted) -> Mapping[str, Any]:
-    """Return one schema for the answer: the only tool's, or a choice among several."""
-    forced = wanted.choice["function"]["name"] if isinstance(wanted.choice, dict) else None
-    offered = [tool for tool in wanted.tools if forced in (None, tool.name)]
-    if len(offered) == 1:
-        return offered[0].parameters
-    return {
-        "anyOf": [
-            {
-                "type": "object",
-                "properties": {
-                    "tool": {"const": tool.name},
-                    "arguments": tool.parameters,
-                },
-                "required": ["tool", "arguments"],
-                "additionalProperties": False,
-            }
-            for tool in offered
-        ]
-    }
-
-
-def _instruction(wanted: _Wanted, schema: Mapping[str, Any]) -> str:
-    described = "; ".join(
-        f"{tool.name}: {tool.definition['function'].get('description', '')}"
-        for tool in wanted.tools
-    )
-    return (
-        "Answer with one JSON value and nothing else. It must fit this JSON Schema: "
-        f"{encode(schema).decode()} ({described})"
-    )
-
-
-def _fitting(reply: LLMResponse, wanted: _Wanted, mode: Mode) -> LLMResponse:
-    if mode == "tools":
-        values = [_validated(call, wanted) for call in reply.tool_calls]
-        return replace(reply, text=reply.tool_calls[0].arguments, parsed=values[0])
-    schema = _schema(wanted)
-    if "anyOf" in schema and len(wanted.tools) > 1:
-        chosen = extract(reply.text, schema).value
-        arguments = encode(chosen["arguments"]).decode()
-        call = ToolCall(id="call_0", name=chosen["tool"], arguments=arguments)
-        value = _validated(call, wanted)
-    else:
-        forced = wanted.choice["function"]["name"] if isinstance(wanted.choice, dict) else ""
-        tool = wanted.named(forced) or wanted.tools[0]
-        found = extract(reply.text, tool.validator)
-        value = found.value
-        # What was repaired is no JSON as it stands.
-        arguments = encode(found.value).decode() if found.repaired else found.source
-        call = ToolCall(id="call_0", name=tool.name, arguments=arguments)
+def _noted(reply: LLMResponse, asking: Asking) -> LLMResponse:
+    """Say where a value was asked for in less than the best way."""
+    best = asking.plan.forms[0].partition(" ")[0]
+    kind = asking.form.partition(" ")[0]
+    if kind == best or reply.degraded:
+        return reply
     return replace(
-        reply,
-        text=call.arguments,
-        tool_calls=(call,),
-        parsed=value,
-        degraded=reply.degraded or f"the model's server takes no tools: answered in mode {mode}",
+        reply, degraded=f"the model's server takes no {best} here: answered in mode {kind}"
     )
 
 
-def _validated(call: ToolCall, wanted: _Wanted) -> Any:
-    tool = wanted.named(call.name)
-    if tool is None:
-        names = ", ".join(tool.name for tool in wanted.tools)
-        raise JSONExtractionError(
-            f"the model called {call.name!r}, which was not offered",
-            text=call.arguments,
-            errors=(f"there is no tool {call.name!r}: call one of {names}",),
-        )
-    return tool.parse(call.arguments)
-
-
-def _complaint(reply: LLMResponse, error: JSONExtractionError, mode: Mode) -> list[dict[str, Any]]:
-    """Return the messages that show the model its output and what is wrong with it."""
-    wrong = "That does not fit: " + ("; ".join(error.errors) or str(error)) + ". Do it again."
-    if mode != "tools":
-        return [
-            {"role": "assistant", "content": reply.text},
-            {"role": "user", "content": wrong},
-        ]
-    calls = [
-        {
-            "id": call.id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for call in reply.tool_calls
-    ]
-    answers = [
-        {"role": "tool", "tool_call_id": call.id, "content": wrong} for call in reply.tool_calls
-    ]
-    return [{"role": "assistant", "content": None, "tool_calls": calls}, *answers]
-
-
-def _output(reply: LLMResponse) -> str:
-    return "\n".join(call.arguments for call in reply.tool_calls) or reply.text
-
-
-def _next(mode: Mode) -> Mode | None:
-    place = MODES.index(mode) + 1
-    return MODES[place] if place < len(MODES) else None
-
-
-def _is_about(mode: Mode, error: BadRequestError) -> bool:
-    """Return whether a refusal is about the mode rather than about the messages."""
-    words = {"tools": ("tool", "function"), "text": ()}.get(
-        mode, ("response_format", "json", "schema")
-    )
-    text = str(error).lower()
-    return error.status_code in (400, 404, 415, 422, 501) and any(word in text for word in words)
+def _key(given: Any) -> Any:
+    """Return what tells two schemas apart: what a dict says, else what it is."""
+    if isinstance(given, Mapping):
+        try:
+            return msgspec.json.encode(given)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"{given!r:.80} is no JSON: {error}") from error
+    if isinstance(given, Tool):
+        return id(given)
+    try:
+        hash(given)
+    except TypeError:
+        return id(given)
+    return given

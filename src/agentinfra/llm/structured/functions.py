@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from inspect import Parameter
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, cast, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from typing_extensions import Unpack
@@ -59,13 +59,13 @@ def arguments_of(function: Callable[..., Any]) -> type:
     def call(self: Any) -> Any:
         return _called(function, parameters, vars(self))
 
-    made = dataclasses.make_dataclass(
+    made: Any = dataclasses.make_dataclass(
         name_of(function), fields, kw_only=True, namespace={"__call__": call}
     )
     made.__doc__ = None  # dataclasses write one of their own
     made.__module__ = getattr(function, "__module__", None) or __name__
     made.__pydantic_config__ = {"extra": "forbid"}
-    return made
+    return cast("type", made)
 
 
 def _parameters(function: Callable[..., Any]) -> list[Parameter]:
@@ -87,9 +87,9 @@ def _annotation(function: Any, parameter: Parameter) -> Any:
             "the model cannot know its type"
         )
     if parameter.kind is Parameter.VAR_POSITIONAL:
-        return list[given]
+        return list[given]  # type: ignore[valid-type]
     if parameter.kind is Parameter.VAR_KEYWORD:
-        return get_args(given)[0] if get_origin(given) is Unpack else dict[str, given]
+        return get_args(given)[0] if get_origin(given) is Unpack else dict[str, given]  # type: ignore[valid-type]
     if isinstance(parameter.default, FieldInfo):  # as a default it would come first of all
         return Annotated[given, parameter.default]
     return given

@@ -60,7 +60,7 @@ def _same(one: object, other: object) -> bool:
 def _meant(schema: Any, value: Any, root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the schemas that may be meant by a value: references and choices followed."""
     waiting, followed = [schema], 0
-    while waiting and followed < 100:  # noqa: PLR2004 - references may lead to one another
+    while waiting and followed < 100:
         followed += 1
         one = waiting.pop()
         if not isinstance(one, Mapping):

@@ -1,4 +1,4 @@
-"""References inside of a JSON Schema: followed, and moved along when the schema is put elsewhere."""
+"""References inside of a JSON Schema: followed, and moved along with the schema."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def moved(schema: Any, to: str, *, keeping: tuple[str, ...] = ()) -> Any:
         return [moved(part, to, keeping=keeping) for part in schema]
     if not isinstance(schema, Mapping):
         return schema
-    made = {}
+    made: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "$ref" and isinstance(value, str):
             stays = not value.startswith("#") or value.startswith(keeping or ("\0",))

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from agentinfra.errors import ConfigurationError, JSONExtractionError
 from agentinfra.jsontext.extract import Extraction, extract_judged
 from agentinfra.jsontext.schema import Judge, MismatchError, judge
+from agentinfra.jsontext.typeddicts import adaptable
 from agentinfra.llm.structured.functions import (
     arguments_of,
     description_of,
@@ -63,7 +64,9 @@ class Schema:
         """The JSON Schema of the object that is asked for."""
         if not self.wraps:
             return self.given
-        inner = {key: value for key, value in self.given.items() if key not in (*_HOISTED, "$schema")}
+        inner = {
+            key: value for key, value in self.given.items() if key not in (*_HOISTED, "$schema")
+        }
         keeping = tuple(f"#/{name}/" for name in _HOISTED)
         return {
             "type": "object",
@@ -168,15 +171,16 @@ def _written(given: Any) -> dict[str, Any]:
 
         ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 
-    if isinstance(given, str):
-        raise ConfigurationError(f"the schema {given!r:.80} is a text: give a dict or a type")
+    if given is None or isinstance(given, str):
+        raise ConfigurationError(f"the schema {given!r:.80} is none: give a dict or a type")
     try:
         if isinstance(given, TypeAdapter):
             return given.json_schema(schema_generator=Quiet)
         own = getattr(given, "model_json_schema", None)
-        if own is not None and own.__func__ is not BaseModel.model_json_schema.__func__:
+        usual: Any = BaseModel.model_json_schema
+        if own is not None and getattr(own, "__func__", None) is not usual.__func__:
             return cast("dict[str, Any]", own())
-        return TypeAdapter(given).json_schema(schema_generator=Quiet)
+        return TypeAdapter(adaptable(given)).json_schema(schema_generator=Quiet)
     except (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError) as error:
         raise ConfigurationError(
             f"{given!r:.80} has no schema: give a JSON Schema as a dict, a function with "
@@ -206,7 +210,9 @@ def _is_object(schema: Mapping[str, Any]) -> bool:
 
 
 def _type_name(given: Any) -> str:
-    return str(given.__name__) if isinstance(given, type) and not hasattr(given, "__origin__") else ""
+    return (
+        str(given.__name__) if isinstance(given, type) and not hasattr(given, "__origin__") else ""
+    )
 
 
 def _own_docstring(given: Any) -> str:

@@ -9,6 +9,7 @@ and validated when the value is back.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,7 +36,7 @@ _SAID: Final = {
     "maxProperties": "at most {} properties",
     "format": "format {}",
     "pattern": "matching {}",
-    "default": "default {!r}",
+    "default": "default {}",
 }
 _CANNOT: Final = (
     "not",
@@ -146,7 +147,7 @@ class _Maker:
         whole = {key: value for key, value in schema.items() if key != "allOf"}
         for part in schema["allOf"]:
             while isinstance(part, Mapping) and part.keys() & {"$ref"}:
-                part = {  # noqa: PLW2901 - what it refers to
+                part = {
                     **resolve(self._root, str(part["$ref"]), path),
                     **{key: value for key, value in part.items() if key != "$ref"},
                 }
@@ -154,9 +155,9 @@ class _Maker:
                 raise _ImpossibleError(f"{path}: strict mode has no 'allOf'")
             for key, value in part.items():
                 if key == "properties" and key in whole:
-                    value = _together(whole[key], value, path)  # noqa: PLW2901
+                    value = _together(whole[key], value, path)
                 elif key == "required" and key in whole:
-                    value = [*whole[key], *value]  # noqa: PLW2901
+                    value = [*whole[key], *value]
                 elif key in whole and whole[key] != value and key in _CONSTRAINING:
                     raise _ImpossibleError(f"{path}: strict mode has no 'allOf'")
                 whole[key] = value
@@ -183,8 +184,12 @@ class _Maker:
     def _values(self, schema: Mapping[str, Any], path: str) -> dict[str, Any]:
         values = schema.get("enum", [schema.get("const")])
         kinds = sorted({(_PYTHON | _PYTHON_NULL).get(type(value), "object") for value in values})
-        if not values or "object" in kinds:
-            raise _ImpossibleError(f"{path}: an enum has to be of texts, numbers, true, false, null")
+        declared = schema.get("type") or ()
+        declared = {declared} if isinstance(declared, str) else set(declared)
+        if not values or "object" in kinds or not declared <= _SCALARS:
+            raise _ImpossibleError(
+                f"{path}: an enum has to be of texts, numbers, true, false, null"
+            )
         if "integer" in kinds and "number" in kinds:
             kinds.remove("integer")
         made = {"type": schema.get("type") or (kinds[0] if len(kinds) == 1 else kinds)}
@@ -216,9 +221,9 @@ class _Maker:
     def _object(self, schema: Mapping[str, Any], path: str, depth: int) -> dict[str, Any]:
         properties = schema.get("properties")
         more = schema.get("additionalProperties", properties is None)
-        if more is not False and (more or isinstance(more, Mapping)):
-            if "unevaluatedProperties" not in schema or schema["unevaluatedProperties"] is not False:
-                raise _ImpossibleError(f"{path}: it may have properties that are not named")
+        closed = more is False or schema.get("unevaluatedProperties") is False
+        if not closed and (more or isinstance(more, Mapping)):
+            raise _ImpossibleError(f"{path}: it may have properties that are not named")
         properties = properties or {}
         required = set(schema.get("required") or ())
         if unknown := required - properties.keys():
@@ -227,13 +232,15 @@ class _Maker:
         for name, inner in properties.items():
             node = self._node(inner, f"{path}.{name}", depth + 1)
             made[name] = node if name in required else _nullable(node)
-        closed = {
-            "type": "object",
-            "properties": made,
-            "required": list(made),
-            "additionalProperties": False,
-        }
-        return _described(closed, schema)
+        return _described(
+            {
+                "type": "object",
+                "properties": made,
+                "required": list(made),
+                "additionalProperties": False,
+            },
+            schema,
+        )
 
 
 def _together(first: Mapping[str, Any], second: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -280,9 +287,9 @@ def _takes(keyword: str, value: Any) -> bool:
 def _described(made: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Add the description, and in words what strict mode has no keyword for."""
     words = [
-        said.format(schema[keyword])
+        said.format(json.dumps(value, default=str) if keyword == "default" else value)
         for keyword, said in _SAID.items()
-        if keyword in schema and keyword not in made and schema[keyword] is not None
+        if keyword not in made and (value := schema.get(keyword)) is not None
     ]
     if schema.get("uniqueItems"):
         words.append("no item twice")

@@ -2,123 +2,149 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
-from agentinfra.errors import ConfigurationError, JSONExtractionError
-from agentinfra.jsontext.extract import extract
+from agentinfra.errors import ConfigurationError
+from agentinfra.jsontext.schema import judge
+from agentinfra.llm.structured.schemas import Schema, schema_of
 
 __all__ = ["Tool", "tool_of"]
 
-_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]+")
+_KEYWORDS: Final = frozenset(
+    {"title", "properties", "type", "items", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}
+)
+_TYPES: Final = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Tool:
     """A function a model may call.
 
     Attributes:
         name: Its name, as OpenAI allows names.
-        definition: OpenAI's tool definition.
-        validator: What its arguments are validated with: a pydantic model or a JSON Schema.
+        description: What it does, for the model.
+        schema: What its arguments are validated with; None for a custom tool, whose input is text.
+        loose: OpenAI's tool definition without the strict form.
+        refuses_strict: Whether whoever defined it wants it without the strict form.
     """
 
     name: str
-    definition: Mapping[str, Any]
-    validator: Any
+    description: str
+    schema: Schema | None
+    loose: Mapping[str, Any]
+    refuses_strict: bool = False
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """The arguments' JSON Schema."""
-        schema: Mapping[str, Any] = self.definition["function"].get("parameters") or {
-            "type": "object"
+        return self.schema.sent if self.schema is not None else {"type": "string"}
+
+    @cached_property
+    def definition(self) -> Mapping[str, Any]:
+        """OpenAI's tool definition, in its strict form where there is one."""
+        if self.schema is None or self.refuses_strict or self.schema.strict.schema is None:
+            return self.loose
+        function = {
+            **self.loose["function"],
+            "parameters": self.schema.strict.schema,
+            "strict": True,
         }
-        return schema
+        return {**self.loose, "function": function}
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether the definition is in the strict form."""
+        return self.definition is not self.loose
+
+    @property
+    def loose_because(self) -> str:
+        """Why there is no strict form; empty where there is one, or none is wanted."""
+        if self.schema is None or self.refuses_strict:
+            return ""
+        return self.schema.strict.reason
 
     def parse(self, arguments: str) -> Any:
-        """Return the validated arguments; an instance where the tool is a pydantic model.
+        """Return the validated arguments; an instance where the tool is a type.
 
         Raises:
+            TruncatedError: The arguments end before their value does.
             JSONExtractionError: They are no JSON, or do not fit; ``errors`` says why.
         """
-        text = arguments if arguments.strip() else "{}"
-        value = extract(text, self.validator).value
-        if isinstance(value, list) and self.parameters.get("type") == "object":
-            raise JSONExtractionError(
-                "the arguments are a list, not an object", text=text, errors=("not an object",)
-            )
-        return value
+        if self.schema is None:
+            return arguments
+        return self.schema.read(arguments if arguments.strip() else "{}").value
 
 
 def tool_of(tool: Any) -> Tool:
     """Return the definition of a tool.
 
     Args:
-        tool: An OpenAI tool definition, a JSON Schema with a ``title``, a pydantic model, or a
-            function whose parameters are annotated.
+        tool: An OpenAI tool definition (of either API), a JSON Schema with a ``title``, a function
+            whose parameters are annotated, or a type that pydantic can adapt: its values are the
+            arguments.
 
     Raises:
-        ConfigurationError: It is none of these.
+        ConfigurationError: It is none of these, or says that it is strict and cannot be.
     """
     if isinstance(tool, Tool):
         return tool
     if isinstance(tool, Mapping):
         return _from_mapping(tool)
-    if isinstance(tool, type) and hasattr(tool, "model_json_schema"):
-        return _from_model(tool, tool.__name__, inspect.getdoc(tool) or "")
-    if callable(tool):
-        return _from_function(tool)
-    raise ConfigurationError(
-        f"{tool!r:.80} is not a tool: give an OpenAI definition, a JSON Schema with a title, "
-        "a pydantic model or an annotated function"
-    )
+    try:
+        return _tool(schema_of(tool))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{tool!r:.80} is not a tool: {error}") from error
 
 
 def _from_mapping(tool: Mapping[str, Any]) -> Tool:
-    function = tool.get("function") if tool.get("type") == "function" else None
-    if isinstance(function, Mapping) and isinstance(function.get("name"), str):
-        schema = function.get("parameters") or {"type": "object"}
-        return Tool(name=function["name"], definition=tool, validator=schema)
-    if "title" in tool or "properties" in tool:
-        return _tool(
-            str(tool.get("title") or "answer"), str(tool.get("description") or ""), tool, tool
-        )
+    kind = tool.get("type")
+    inner = tool.get(kind) if kind in ("function", "custom") else None
+    if inner is None and kind in ("function", "custom") and isinstance(tool.get("name"), str):
+        inner = {key: value for key, value in tool.items() if key != "type"}  # Responses' own form
+    if isinstance(inner, Mapping) and isinstance(inner.get("name"), str):
+        return _defined(kind, inner)
+    if _KEYWORDS & tool.keys() and (kind is None or not isinstance(kind, str) or kind in _TYPES):
+        return _tool(schema_of(tool))
     raise ConfigurationError(
-        f"the tool {dict(tool)!r:.80} is neither an OpenAI tool definition nor a JSON Schema "
-        "with a title"
+        f"the tool {dict(tool)!r:.80} is neither an OpenAI tool definition nor a JSON Schema"
     )
 
 
-def _from_model(model: Any, name: str, description: str) -> Tool:
-    return _tool(name, description, model.model_json_schema(), model)
+def _defined(kind: Any, function: Mapping[str, Any]) -> Tool:
+    """Return a tool out of an OpenAI definition, which stays as it is but for its strict form."""
+    name, description = str(function["name"]), str(function.get("description") or "")
+    loose = {"type": kind, kind: dict(function)}
+    if kind == "custom":
+        return Tool(name=name, description=description, schema=None, loose=loose)
+    parameters = function.get("parameters") or {"type": "object", "properties": {}}
+    schema = Schema(name=name, description=description, given=parameters, fits=judge(parameters))
+    strict = function.get("strict")
+    loose["function"].pop("strict", None)
+    made = Tool(
+        name=name,
+        description=description,
+        schema=schema,
+        loose=loose,
+        refuses_strict=strict is False,
+    )
+    if strict and schema.strict.schema is None:
+        raise ConfigurationError(
+            f"the tool {name!r} is to be strict and cannot be: {schema.strict.reason}; change its "
+            "parameters, or leave strict out"
+        )
+    return made
 
 
-def _from_function(function: Callable[..., Any]) -> Tool:
-    from pydantic import ConfigDict, create_model
-
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function, eval_str=True).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if parameter.annotation is parameter.empty:
-            raise ConfigurationError(
-                f"the parameter {parameter.name!r} of {function.__name__} has no annotation: "
-                "the model cannot know its type"
-            )
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (parameter.annotation, default)
-    model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
-    return _from_model(model, function.__name__, inspect.getdoc(function) or "")
-
-
-def _tool(name: str, description: str, schema: Mapping[str, Any], validator: Any) -> Tool:
-    legal = _ILLEGAL.sub("_", name)[:64] or "answer"
-    function: dict[str, Any] = {"name": legal, "parameters": dict(schema)}
-    if description:
-        function["description"] = description
+def _tool(schema: Schema) -> Tool:
+    function: dict[str, Any] = {"name": schema.name, "parameters": schema.sent}
+    if schema.description:
+        function["description"] = schema.description
     return Tool(
-        name=legal, definition={"type": "function", "function": function}, validator=validator
+        name=schema.name,
+        description=schema.description,
+        schema=schema,
+        loose={"type": "function", "function": function},
     )

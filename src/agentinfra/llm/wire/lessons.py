@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from agentinfra.errors import BadRequestError
 from agentinfra.llm.dialects.models import known
 from agentinfra.llm.dialects.responses.body import CHAT_ONLY, RESPONSES_ONLY
+from agentinfra.llm.wire.forms import FormLessons
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
@@ -50,12 +51,16 @@ class Lessons:
     Args:
         profile: The endpoint's profile.
         clock: Where time comes from.
+
+    Attributes:
+        forms: What it has learned of the forms of structured answers.
     """
 
     def __init__(self, profile: Profile, clock: Clock) -> None:
         self._profile = profile
         self._clock = clock
         self._speech = profile.speech
+        self.forms = FormLessons(clock, remembered=REMEMBERED)
         self._api: dict[tuple[str, bool], tuple[Api, float]] = {}
         self._absent: dict[Api, float] = {}
         self._limited: set[str] = set()
@@ -128,6 +133,13 @@ class Lessons:
             # Another call may have learned it while this one was under way: what counts is
             # whether the next body would be another than the one that was refused.
             return request.encoded_for[2:] != (self.speech(request, model),)
+        other = self._about_api(error, said, request, model, api)
+        return other or self.forms.learn(error, request, model)
+
+    def _about_api(
+        self, error: BadRequestError, said: str, request: TextRequest, model: str, api: Api
+    ) -> bool:
+        """Learn which API a request goes to, where a refusal is about that."""
         if api == "chat" and _WITHOUT_REASONING.search(said):
             self._may_not_reason.add(model)
         other = self._named(error, said, api)
