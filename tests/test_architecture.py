@@ -76,7 +76,7 @@ VENDORS = {
     "json_repair": {"jsontext"},
     "jsonschema": {"jsontext", "testing/validation/schemas.py"},
     "referencing": {"jsontext"},
-    "asyncpg": {"db", "testing/postgres.py"},
+    "asyncpg": {"db", "testing/postgres"},
     "pgvector": {"db"},
     "markdown_it": {"db/documents/reading"},
     "selectolax": {"db/documents/reading"},

@@ -6,121 +6,15 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-import orjson
+from collections.abc import Mapping
+from decimal import Decimal
 
 from agentinfra.results import Usage
+from agentinfra.settings import ModelPrice
+from agentinfra.testing.ledger import proofs
+from agentinfra.testing.ledger.records import Exchange, RawHeaders, RequestRecord
 
-__all__ = ["Exchange", "Ledger", "RequestRecord", "mask", "parse_body"]
-
-_SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "proxy-authorization"})
-_VISIBLE = 4
-RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestRecord:
-    """One request and what became of it.
-
-    Attributes:
-        index: Its place in the order of arrival, from 0.
-        time: When it came, on the server's clock.
-        method: The HTTP method.
-        path: The path, without the query.
-        headers: Its headers in lower case; secrets are masked to their last 4 characters.
-        authorized: Whether its key was accepted.
-        body: The parsed JSON body, its text where it is no JSON, None where there was none.
-        model: The model it asked for.
-        stream: Whether it asked for a stream.
-        status: The status sent, None where no status line was sent (yet).
-        fault: The name of the fault that met it, None where none did.
-        finished: Whether everything was handed to the connection while the client was there.
-            What the client left unread in its own socket cannot be seen from here.
-        usage: The tokens the response reports, None where it reports none.
-        duration: Seconds until the response was out or given up, None while in flight.
-    """
-
-    index: int
-    time: float
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    authorized: bool
-    body: Any
-    model: str | None
-    stream: bool
-    status: int | None
-    fault: str | None
-    finished: bool
-    usage: Usage | None
-    duration: float | None
-
-
-class Exchange:
-    """A request while it is being answered; frozen into a record when somebody looks.
-
-    It keeps the bytes that came, not what they were parsed into: ten thousand parsed requests are
-    work for the garbage collector that a busy server feels.
-    """
-
-    __slots__ = (
-        "authorized",
-        "duration",
-        "fault",
-        "finished",
-        "index",
-        "method",
-        "model",
-        "path",
-        "raw_body",
-        "raw_headers",
-        "source",
-        "started",
-        "status",
-        "stream",
-        "usage",
-    )
-
-    def __init__(
-        self, index: int, started: float, method: str, path: str, raw_headers: RawHeaders
-    ) -> None:
-        self.index = index
-        self.started = started
-        self.method = method
-        self.path = path
-        self.raw_headers = raw_headers
-        self.raw_body = b""
-        self.authorized = False
-        self.model: str | None = None
-        self.stream = False
-        self.status: int | None = None
-        self.fault: str | None = None
-        self.source: object | None = None
-        self.finished = False
-        self.usage: Usage | None = None
-        self.duration: float | None = None
-
-    def record(self) -> RequestRecord:
-        """Return what is known of the request now."""
-        return RequestRecord(
-            index=self.index,
-            time=self.started,
-            method=self.method,
-            path=self.path,
-            headers=dict(_readable(self.raw_headers)),
-            authorized=self.authorized,
-            body=parse_body(self.raw_body),
-            model=self.model,
-            stream=self.stream,
-            status=self.status,
-            fault=self.fault,
-            finished=self.finished,
-            usage=self.usage,
-            duration=self.duration,
-        )
+__all__ = ["Ledger"]
 
 
 class Ledger:
@@ -194,6 +88,84 @@ class Ledger:
             reasoning_tokens=counted["reasoning"],
         )
 
+    def cost(self, *, prices: Mapping[str, ModelPrice] | None = None) -> Decimal:
+        """Return what the answers cost in USD, by the usage they reported.
+
+        Args:
+            prices: The prices of models, as ``LLMSettings.prices`` has them; models that are not
+                in it cost what OpenAI lists for them.
+
+        Raises:
+            AssertionError: The price of a model is not known, or records were dropped for room.
+        """
+        return sum(self._costs(prices).values(), Decimal(0))
+
+    def assert_spend(
+        self, at_most: Decimal | float, *, prices: Mapping[str, ModelPrice] | None = None
+    ) -> Decimal:
+        """Check what the answers cost in all; return it, in USD.
+
+        Every answer is paid for that reached the wire, also one whose client left or asked again:
+        what an agent says of its own costs can be held against this.
+
+        Args:
+            at_most: In USD.
+            prices: As for `cost`.
+
+        Raises:
+            AssertionError: It was more, or is not known; the message has the cost of each model.
+        """
+        return proofs.spend(self._costs(prices), Decimal(str(at_most)))
+
+    def assert_attempts(self, count: int, *, path: str = "", model: str | None = None) -> None:
+        """Check that each request was sent so often: the same body to the same path.
+
+        Args:
+            count: How often; 1 says that nothing was sent again.
+            path: The end of the paths to look at; all by default.
+            model: The model to look at; None looks at all.
+
+        Raises:
+            AssertionError: One was sent more or less often, or there is none; the message has the
+                requests in order.
+        """
+        proofs.attempts(self._looked_at(path, model), count)
+
+    def assert_single_flight(self, *, path: str = "", model: str | None = None) -> None:
+        """Check that nobody asked for what was being asked for, or had been answered, already.
+
+        One that failed may be sent again once it has failed.
+
+        Args:
+            path: As for `assert_attempts`.
+            model: As for `assert_attempts`.
+
+        Raises:
+            AssertionError: Equal requests were in flight at once, or one was answered twice, or
+                there is none; the message has the requests in order.
+        """
+        proofs.single_flight(self._looked_at(path, model))
+
+    def _costs(self, prices: Mapping[str, ModelPrice] | None) -> dict[str, Decimal]:
+        return proofs.costs(self._all(), prices or {})
+
+    def _looked_at(self, path: str, model: str | None) -> list[RequestRecord]:
+        return [
+            record
+            for record in self._all()
+            if record.path.endswith(path) and model in (None, record.model)
+        ]
+
+    def _all(self) -> tuple[RequestRecord, ...]:
+        """Return every record there was."""
+        records = self.requests
+        if len(records) < self._arrived:
+            raise AssertionError(
+                f"the ledger kept {len(records)} of {self._arrived} requests; give the server a "
+                "larger ledger_limit, or None"
+            )
+        return records
+
     def clear(self) -> None:
         """Forget records and totals; requests in flight stay in flight."""
         with self._lock:
@@ -261,30 +233,3 @@ class Ledger:
             # A loop that was closed while its task waited has nobody left to wake.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(changed.set)
-
-
-def parse_body(raw: bytes) -> Any:
-    """Return a request's body: parsed where it is JSON, else its text, None for no body."""
-    if not raw:
-        return None
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return raw.decode(errors="replace")
-
-
-def _readable(raw_headers: RawHeaders) -> Iterator[tuple[str, str]]:
-    for raw_name, raw_value in raw_headers:
-        name = raw_name.decode("latin-1").lower()
-        yield name, mask(name, raw_value.decode("utf-8", "replace"))
-
-
-def mask(name: str, value: str) -> str:
-    """Return a header's value as it may be kept: of a secret the last 4 characters at most."""
-    if name.lower() == "cookie":
-        return "****"
-    if name.lower() not in _SECRET_HEADERS:
-        return value
-    scheme, _, secret = value.rpartition(" ")
-    shown = secret[-_VISIBLE:] if len(secret) > 2 * _VISIBLE else ""
-    return f"{scheme} ****{shown}".lstrip()

@@ -8,14 +8,12 @@ import warnings
 from collections.abc import Sequence
 
 from agentinfra.testing.faults.queue import FaultQueue
-from agentinfra.testing.ledger import Exchange, Ledger
-from agentinfra.testing.replies import last_user_text
+from agentinfra.testing.ledger import Exchange, Ledger, shown
 from agentinfra.testing.scripts.playbook import Playbook
 
 __all__ = ["ScriptError", "ScriptWarning", "Verdict"]
 
 _SHOWN = 40
-_TEXT = 60
 
 
 class ScriptError(AssertionError):
@@ -61,7 +59,7 @@ class Verdict:
             for _, error in self._raised
         ]
         found += [
-            f"{_asked(exchange)} was asked and nothing is scripted for it"
+            f"{shown(exchange.record())} was asked and nothing is scripted for it"
             for exchange in self._unanswered
         ]
         # Who gets no answer at all cannot go on, and need not come back for it.
@@ -108,19 +106,8 @@ class Verdict:
         return ["what was asked:", *(lines or ["  nothing"]), after]
 
 
-def _asked(exchange: Exchange) -> str:
-    record = exchange.record()
-    body = record.body if isinstance(record.body, dict) else {}
-    said = body.get("input") if isinstance(body.get("input"), str) else ""
-    for key in ("messages", "input"):
-        if not said and isinstance(body.get(key), list):
-            said = last_user_text([item for item in body[key] if isinstance(item, dict)])
-    shown = f" {said!r:.{_TEXT}}" if said else ""
-    return f"{record.method} {record.path} {record.model or ''}{shown}".rstrip()
-
-
 def _answered(exchange: Exchange) -> str:
     fault = f", fault {exchange.fault}" if exchange.fault else ""
     status = exchange.status if exchange.status is not None else "no answer"
     by = f" by {exchange.source}" if exchange.source else ""
-    return f"{_asked(exchange)} -> {status}{by}{fault}"
+    return f"{shown(exchange.record())} -> {status}{by}{fault}"
