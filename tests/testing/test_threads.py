@@ -144,3 +144,32 @@ async def test_what_was_answered_stands_in_the_ledger_at_once():
             assert server.ledger.last.finished
             assert server.ledger.last.usage is not None
             assert server.ledger.in_flight == 0
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+async def test_a_cancelled_start_leaves_nothing(turns):
+    """Whenever its start is cancelled, a server has no thread and no port, and can start later."""
+    server = OpenAIServer()
+    async with assert_no_leaks():
+        starting = asyncio.create_task(server.start())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.wait([starting])
+        # One that has the port already has started, and belongs to whoever asked for it.
+        if not starting.cancelled():
+            await server.aclose()
+        assert "agentinfra-testing-server" not in {one.name for one in threading.enumerate()}
+    async with server:
+        assert await ask_async(server) == SAID
+
+
+async def test_a_start_that_is_cancelled_in_the_middle_closes_its_port():
+    """A listener that was opened for nobody is closed again."""
+    server = OpenAIServer()
+    starting = asyncio.create_task(server.start())
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert repr(server) == "<OpenAIServer not started>"

@@ -27,6 +27,7 @@ class Listener:
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
         self._runner: web.ServerRunner | None = None
+        self._opening: asyncio.Task[Any] | None = None
 
     async def open(self, host: str, port: int) -> int:
         """Listen; return the port.
@@ -34,6 +35,7 @@ class Listener:
         Raises:
             OSError: The address cannot be listened on.
         """
+        self._opening = asyncio.current_task()
         load()
         server = web.Server(
             self._endpoints.handle,  # type: ignore[arg-type]
@@ -45,10 +47,10 @@ class Listener:
             max_line_size=_HEADER_LINE,
         )
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_CLOSING)
-        await runner.setup()
         try:
+            await runner.setup()
             await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
-        except OSError:
+        except BaseException:  # a socket that listens already must not outlive a cancellation
             await runner.cleanup()
             raise
         self._runner = runner
@@ -56,6 +58,9 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening, cancel what is in flight, close every connection."""
+        if self._opening is not None:
+            # Whoever waited for the port may have gone while it was being opened.
+            await cancel_and_wait(self._opening)
         runner, self._runner = self._runner, None
         if runner is None:
             return

@@ -167,13 +167,20 @@ class OpenAIServer:
     async def start(self) -> None:
         """Listen; does nothing on a server that listens already.
 
+        Cancelled, it leaves the server as it was: closed, without its thread.
+
         Raises:
             ConfigurationError: The address cannot be listened on.
         """
         opening = self._open(asyncio.get_running_loop())
         if opening is not None:
             here = asyncio.wrap_future(opening)
-            await asyncio.wait([here])
+            try:
+                await asyncio.wait([here])
+            except asyncio.CancelledError:
+                # Nobody enters what was cancelled, so nobody would close it either.
+                await self.aclose()
+                raise
             here.exception()  # raised below; one that nobody has looked at is logged when it goes
             self._opened(opening)
 
