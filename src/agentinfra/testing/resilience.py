@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from agentinfra.testing import faults
 from agentinfra.testing.leaks import LeakCheck
+from agentinfra.testing.zoo import NAMES
 
 if TYPE_CHECKING:
     from agentinfra.testing.faults import Fault
 
-__all__ = ["FAULTS", "Outcome", "Resilience", "assert_resilient"]
+__all__ = ["FAULTS", "STREAM_FAULTS", "WRONGS", "ZOO", "Outcome", "Resilience", "assert_resilient"]
 
 Agent: TypeAlias = "Callable[[str], Awaitable[Any]]"
 Verdict: TypeAlias = Literal["answered", "typed error", "untyped error", "hung"]
@@ -40,10 +42,30 @@ FAULTS: Final[Mapping[str, Callable[[], Fault]]] = {
 }
 """What one request meets, by the name shown in the table; a stream meets the same."""
 
+STREAM_FAULTS: Final[Mapping[str, Callable[[], Fault]]] = {
+    "a stream cut short": lambda: faults.truncated_stream(_MIDDLE),
+    "a stream broken off": lambda: faults.disconnect_mid_stream(_MIDDLE),
+    "a stream that stalls": lambda: faults.stalled_stream(_MIDDLE),
+    "a malformed chunk": lambda: faults.malformed_chunk(_MIDDLE),
+    "an error in a stream": lambda: faults.error_event_in_stream(_MIDDLE),
+}
+"""What only a stream can meet."""
+
+ZOO: Final = tuple(name for name in NAMES if name != "openai")
+"""The servers whose manners an agent meets, each without a fault."""
+
+_MIDDLE = 2
+
+WRONGS: Final = ("untyped error", "hung", "leaked", "paid twice", "retried too often")
+"""What can be wrong with an outcome."""
+
 _USABLE = frozenset(("nothing", "no usage", "wrong content type", "filtered answer"))
 """Faults that leave an answer whole: whoever asks again pays for it again."""
 
 _PATIENCE = 10.0
+_GRACE = 1.0
+"""Seconds for what is ending, on a machine that is busy with other things too."""
+
 _RETRIES = 5
 
 
@@ -59,8 +81,7 @@ class Outcome:
         paid: How many of them were answered with 200, which is what is paid for.
         whole: How many of those answers could be used.
         leaked: What it left behind.
-        faults: What is wrong with it: ``hung``, ``untyped error``, ``leaked``, ``paid twice``,
-            ``retried too often``.
+        faults: What is wrong with it, of `WRONGS`.
     """
 
     fault: str
@@ -75,7 +96,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Resilience:
-    """The outcomes, one a fault; as text a table in Markdown."""
+    """The outcomes, one a fault; as text a table in Markdown, and below it what was left."""
 
     outcomes: tuple[Outcome, ...]
 
@@ -84,25 +105,40 @@ class Resilience:
         """The outcomes with something wrong."""
         return tuple(outcome for outcome in self.outcomes if outcome.faults)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many were ``answered``, ended in a ``typed error``, and each of `WRONGS`."""
+        found = Counter(outcome.verdict for outcome in self.outcomes)
+        wrong = Counter(fault for outcome in self.outcomes for fault in outcome.faults)
+        return {
+            "answered": found["answered"],
+            "typed error": found["typed error"],
+            **{name: wrong[name] for name in WRONGS},
+        }
+
     def __str__(self) -> str:
         lines = ["| fault | outcome | requests | paid | wrong |", "|---|---|---|---|---|"]
         for o in self.outcomes:
             said = f"{o.verdict} {o.error}".strip()
             wrong = ", ".join(o.faults)
             lines.append(f"| {o.fault} | {said} | {o.requests} | {o.paid} | {wrong} |")
-        return "\n".join(lines)
+        left = [f"{o.fault} left {leak}" for o in self.outcomes for leak in o.leaked]
+        return "\n".join([*lines, *([""] if left else []), *left])
 
 
 async def assert_resilient(
     agent: Agent,
     *,
-    matrix: Mapping[str, Callable[[], Fault]] = FAULTS,
+    matrix: Mapping[str, Callable[[], Fault]] | None = None,
+    zoo: Collection[str] = ZOO,
     typed: tuple[type[BaseException], ...] = (),
     patience: float = _PATIENCE,
     retries: int = _RETRIES,
     raises: bool = True,
 ) -> Resilience:
     """Run an agent once for each fault, which its first request meets, and judge what it does.
+
+    Then it meets, without a fault, each server of the zoo, with fields, events and refusals of
+    its own. An agent that asks for streams meets the faults of streams besides.
 
     It may use whatever client; one of its own for each run, which it closes. It has to answer or
     to raise an error that says what happened (no bare ``KeyError`` or ``JSONDecodeError``) within
@@ -111,7 +147,8 @@ async def assert_resilient(
 
     Args:
         agent: Called with the base URL of a server; returns when it is done.
-        matrix: The faults, each by its name.
+        matrix: The faults, each by its name; None: `FAULTS`, and `STREAM_FAULTS` for streams.
+        zoo: The servers, by their names in `agentinfra.testing.zoo`.
         typed: Errors that count as typed besides those a package defines for itself.
         patience: Seconds a run may take; the agent's own time-outs have to be shorter.
         retries: Requests more than the agent sends without a fault.
@@ -122,51 +159,64 @@ async def assert_resilient(
 
     Raises:
         AssertionError: Something is wrong; the message is the table.
+        ConfigurationError: There is no such server in the zoo.
     """
-    usual = await _met("no fault", None, agent, typed, patience)
-    outcomes = [
-        _judged(await _met(name, make, agent, typed, patience), usual, retries)
-        for name, make in matrix.items()
-    ]
-    table = Resilience(tuple(outcomes))
+    run = _Run(agent, typed, patience)
+    usual = await run.met("no fault")
+    if matrix is None:
+        matrix = {**FAULTS, **STREAM_FAULTS} if run.streams else FAULTS
+    outcomes = [await run.met(name, fault=make) for name, make in matrix.items()]
+    outcomes += [await run.met(f"as {name}", like=name) for name in zoo]
+    table = Resilience(tuple(_judged(outcome, usual, retries) for outcome in outcomes))
     if raises and table.wrong:
         raise AssertionError(f"{len(table.wrong)} of {len(outcomes)} faults end badly:\n{table}")
     return table
 
 
-async def _met(
-    name: str,
-    make: Callable[[], Fault] | None,
-    agent: Agent,
-    typed: tuple[type[BaseException], ...],
-    patience: float,
-) -> Outcome:
-    from agentinfra.testing.server import OpenAIServer
+class _Run:
+    """Runs one agent again and again, each time against a server of its own.
 
-    async with OpenAIServer() as server:
-        if make is not None:
-            server.fail(make())
-        check = LeakCheck(grace=0.2)
-        check.start()
-        verdict, error = await _ended(agent, server.base_url, typed, patience)
-        await check.settle()
-        leaked = tuple(check.leaks())
-        check.stop()
-        records = server.ledger.requests
+    Attributes:
+        streams: Whether the agent has asked for a stream.
+    """
+
+    def __init__(
+        self, agent: Agent, typed: tuple[type[BaseException], ...], patience: float
+    ) -> None:
+        self.streams = False
+        self._agent = agent
+        self._typed = typed
+        self._patience = patience
+
+    async def met(
+        self, name: str, *, fault: Callable[[], Fault] | None = None, like: str = "openai"
+    ) -> Outcome:
+        """Return what becomes of the agent where its first request meets a fault."""
+        from agentinfra.testing.server import OpenAIServer
+
+        async with OpenAIServer(like=like) as server:
+            if fault is not None:
+                server.fail(fault())
+            check = LeakCheck(grace=_GRACE)
+            check.start()
+            verdict, error = await _ended(self._agent, server.base_url, self._typed, self._patience)
+            await check.settle()
+            leaked = tuple(check.leaks())
+            check.stop()
+            records = server.ledger.requests
+            server.clear()  # an agent that never met the fault is judged by the table
+        self.streams = self.streams or any(record.stream for record in records)
         paid = [record for record in records if record.status == 200 and record.finished]
-        whole = sum(record.fault is None or name in _USABLE for record in paid)
-        outcome = Outcome(
+        return Outcome(
             fault=name,
             verdict=verdict,
             error=error,
-            requests=server.ledger.count(),
+            requests=len(records),
             paid=len(paid),
-            whole=whole,
+            whole=sum(record.fault is None or name in _USABLE for record in paid),
             leaked=leaked,
             faults=(),
         )
-        server.clear()  # an agent that never met the fault is judged by the table
-    return outcome
 
 
 async def _ended(
