@@ -227,3 +227,11 @@ async def test_llama_cpp():
             server, "/embeddings", input="x", dimensions=8, encoding_format="base64"
         )
         assert len(body["data"][0]["embedding"]) == 1536
+
+
+async def test_manners_hold_for_a_request_that_comes_again():
+    """What a server ignores, it ignores every time it is asked the same."""
+    async with OpenAIServer(like="ollama") as server:
+        for _ in range(2):
+            _, body, _ = await post(server, n=2)
+            assert len(body["choices"]) == 1

@@ -67,7 +67,7 @@ class Dispatch:
         self._batched = 0
         self._embedder = Embedder()
         # The default replies to small requests: they are the same every time.
-        self._known: dict[bytes, Reply] = {}
+        self._known: dict[tuple[str, bytes], Reply] = {}
 
     async def answer(self, asked: Asked, limiter: Limiter | None) -> Outcome:
         """Return what a request is answered.
@@ -165,19 +165,15 @@ class Dispatch:
 
     async def _chat(self, asked: Asked, limiter: Limiter | None) -> Outcome:
         model = self._model(asked)
-        body = asked.body
-        told = self._playbook.is_told("chat")
-        reply = None if told else self._known.get(asked.exchange.raw_body)
+        reply = self._remembered("chat", asked)
         if reply is None:
-            (check_chat if self._kind.validates else check_loosely)(body)
-            self._kind.admit(asked)
-            body = asked.body
+            (check_chat if self._kind.validates else check_loosely)(asked.body)
+        self._kind.admit(asked)
+        body = asked.body
         headers = _admit(limiter, model, count_prompt(body), body) if limiter else {}
         made = reply or await self._reply(asked, body)
         if isinstance(made, RawReply):
             return _raw(made)
-        if reply is None and not told:
-            self._remember(asked, made)
         return self._chat_outcome(made, asked, model, {**headers, **made.headers})
 
     def _chat_outcome(
@@ -230,10 +226,12 @@ class Dispatch:
         if asked.endpoint == "responses.input_tokens":
             return self._responses.count(asked, strict=self._kind.validates)
         model = self._model(asked)
-        chat, items = self._responses.prepare(asked, strict=self._kind.validates)
+        reply = self._remembered("responses", asked)
+        strict = self._kind.validates and reply is None
+        chat, items = self._responses.prepare(asked, strict=strict)
         self._kind.admit(asked)
         headers = _admit(limiter, model, count_prompt(chat), chat) if limiter else {}
-        made = await self._reply(asked, chat)
+        made = reply or await self._reply(asked, chat)
         if isinstance(made, RawReply):
             return _raw(made)
         return self._responses.finish(made, asked, chat, items, {**headers, **made.headers})
@@ -281,7 +279,12 @@ class Dispatch:
 
     async def _reply(self, asked: Asked, chat: dict[str, Any]) -> Reply | RawReply:
         """Return what answers a request, by default too."""
-        return await self._told(asked, chat) or self._playbook.builtin(plain_chat(chat))
+        told = await self._told(asked, chat)
+        if told is not None:
+            return told
+        made = self._playbook.builtin(plain_chat(chat))
+        self._remember(asked, made)
+        return made
 
     async def _told(self, asked: Asked, chat: dict[str, Any]) -> Reply | RawReply | None:
         """Return what was told to answer a request; note where nothing does or it fails.
@@ -305,12 +308,19 @@ class Dispatch:
         except BaseException as error:  # noqa: BLE001 - raised again where the server is left
             raise self.failed(exchange, error, "The function that answers") from None
 
+    def _remembered(self, endpoint: str, asked: Asked) -> Reply | None:
+        """Return the default reply to a body that was valid before, None where others may do."""
+        if self._playbook.is_told(endpoint):
+            return None
+        return self._known.get((endpoint, asked.exchange.raw_body))
+
     def _remember(self, asked: Asked, reply: Reply) -> None:
-        if len(asked.exchange.raw_body) > _SMALL:
+        # A body that goes on from a stored response is not all of its conversation.
+        if len(asked.exchange.raw_body) > _SMALL or asked.body.get("previous_response_id"):
             return
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[asked.exchange.raw_body] = reply
+        self._known[asked.endpoint, asked.exchange.raw_body] = reply
 
 
 def _not_scripted(what: str) -> RefusedError:

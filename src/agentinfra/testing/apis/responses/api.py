@@ -37,7 +37,8 @@ class Responses:
 
         Args:
             asked: The request.
-            strict: Whether it has to be as OpenAI's own types say.
+            strict: Whether it has to be as OpenAI's own types say; they need not be asked again
+                for a body they let through before.
 
         Raises:
             RefusedError: OpenAI would answer with an error.
@@ -99,7 +100,7 @@ class Responses:
             items=[*items, *response["output"]],
             ready=self._clock() + reply.delay,
         )
-        self._store.keep(kept)
+        self._store.keep(kept, response)
         usage = completion.usage if "usage" in response else None
         if asked.stream:
             return Outcome(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,21 +16,57 @@ __all__ = ["Kept", "ResponseStore"]
 _MOST = 1000
 
 
-@dataclass(slots=True, kw_only=True)
 class Kept:
-    """One response.
+    """One response, as bytes: a thousand parsed ones are work for the garbage collector.
 
-    Attributes:
+    Args:
         response: The object as it is when it is done.
         given: The items it was asked with.
         items: All items of the conversation, its own output too.
         ready: When a background response is done, on the server's clock.
     """
 
-    response: dict[str, Any]
-    given: list[dict[str, Any]]
-    items: list[dict[str, Any]]
-    ready: float = 0.0
+    __slots__ = ("_packed", "background", "ids", "ready")
+
+    def __init__(
+        self,
+        *,
+        response: dict[str, Any],
+        given: Sequence[Mapping[str, Any]],
+        items: Sequence[Mapping[str, Any]],
+        ready: float,
+    ) -> None:
+        self._packed = orjson.dumps((response, given, items))
+        self.ids = tuple(str(item.get("id")) for item in items)
+        self.background: bool = response["background"]
+        self.ready = ready
+
+    @property
+    def response(self) -> dict[str, Any]:
+        """The object as it is when it is done."""
+        found: dict[str, Any] = self._open()[0]
+        return found
+
+    @property
+    def given(self) -> list[dict[str, Any]]:
+        """The items it was asked with."""
+        found: list[dict[str, Any]] = self._open()[1]
+        return found
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """All items of the conversation, its own output too."""
+        found: list[dict[str, Any]] = self._open()[2]
+        return found
+
+    def end(self, response: Mapping[str, Any]) -> None:
+        """Take another object for the one that is done, and be done now."""
+        self._packed = orjson.dumps((response, *self._open()[1:]))
+        self.ready = 0.0
+
+    def _open(self) -> list[Any]:
+        opened: list[Any] = orjson.loads(self._packed)
+        return opened
 
 
 class ResponseStore:
@@ -47,16 +82,16 @@ class ResponseStore:
         # Which thought a call came with: the two have to come back together.
         self._thoughts: OrderedDict[str, str] = OrderedDict()
 
-    def keep(self, kept: Kept) -> None:
+    def keep(self, kept: Kept, response: Mapping[str, Any]) -> None:
         """Remember a response, unless it is not to be stored."""
-        thought = next(
-            (item["id"] for item in kept.response["output"] if item["type"] == "reasoning"), None
-        )
-        for item in kept.response["output"]:
-            if thought is not None and item["type"] == "function_call":
-                self._thoughts[item["id"]] = thought
-        if kept.response["store"]:
-            self._kept[kept.response["id"]] = kept
+        output = response["output"]
+        thought = next((item["id"] for item in output if item["type"] == "reasoning"), None)
+        if thought is not None:
+            for item in output:
+                if item["type"] == "function_call":
+                    self._thoughts[item["id"]] = thought
+        if response["store"]:
+            self._kept[response["id"]] = kept
         while len(self._kept) > _MOST:
             self._kept.popitem(last=False)
         while len(self._thoughts) > _MOST:
@@ -106,7 +141,7 @@ class ResponseStore:
                 )
 
     def _has(self, name: Any) -> bool:
-        return any(item.get("id") == name for kept in self._kept.values() for item in kept.items)
+        return any(str(name) in kept.ids for kept in self._kept.values())
 
     def answer(self, asked: Asked) -> Outcome:
         """Answer a request about a response that was kept.
@@ -132,16 +167,15 @@ class ResponseStore:
     def shown(self, kept: Kept, *, new: bool = False) -> dict[str, Any]:
         """Return a response as it is now: one in the background may not be done yet."""
         waiting = new or self._clock() < kept.ready
-        if not (kept.response["background"] and waiting):
+        if not (kept.background and waiting):
             return kept.response
         return unfinished(kept.response, "queued" if new else "in_progress")
 
     def _cancel(self, kept: Kept) -> dict[str, Any]:
-        if not kept.response["background"]:
+        if not kept.background:
             raise RefusedError("Only background responses can be cancelled.")
         if kept.response["status"] == "completed":
-            kept.response = unfinished(kept.response, "cancelled")
-            kept.ready = 0.0
+            kept.end(unfinished(kept.response, "cancelled"))
         return kept.response
 
 
