@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
+import itertools
 import json
 import re
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,8 @@ def replay(path: Path | str, *, record: bool = False, **options: Any) -> Iterato
 
     Keys, cookies and what looks like a key in a body never reach the file. Bodies are compared as
     JSON, whatever the order of their keys, so that calls that run side by side each get their own
-    answer. Streams stand in the file as text, one event a line.
+    answer; equal ones get theirs in the order in which they ask. Streams stand in the file as
+    text, one event a line.
 
     Args:
         path: The cassette, a YAML file.
@@ -57,8 +61,53 @@ def replay(path: Path | str, *, record: bool = False, **options: Any) -> Iterato
         decode_compressed_response=True,
     )
     recorder.register_matcher("json body", _same_body)
-    with recorder.use_cassette(str(path), **options) as cassette:
-        yield cassette
+    given = recorder.get_merged_config(path=str(path), **options)
+    with _cassette_class().use(**given) as cassette:
+        try:
+            yield cassette
+        finally:
+            cassette.put_in_order()
+
+
+@functools.cache
+def _cassette_class() -> Any:
+    from vcr.cassette import Cassette
+
+    class OrderedCassette(Cassette):  # type: ignore[misc]
+        """Keeps interactions in the order in which they were asked for.
+
+        vcrpy's own keeps them in the order in which their answers end, so that of two equal calls
+        side by side the slower one would get the answer of the other when they are replayed.
+        """
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._numbers = itertools.count()
+            # The request is held as well: its identity must not become another one's.
+            self._asked: dict[int, tuple[Any, int]] = {}
+            self._order: list[int] = []
+
+        def can_play_response_for(self, request: Any) -> bool:
+            """Say whether a request is answered from the file; one that is sent gets a number."""
+            can = bool(super().can_play_response_for(request))
+            if not can and id(request) not in self._asked:
+                self._asked[id(request)] = (request, next(self._numbers))
+            return can
+
+        def append(self, request: Any, response: Any) -> None:
+            """Take an interaction."""
+            before = len(self.data)
+            super().append(request, response)
+            if len(self.data) > before:
+                _, number = self._asked.get(id(request)) or (request, next(self._numbers))
+                self._order.append(number)
+
+        def put_in_order(self) -> None:
+            """Put the interactions in the order in which they were asked for."""
+            numbered = sorted(zip(self._order, self.data, strict=True), key=itemgetter(0))
+            self.data[:] = [interaction for _, interaction in numbered]
+
+    return OrderedCassette
 
 
 def _scrub_request(request: Any) -> Any:
