@@ -176,6 +176,50 @@ async def test_raw_replies_are_sent_as_they_are():
     assert caught.value.response.headers["x-mine"] == "yes"
 
 
+async def test_raw_bytes_are_sent_as_they_are():
+    """Bytes that are no text go out unchanged, and a list of anything else as JSON."""
+    async with OpenAIServer() as server:
+        server.script(RawReply(body=b"\xff\x00", status=418), RawReply(body=[1, "a"], status=418))
+        for sent in (b"\xff\x00", b'[1,"a"]'):
+            with pytest.raises(openai.APIStatusError) as caught:
+                await ask(server)
+            assert caught.value.response.content == sent
+
+
+@pytest.mark.parametrize(
+    "given", ["second", [{"role": "user", "content": "second"}]], ids=["text", "items"]
+)
+async def test_the_timeline_tells_what_a_responses_request_asked(given):
+    """Its input stands in the timeline, a text as well as items."""
+    with pytest.raises(ScriptError, match="POST /v1/responses m 'second' was asked"):
+        async with (
+            OpenAIServer() as server,
+            openai.AsyncOpenAI(base_url=server.base_url, api_key="x") as client,
+        ):
+            server.script("one", to="responses")
+            await client.responses.create(model="m", input="first")
+            with pytest.raises(openai.BadRequestError):
+                await client.responses.create(model="m", input=given)
+
+
+@pytest.mark.parametrize("count", [40, 42])
+async def test_a_long_timeline_shows_its_end(count):
+    """Of many requests the last forty are shown, and how many came before."""
+    async with OpenAIServer() as server:
+        server.on("hello", "a")
+        async with openai.AsyncOpenAI(base_url=server.base_url, api_key="x") as client:
+            for _ in range(count):
+                await client.responses.create(model="m", input="hello")
+        server.script("left over")
+        with pytest.raises(ScriptError) as caught:
+            server.verify()
+        server.clear()
+    said = str(caught.value)
+    assert ("... 2 more before" in said) is (count == 42)
+    assert (" 0. POST" in said) is (count == 40)
+    assert f" {count - 1}. POST" in said
+
+
 async def test_lenient_servers_warn():
     """``strict=False`` answers by default and warns in place of raising."""
     async with OpenAIServer(strict=False) as server:

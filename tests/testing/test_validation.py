@@ -117,7 +117,18 @@ RESPONSES = {
     },
     "named": {"tools": [FLAT], "tool_choice": {"type": "function", "name": "f"}, "stream": True},
 }
-PATHS = {"chat/completions": CHATS, "responses": RESPONSES}
+COUNTS = {name: RESPONSES[name] for name in ("text", "items", "tools")}
+EMBEDDINGS = {
+    "text": {},
+    "texts": {"input": ["one", "two"], "dimensions": 8, "encoding_format": "base64"},
+    "tokens": {"input": [[1, 2], [3]], "user": "ann"},
+}
+PATHS = {
+    "chat/completions": CHATS,
+    "responses": RESPONSES,
+    "responses/input_tokens": COUNTS,
+    "embeddings": EMBEDDINGS,
+}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +143,8 @@ def post(server, path, body):
     host, port = server.root_url.removeprefix("http://").split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=10)
     try:
-        connection.request("POST", f"/v1/{path}", json.dumps(body))
+        raw = body if isinstance(body, bytes) else json.dumps(body)
+        connection.request("POST", f"/v1/{path}", raw)
         reply = connection.getresponse()
         return reply.status, reply.read()
     finally:
@@ -142,7 +154,8 @@ def post(server, path, body):
 def whole(path, extra):
     """Return a whole request."""
     start = {"messages": [USER]} if path == "chat/completions" else {"input": "hello"}
-    return {"model": "gpt-4o", **start, **extra}
+    counted = {"store", "include"} if path == "responses/input_tokens" else set()
+    return {"model": "gpt-4o", **start, **{k: v for k, v in extra.items() if k not in counted}}
 
 
 CASES = [(path, name) for path, named in PATHS.items() for name in named]
@@ -155,7 +168,8 @@ def test_what_is_valid_is_taken(server, path, name):
     assert status == 200, answer
 
 
-JSON = st.recursive(
+ODD = [2**70, -1e300, "\x00", "user", "\ud7ff", [[]], [{}], {"": None}, "a" * 5000, [0] * 300]
+JSON = st.sampled_from(ODD) | st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1, 9) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
@@ -180,8 +194,10 @@ def changed(draw):
     inside = body
     for step in way:
         inside = inside[step]
-    act = draw(st.sampled_from(["replace", "remove", "add"]))
-    if act == "replace":
+    act = draw(st.sampled_from(["replace", "remove", "add", "wrap"]))
+    if act == "wrap":
+        inside[last] = [inside[last]]
+    elif act == "replace":
         inside[last] = draw(JSON)
     elif act == "remove":
         del inside[last]
@@ -207,6 +223,15 @@ def test_any_single_change_is_answered_or_refused(server, drawn):
     assert error["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[]", b"null", b'"x"', b"{}", b"[" * 5000])
+@pytest.mark.parametrize("path", PATHS)
+def test_what_is_no_request_is_refused(server, path, raw):
+    """Bytes that are no JSON object are a 400 in OpenAI's shape."""
+    status, answer = post(server, path, raw)
+    assert status == 400
+    assert set(json.loads(answer)["error"]) == {"message", "type", "param", "code"}
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "openai"])
 def test_no_animal_is_broken_by_a_change(name):
     """The zoo answers changed requests too, whatever it makes of them."""
@@ -219,6 +244,26 @@ def test_no_animal_is_broken_by_a_change(name):
             assert status < 500, answer
 
         check()
+
+
+@pytest.mark.parametrize(
+    ("kind", "strict", "got"),
+    [
+        ({}, True, "None"),
+        ({"type": "array"}, True, '"array"'),
+        ({"type": "array"}, False, '"array"'),
+    ],
+)
+def test_a_schema_that_is_no_objects_is_refused_by_its_type(server, kind, strict, got):
+    """The message says what the schema's type is, which may be none."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": kind, "strict": strict}}
+    _, answer = post(server, "chat/completions", whole("chat/completions", {"tools": [tool]}))
+    error = json.loads(answer)["error"]
+    assert error["message"] == (
+        f"Invalid schema for function 'f': schema must be a JSON Schema of 'type: \"object\"', "
+        f"got {got}."
+    )
+    assert error["param"] == "tools[0].function.parameters"
 
 
 def test_refusals_are_in_openais_words(server):
