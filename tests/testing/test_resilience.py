@@ -18,13 +18,13 @@ def settings(url):
 
 async def ours(url):
     async with AsyncLLMClient(settings(url)) as llm:
-        await llm.chat_completion(HELLO)
+        return (await llm.chat_completion(HELLO)).text
 
 
 async def ours_streaming(url):
     async with AsyncLLMClient(settings(url)) as llm:
-        async for _ in await llm.chat_completion(HELLO, stream=True):
-            pass
+        chunks = await llm.chat_completion(HELLO, stream=True)
+        return "".join([chunk.text async for chunk in chunks])
 
 
 async def test_our_client_stands_the_matrix_and_the_zoo():
@@ -115,3 +115,28 @@ async def test_too_many_requests_are_told():
     assert (outcome.verdict, outcome.faults) == ("answered", ("retried too often",))
     table = await assert_resilient(ours, matrix=matrix, zoo=(), retries=1)
     assert not table.wrong
+
+
+async def _forgiving(url):
+    """Return what came of a stream, whatever ended it."""
+    from openai import AsyncOpenAI, OpenAIError
+
+    pieces = []
+    async with AsyncOpenAI(base_url=url, api_key="x", max_retries=0, timeout=0.3) as client:
+        try:
+            stream = await client.chat.completions.create(model="m", messages=HELLO, stream=True)
+            async for chunk in stream:
+                pieces += [choice.delta.content or "" for choice in chunk.choices]
+        except OpenAIError:
+            return "".join(pieces) if pieces else "Sorry, try again later."
+    return "".join(pieces)
+
+
+async def test_half_an_answer_is_no_answer():
+    """Whoever returns the beginning for the whole, or nothing, is told; an excuse is an answer."""
+    names = ("a stream cut short", "a stream broken off", "no choices", "unauthorized", "nothing")
+    matrix = {name: {**FAULTS, **STREAM_FAULTS}[name] for name in names}
+    table = await assert_resilient(_forgiving, matrix=matrix, zoo=(), raises=False)
+    half = [outcome.fault for outcome in table.outcomes if "half an answer" in outcome.faults]
+    assert half == ["a stream cut short", "a stream broken off", "no choices"]
+    assert table.outcomes[3].answer == "Sorry, try again later."

@@ -56,7 +56,14 @@ ZOO: Final = tuple(name for name in NAMES if name != "openai")
 
 _MIDDLE = 2
 
-WRONGS: Final = ("untyped error", "hung", "leaked", "paid twice", "retried too often")
+WRONGS: Final = (
+    "half an answer",
+    "untyped error",
+    "hung",
+    "leaked",
+    "paid twice",
+    "retried too often",
+)
 """What can be wrong with an outcome."""
 
 _USABLE = frozenset(("nothing", "no usage", "wrong content type", "filtered answer"))
@@ -81,6 +88,7 @@ class Outcome:
         paid: How many of them were answered with 200, which is what is paid for.
         whole: How many of those answers could be used.
         leaked: What it left behind.
+        answer: What the agent returned, where that is a text.
         faults: What is wrong with it, of `WRONGS`.
     """
 
@@ -91,6 +99,7 @@ class Outcome:
     paid: int
     whole: int
     leaked: tuple[str, ...]
+    answer: str | None
     faults: tuple[str, ...]
 
 
@@ -143,10 +152,12 @@ async def assert_resilient(
     It may use whatever client; one of its own for each run, which it closes. It has to answer or
     to raise an error that says what happened (no bare ``KeyError`` or ``JSONDecodeError``) within
     ``patience``; to send no more than ``retries`` requests more than without a fault; to ask for
-    no answer again that it has got; and to leave nothing behind.
+    no answer again that it has got; and to leave nothing behind. One that returns the text of its
+    answer must not return the beginning of it for the whole, or nothing.
 
     Args:
-        agent: Called with the base URL of a server; returns when it is done.
+        agent: Called with the base URL of a server; returns when it is done, its answer's text if
+            it likes.
         matrix: The faults, each by its name; None: `FAULTS`, and `STREAM_FAULTS` for streams.
         zoo: The servers, by their names in `agentinfra.testing.zoo`.
         typed: Errors that count as typed besides those a package defines for itself.
@@ -199,7 +210,9 @@ class _Run:
                 server.fail(fault())
             check = LeakCheck(grace=_GRACE)
             check.start()
-            verdict, error = await _ended(self._agent, server.base_url, self._typed, self._patience)
+            verdict, error, answer = await _ended(
+                self._agent, server.base_url, self._typed, self._patience
+            )
             await check.settle()
             leaked = tuple(check.leaks())
             check.stop()
@@ -215,29 +228,34 @@ class _Run:
             paid=len(paid),
             whole=sum(record.fault is None or name in _USABLE for record in paid),
             leaked=leaked,
+            answer=answer,
             faults=(),
         )
 
 
 async def _ended(
     agent: Agent, url: str, typed: tuple[type[BaseException], ...], patience: float
-) -> tuple[Verdict, str]:
+) -> tuple[Verdict, str, str | None]:
     task = asyncio.ensure_future(agent(url))
     done, _ = await asyncio.wait({task}, timeout=patience)
     if not done:
         task.cancel()
         await asyncio.wait({task}, timeout=1.0)
-        return "hung", ""
+        return "hung", "", None
     error = task.exception()
     if error is None:
-        return "answered", ""
+        answer = task.result()
+        return "answered", "", answer if isinstance(answer, str) else None
     plain = type(error).__module__ in ("builtins", "json.decoder") and not isinstance(error, typed)
     spoken = isinstance(error, builtins.TimeoutError)
-    return "untyped error" if plain and not spoken else "typed error", type(error).__name__
+    verdict: Verdict = "untyped error" if plain and not spoken else "typed error"
+    return verdict, type(error).__name__, None
 
 
 def _judged(outcome: Outcome, usual: Outcome, retries: int) -> Outcome:
     wrong: list[str] = []
+    if _is_half(outcome.answer, usual.answer):
+        wrong.append("half an answer")
     if outcome.verdict in ("hung", "untyped error"):
         wrong.append(outcome.verdict)
     if outcome.leaked:
@@ -247,3 +265,10 @@ def _judged(outcome: Outcome, usual: Outcome, retries: int) -> Outcome:
     if outcome.requests > usual.requests + retries:
         wrong.append("retried too often")
     return replace(outcome, faults=tuple(wrong))
+
+
+def _is_half(answer: str | None, whole: str | None) -> bool:
+    """Say whether an answer is the beginning of the whole, which a word of excuse is not."""
+    if answer is None or whole is None:
+        return False
+    return len(answer) < len(whole) and whole.startswith(answer)
