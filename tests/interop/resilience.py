@@ -88,16 +88,16 @@ def main() -> int:
     columns = ("client", "asks for", "runs", "answered", "typed error", "half an answer")
     columns = (*columns, "untyped error", "hung", "leaked", "paid twice", "retried too often")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    print(*lines, sep="\n", flush=True)
     with ExitStack() as stack:
         home = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name in PACKAGES:
             if options.only in (None, name):
-                lines += run(name, home.absolute() / name)
-    table = "\n".join(lines)
-    print(table)
+                lines += (found := run(name, home.absolute() / name))
+                print(*found, sep="\n", flush=True)
     if options.write:
         text = PAGE.read_text()
-        block = f"{BEGIN}\n{table}\n{END}"
+        block = "\n".join([BEGIN, *lines, END])
         PAGE.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: block, text, flags=re.DOTALL))
     return 0
 
