@@ -192,6 +192,12 @@ def test_patterns(pattern):
     assert fits(pattern, made)
 
 
+def test_a_pattern_that_python_cannot_read_is_fitted_by_the_first_text():
+    """Patterns are JavaScript's: of one that this side does not know, nothing is demanded."""
+    assert text_for(r"^\p{L}+$", "Paris") == "Paris"
+    assert text_for(r"^\p{L}+$") == ""
+
+
 def schemas():
     """Return a strategy of schemas as people write them."""
     numbers = st.builds(

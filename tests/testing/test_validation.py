@@ -247,6 +247,21 @@ def test_no_animal_is_broken_by_a_change(name):
 
 
 @pytest.mark.parametrize(
+    ("extra", "param", "code"),
+    [
+        ({"encoding_format": "hex"}, "encoding_format", "invalid_value"),
+        ({"dimensions": "8"}, "dimensions", "invalid_type"),
+        ({"unknown": 1}, "unknown", "unknown_parameter"),
+    ],
+)
+def test_embeddings_are_asked_for_by_their_types(server, extra, param, code):
+    """What the types of embeddings do not hold is refused by its name."""
+    status, answer = post(server, "embeddings", whole("embeddings", extra))
+    error = json.loads(answer)["error"]
+    assert (status, error["param"], error["code"]) == (400, param, code)
+
+
+@pytest.mark.parametrize(
     ("kind", "strict", "got"),
     [
         ({}, True, "None"),
