@@ -1,10 +1,8 @@
 """The command line as people run it: in processes of their own, in a home of their own."""
 
-import asyncio
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,22 +84,6 @@ def plain(monkeypatch, tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    """Give the address of an OpenAI-compatible server that runs in a thread of its own."""
-    found: list[str] = []
-    ready = threading.Event()
-    loop = asyncio.new_event_loop()
-    stopped = asyncio.Event()
-
-    async def serve() -> None:
-        async with OpenAIServer(default=stand_in, api_key="sesame") as server:
-            found.append(server.base_url)
-            ready.set()
-            await stopped.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(30)
-    yield found[0]
-    loop.call_soon_threadsafe(stopped.set)
-    thread.join()
-    loop.close()
+    """Give the address of an OpenAI-compatible server that wants a key."""
+    with OpenAIServer(default=stand_in, api_key="sesame") as server:
+        yield server.base_url

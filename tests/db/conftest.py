@@ -23,14 +23,6 @@ from agentinfra.db.database import Database
 from agentinfra.db.embedded import EmbeddedPostgres
 from agentinfra.db.embedded.programs import Programs, _usable_by_all, find_programs
 from agentinfra.settings import DatabaseSettings
-from agentinfra.testing import ManualClock
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """A clock that stands still until a test moves it."""
-    return ManualClock()
-
 
 PLACES = ("embedded", "pgbouncer", "ordinary", "second", "postgres15", "postgres16")
 """Where the tests of this folder can run: on the embedded server as its superuser, through a

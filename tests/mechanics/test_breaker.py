@@ -10,11 +10,6 @@ from agentinfra.testing.clock import ManualClock
 
 
 @pytest.fixture
-def clock():
-    return ManualClock()
-
-
-@pytest.fixture
 def breaker(clock):
     return CircuitBreaker(window=10, minimum=4, cool_down=5, longest=20, clock=clock)
 

@@ -11,11 +11,6 @@ from agentinfra.errors import ClosedError
 from agentinfra.testing.clock import ManualClock
 
 
-@pytest.fixture
-def clock():
-    return ManualClock()
-
-
 def _pacer(clock, **more):
     return Pacer(**{"max_running": 100, "max_queued": 1000, "clock": clock, **more})
 

@@ -5,12 +5,6 @@ import asyncio
 import pytest
 
 from agentinfra._mechanics.remembered import Remembered
-from agentinfra.testing import ManualClock
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 async def test_an_answer_holds_for_its_seconds(clock):

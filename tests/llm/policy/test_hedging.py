@@ -6,12 +6,6 @@ import pytest
 
 from agentinfra.errors import ServerError
 from agentinfra.llm.policy.hedging import ENOUGH, Hedger
-from agentinfra.testing import ManualClock
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.fixture
