@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -39,13 +41,27 @@ def run():
     return uuid.uuid4().hex[:12]
 
 
-@pytest.fixture
-def process(run):
+@contextmanager
+def another(run):
     """Give another process of the run, which uses the server until its input ends."""
     command = [sys.executable, "-c", PROGRAM, run]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
         yield one
         one.kill()
+
+
+@pytest.fixture
+def process(run):
+    with another(run) as one:
+        yield one
+
+
+def gone(folder):
+    """Wait until a folder is gone; its watcher is nobody's child."""
+    end = time.monotonic() + 60
+    while folder.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return not folder.exists()
 
 
 async def asked(url, query):
@@ -76,11 +92,22 @@ def test_a_run_that_is_ended_leaves_nothing(run, process, kind):
     assert not folder_of(run).exists()
 
 
-async def test_a_run_that_is_killed_is_swept(run, process):
+def test_a_process_that_is_killed_takes_nothing_from_the_others(run, process):
+    """The server goes on for the rest of the run, and goes with the last one's life."""
+    theirs = process.stdout.readline()
+    with another(run) as last:
+        assert last.stdout.readline() == theirs
+        process.kill()
+        process.wait(20)
+        with another(run) as newcomer:
+            assert newcomer.stdout.readline() == theirs
+        last.kill()
+    assert gone(folder_of(run))
+
+
+async def test_a_folder_that_nobody_watches_is_swept(run):
     """What nobody could clear away, the next start of a server does."""
-    assert process.stdout.readline()
-    process.kill()
-    process.wait(20)
+    folder_of(run).mkdir()
     async with EmbeddedPostgres("temporary"):
         assert not folder_of(run).exists()
 

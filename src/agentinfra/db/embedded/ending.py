@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["PATIENCE", "alive", "end", "locked", "remove", "stop", "within"]
+__all__ = ["PATIENCE", "alive", "end", "locked", "remove", "remove_all", "stop", "within"]
 
 PATIENCE = 30.0
 """Seconds the longest wait may take: for another process at the gate, for a crash recovery."""
@@ -38,7 +38,7 @@ def end(folder: Path, *places: Path) -> None:
 
     Args:
         folder: The data; nothing is ended while somebody uses it.
-        places: Folders of the dead owner alone, to be removed.
+        places: Folders of the dead owner, to be removed unless others hold them too.
     """
     with contextlib.suppress(FileNotFoundError):
         gate = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -48,10 +48,13 @@ def end(folder: Path, *places: Path) -> None:
         finally:
             os.close(gate)
     for place in places:
-        # A program that was forked in the owner's last moment may still be writing.
-        until = time.monotonic() + PATIENCE / 3
-        while not remove(place) and time.monotonic() < until:
-            _end_programs(folder)
+        with contextlib.suppress(FileNotFoundError):
+            claim = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if within(_LINGERING, lambda: locked(claim, fcntl.LOCK_EX)):  # noqa: B023
+                    remove_all(place, folder)
+            finally:
+                os.close(claim)
 
 
 def stop(pid: int) -> bool:
@@ -68,6 +71,14 @@ def remove(folder: Path) -> bool:
     """Remove a folder; return whether it is gone."""
     shutil.rmtree(folder, ignore_errors=True)
     return not folder.exists()
+
+
+def remove_all(place: Path, folder: Path) -> None:
+    """Remove a folder that the caller has claimed, with the data in ``folder`` in it."""
+    # A program that was forked in the owner's last moment may still be writing.
+    until = time.monotonic() + PATIENCE / 3
+    while not remove(place) and time.monotonic() < until:
+        _end_programs(folder)
 
 
 def locked(descriptor: int, kind: int) -> bool:

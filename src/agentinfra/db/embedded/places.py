@@ -103,7 +103,8 @@ def sweep() -> None:
             except OSError:  # it goes just now, or is no folder of ours
                 continue
             if claim >= 0:
-                ending.end(path / "data", path)
+                ending.end(path / "data")
+                ending.remove_all(path, path / "data")
                 os.close(claim)
 
 

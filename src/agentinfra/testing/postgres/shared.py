@@ -31,19 +31,26 @@ def shared_server(run: str) -> Iterator[PostgresServer]:
         DatabaseError: The server does not start.
     """
     from agentinfra.db.embedded import EmbeddedPostgres
+    from agentinfra.db.embedded.places import Watcher
 
     # By its name the next start of any embedded server knows it for one that may be swept, should
     # all processes of the run be killed: none of them holds the folder then.
     folder = Path(tempfile.gettempdir()) / f"agentinfra-pg-{run}"
     with ending_in_order(), _held(folder) as gate:
-        server = EmbeddedPostgres(folder / "data")
-        with _alone(gate):
-            copy_kept_data(folder / "data")
-        in_a_loop(server.__aenter__())
+        # pytest-xdist ends its workers by force when their controller is gone: then the last
+        # one's watcher removes the folder, after the server's own has ended the server.
+        watcher = Watcher(folder / "data", folder)
         try:
-            yield PostgresServer(server.dsn)
+            with _alone(gate):
+                copy_kept_data(folder / "data")
+            server = EmbeddedPostgres(folder / "data")
+            in_a_loop(server.__aenter__())
+            try:
+                yield PostgresServer(server.dsn)
+            finally:
+                in_a_loop(server.aclose())
         finally:
-            in_a_loop(server.aclose())
+            watcher.dismiss()
 
 
 @contextlib.contextmanager
