@@ -28,8 +28,9 @@ async def test_on_a_loop_of_the_module(infra_runtime):
 def test_a_project_alone_and_under_xdist(tmp_path, workers):
     """Each test gets an empty database and a runtime on its own loop, workers or not."""
     (tmp_path / "test_it.py").write_text(PROJECT)
+    options = ["-o", "asyncio_mode=auto", "-p", "no:langsmith_plugin"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *workers, "-o", "asyncio_mode=auto", "test_it.py"],
+        [sys.executable, "-m", "pytest", "-q", *workers, *options, "test_it.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
