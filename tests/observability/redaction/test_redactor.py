@@ -319,6 +319,11 @@ def test_endless_values():
         "cookie: a ",
         '"token","',
         "<token>a",
+        "sk-",
+        "sk-ab1-",
+        "basic aaaaaa ",
+        " --token a1",
+        "password is a1b2c3d4e5 ",
         "-----BEGIN PRIVATE KEY-----",
     ],
 )

@@ -23,6 +23,8 @@ Look: TypeAlias = Callable[[bytes, int, int], Span | None]
 
 _FAR: Final = 4_096
 """Bytes a secret has at most, but for a private key: what is behind them is not looked at."""
+_JUDGED: Final = 256
+"""Bytes of a token that tell what it is."""
 _PORT: Final = re.compile(rb"\d{1,5}(?:[/?#\"'\s]|\Z)")
 _WORD: Final = re.compile(rb"[^\s\"']*")
 _ADDRESS: Final = re.compile(rb"[^\s\"'<>]*")
@@ -68,12 +70,13 @@ def _hook(text: bytes, start: int, end: int) -> Span | None:
 def _shape(text: bytes, start: int, end: int) -> Span | None:
     """Look at a token whose maker is known by how it begins."""
     end = _run(text, end, _TOKEN)
-    token = text[start:end].rstrip(b".").decode()
-    if token[:3].lower() == "sk-":
-        runs = _BREAKS.split(token[3:])
+    token = text[start:end].rstrip(b".")
+    seen = token[:_JUDGED].decode()
+    if seen[:3].lower() == "sk-":
+        runs = _BREAKS.split(seen[3:])
         if not any(len(run) >= 8 and any(sign.isdigit() for sign in run) for run in runs):
             return None  # the class of a spinner, the name of a package
-    elif not any(sign.isdigit() for sign in token[4:]) and not _mixed(token[4:]):
+    elif not any(sign.isdigit() for sign in seen[4:]) and not _mixed(seen[4:]):
         return None
     return start, start + len(token)
 
