@@ -68,6 +68,7 @@ async def test_every_node_has_its_span_and_series(rt, ended):
     assert state["log"] == ["plan", "act"]
     assert [span.name for span in ended] == ["agent.node plan", "agent.node act"]
     assert 'requests_total{agent="sales",node="plan"} 1' in rt.metrics.expose()
+    assert 'node_latency_ms_count{node="plan"} 1' in rt.metrics.expose()
     await graph.ainvoke({"log": []})
     assert len(ended) == 2, "the graph it was made from is as it was"
 
