@@ -21,8 +21,8 @@ from agentinfra.errors import ConfigurationError
 from agentinfra.observability import otlp, semconv
 from agentinfra.observability.redaction import Redactor, encodable
 from agentinfra.observability.traces.context import Place, place_of
+from agentinfra.observability.traces.failures import error_message, error_text
 from agentinfra.observability.traces.queue import ExportQueue, Outcome, Queue, Unbounded
-from agentinfra.observability.traces.spans import error_message, error_text
 from agentinfra.observability.traces.told import Ids, SpanKind
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ it as well: that is the `SpanSink` below.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from agentinfra._mechanics.loop_local import LoopLocal
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import ERROR_TYPE
 from agentinfra.observability.traces.context import Place, foreign_span, incoming, place_of
+from agentinfra.observability.traces.failures import error_text, is_no_failure
 from agentinfra.observability.traces.told import (
     ExportedSpan,
     FinishedSpan,
@@ -43,8 +43,6 @@ __all__ = [
     "UnrecordedSpan",
     "current_ids",
     "current_span",
-    "error_message",
-    "error_text",
     "start_span",
     "trace_headers",
     "traceparent",
@@ -199,7 +197,7 @@ class Span:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc is not None and not _is_no_failure(exc):
+        if exc is not None and not is_no_failure(exc):
             self.fail(exc)
         if self._token is not None:
             self._leave(self._token)
@@ -395,31 +393,3 @@ def _ids(above: Any) -> Ids:
         return place.trace_id, random_hex(8), place.span_id
     fresh = random_hex(24)
     return fresh[:32], fresh[32:], None
-
-
-def _is_no_failure(error: BaseException) -> bool:
-    """Say whether an exception is how control flows: cancelled, left, or a graph that waits."""
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return True
-    # LangGraph's GraphBubbleUp: interrupt() for a human, a command for the graph around.
-    return any(
-        kind.__name__ == "GraphBubbleUp" and kind.__module__.startswith("langgraph.")
-        for kind in type(error).__mro__
-    )
-
-
-def error_text(error: BaseException | str, redactor: Redactor = _DEFAULT) -> str:
-    """Return an error's class and message on one line, without secrets."""
-    message = error_message(error, redactor)
-    if isinstance(error, str):
-        return message
-    name = type(error).__qualname__
-    return f"{name}: {message}" if message else name
-
-
-def error_message(error: BaseException | str, redactor: Redactor = _DEFAULT) -> str:
-    """Return an error's message on one line, without secrets."""
-    try:
-        return " ".join(redactor.text(str(error)).split())
-    except Exception:  # noqa: BLE001 - the error's own __str__ runs here
-        return "<unprintable>"
