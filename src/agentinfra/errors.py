@@ -134,9 +134,14 @@ class LLMUnavailableError(LLMError):
 
 
 class LLMConnectionError(LLMError):
-    """The endpoint could not be reached, or the connection broke before an answer."""
+    """The endpoint could not be reached, or the connection broke before an answer.
+
+    Attributes:
+        sent: Whether the request may have arrived, so that it may be billed.
+    """
 
     retryable = True
+    sent = True
 
 
 class LLMTimeoutError(LLMConnectionError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -39,9 +39,15 @@ class Usage:
         total_tokens: The sum as the server counts it.
         cached_tokens: The part of the prompt the server had cached.
         cache_write_tokens: The part of the prompt the server wrote to its cache.
+        cache_write_1h_tokens: The part of those that it keeps for an hour, where that is dearer.
         reasoning_tokens: The part of the completion that is hidden reasoning.
         audio_prompt_tokens: The part of the prompt that is audio.
         audio_completion_tokens: The part of the completion that is audio.
+        image_prompt_tokens: The part of the prompt that is pictures, where the server counts them.
+        image_completion_tokens: The part of the completion that is pictures.
+        web_searches: Searches of the web the server made for the answer.
+        file_searches: Searches of stored files it made.
+        reported_cost: What the server says all of it costs in USD, None where it does not.
         estimated: True where the server reported nothing and these are our estimate.
     """
 
@@ -50,9 +56,15 @@ class Usage:
     total_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
     audio_prompt_tokens: int = 0
     audio_completion_tokens: int = 0
+    image_prompt_tokens: int = 0
+    image_completion_tokens: int = 0
+    web_searches: int = 0
+    file_searches: int = 0
+    reported_cost: Decimal | None = None
     estimated: bool = False
 
     @property
@@ -61,17 +73,24 @@ class Usage:
         return self.audio_prompt_tokens + self.audio_completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
+        if self == _NOTHING:
+            return other
+        if other == _NOTHING:
+            return self
+        one, two = self.reported_cost, other.reported_cost
+        counts = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
         return Usage(
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            total_tokens=self.total_tokens + other.total_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-            audio_prompt_tokens=self.audio_prompt_tokens + other.audio_prompt_tokens,
-            audio_completion_tokens=self.audio_completion_tokens + other.audio_completion_tokens,
+            **counts,
+            # A sum of which a part is missing would be too low.
+            reported_cost=None if one is None or two is None else one + two,
             estimated=self.estimated or other.estimated,
         )
+
+
+_NOTHING = Usage()
+_COUNTS = tuple(
+    part.name for part in fields(Usage) if part.name not in ("reported_cost", "estimated")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

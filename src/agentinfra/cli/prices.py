@@ -95,7 +95,10 @@ def prices_of(args: argparse.Namespace, settings: LLMSettings) -> list[Price]:
     from agentinfra.llm.money.prices import PriceBook
 
     book = PriceBook(
-        settings.prices, base_url=settings.base_url, azure=settings.api_version is not None
+        settings.prices,
+        base_url=settings.base_url,
+        azure=settings.api_version is not None,
+        vendor=settings.prices_of,
     )
     return [_price(model, book, settings, _usage_of(args)) for model in args.models]
 
@@ -109,7 +112,7 @@ def _price(model: str, book: PriceBook, settings: LLMSettings, usage: Any) -> Pr
         input=rates.input * _MILLION,
         cached=rates.cached * _MILLION,
         output=rates.output * _MILLION,
-        tiered=rates.tiers is not None,
+        tiered=bool(rates.longer),
         source=_source(model, settings),
         call=None if usage is None else rates.cost(usage),
     )

@@ -46,15 +46,16 @@ async def test_cancelled_after_any_number_of_steps(client_of, server, stream):
 
 
 async def test_cancelled_in_flight(client_of, server):
-    """The server sees the connection close."""
+    """The server sees the connection close; the prompt, which it has read, is paid for."""
     server.fail(faults.hang())
     async with client_of(server) as llm, llm.budget(usd=1) as budget:
         task = asyncio.create_task(llm.chat_completion(HELLO))
         await server.wait_for_requests(1)
-        assert budget.reserved > 0
+        held = budget.reserved
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert (budget.spent, budget.reserved) == (0, 0)
+        assert 0 < budget.spent < held
+        assert budget.reserved == 0
         _at_rest(llm)
         await server.wait_until_idle()
 

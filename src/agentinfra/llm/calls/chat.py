@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra.errors import BudgetExceededError
+from agentinfra.llm.calls.bill import Bill
 from agentinfra.llm.calls.messages import input_messages, output_messages, tool_definitions
 from agentinfra.llm.calls.record import CallRecord, Outcome
-from agentinfra.llm.calls.sending import TextSender
+from agentinfra.llm.calls.sending import Replied, TextSender
 from agentinfra.llm.calls.stream import LLMStream, Settlement
-from agentinfra.llm.dialects.usage import estimated
-from agentinfra.llm.money.budget import Reservation, active_budgets, reserve
+from agentinfra.llm.calls.worst import worst_cost
+from agentinfra.llm.dialects.usage import cost_in_headers, estimated
+from agentinfra.llm.money.budget import active_budgets
 from agentinfra.llm.wire.sdk import raw_answer
 from agentinfra.observability import semconv
 from agentinfra.results import LLMResponse, Usage
@@ -55,43 +58,47 @@ class ChatCalls:
         """Return a whole answer."""
         self._prepare(request, call, targets)
         with self._record(request, call, component) as record:
-            reservation = self._reserve(request, call, targets)
+            bill = self._held(request, call, targets)
             cost: Decimal | None = None
             try:
-                got = await self._dispatcher.run(
-                    call, targets, partial(self._sender.send, request, call), hedge=True
-                )
-                response = self._response(got.headers, got.answer, request, call, record)
-                cost = response.cost_usd
+                send = partial(self._sender.send, request, call, bill)
+                got = await self._dispatcher.run(call, targets, send, hedge=True)
+                if len(bill.answers) > 1:
+                    self._pay_for_the_other(bill, got)
+                response = self._response(got.headers, got.answer, request, call, record, bill)
+                cost = self._owed(response, call)
                 if self._telemetry.observed:
                     record.close(self._outcome(response))
-                return response
+            except BaseException as error:
+                record.close(self._nothing(error, request, bill))
+                raise
             finally:
-                reservation.settle(cost)
+                bill.settle(cost)
+        return response
 
     async def stream(
         self, request: TextRequest, call: Call, targets: Sequence[Target], work: Work
     ) -> LLMStream:
         """Return a streamed answer whose first content has come."""
         record: CallRecord | None = None
-        reservation: Reservation | None = None
+        bill: Bill | None = None
         try:
             self._prepare(request, call, targets)
             record = self._record(request, call, "chat")
-            reservation = self._reserve(request, call, targets)
+            bill = self._held(request, call, targets)
             source = await self._dispatcher.run(
-                call, targets, partial(self._sender.open, request, call)
+                call, targets, partial(self._sender.open, request, call, bill)
             )
         except BaseException as error:  # noqa: BLE001 - it is raised again below
             if record is not None:
                 with record:
-                    record.close(Outcome(error=error))
-            if reservation is not None:
-                reservation.settle(None)
+                    record.close(self._nothing(error, request, bill))
+            if bill is not None:
+                bill.settle(None)
             work.end()
             raise work.told(error)  # noqa: B904 - the error itself, or one that names it
         record.first_token()
-        settle = partial(self._end_stream, request, call, record, source, reservation)
+        settle = partial(self._end_stream, request, call, record, source, bill)
         settlement = Settlement(source, settle, work, self._leaving)
         # Not the stream's own method: held here, a stream that its caller drops would stay.
         work.held(settlement.leave)
@@ -109,25 +116,27 @@ class ChatCalls:
         request.size = len(self._sender.prepare(request, targets[0]))
         call.tokens = request.rate_tokens
 
-    def _reserve(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> Reservation:
-        if not active_budgets() or request.resumes:
-            return reserve(request.model, Decimal(0))
+    def _held(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> Bill:
+        """Return the call's bill, on which the most that its first request costs is held."""
+        bill = Bill(
+            request.model,
+            worst=partial(worst_cost, request),
+            likely=partial(_prompt_cost, request),
+        )
+        if not active_budgets():
+            return bill
         worst: Decimal | None = Decimal(0)
-        for target in targets:
-            rates = target.endpoint.prices.rates(target.model, request.options.get("service_tier"))
-            if rates is None or worst is None:
-                worst = None
-                continue
-            most = rates.at_most(request.most_prompt_tokens, request.most_completion_tokens)
-            most *= 2 if self._dispatcher.hedges and not request.stream else 1
-            worst = max(worst, most)
+        for target in () if request.resumes else targets:
+            most = worst_cost(request, target)
+            worst = None if worst is None or most is None else max(worst, most)
         try:
-            return reserve(request.model, worst)
+            bill.hold(worst)
         except BudgetExceededError:
             names = [budget.name for budget in active_budgets()]
             call.note(semconv.EVENT_BUDGET_REFUSED, {semconv.BUDGETS: names})
             self._telemetry.refused(names)
             raise
+        return bill
 
     def _record(self, request: TextRequest, call: Call, component: str) -> CallRecord:
         options = request.options
@@ -159,6 +168,7 @@ class ChatCalls:
         request: TextRequest,
         call: Call,
         record: CallRecord,
+        bill: Bill,
         *,
         degraded: str | None = None,
     ) -> LLMResponse:
@@ -167,9 +177,9 @@ class ChatCalls:
         usage = answer.usage or self._estimate(request, answer)
         if answer.source is not None and answer.source.api == "responses" and call.target:
             call.target.endpoint.lessons.heard(call.target.model, usage)
-        cost = self._cost(call, answer.model, usage, answer.service_tier)
-        if call.hedged and cost is not None:
-            cost += self._lost(call, request)
+        cost = self._cost(request, call, answer, headers, usage)
+        if bill.lost and cost is not None:
+            cost += bill.lost
         return LLMResponse(
             text=answer.text,
             reasoning=answer.reasoning,
@@ -220,7 +230,7 @@ class ChatCalls:
         call: Call,
         record: CallRecord,
         source: OpenStream,
-        reservation: Reservation,
+        bill: Bill,
         assembly: Assembly,
         error: BaseException | None,
     ) -> LLMResponse:
@@ -228,9 +238,9 @@ class ChatCalls:
         left = isinstance(error, GeneratorExit)
         why = f"the stream broke: {error}" if error is not None else None
         response = self._response(
-            source.headers, assembly.answer(), request, call, record, degraded=why
+            source.headers, assembly.answer(), request, call, record, bill, degraded=why
         )
-        reservation.settle(response.cost_usd)
+        bill.settle(self._owed(response, call))
         with record:  # entered only now, so that the log line carries its ids
             outcome = self._outcome(response)
             outcome.error, outcome.left = error, left
@@ -249,27 +259,70 @@ class ChatCalls:
             output=output_messages(response.choices) if captured else None,
         )
 
+    def _nothing(self, error: BaseException, request: TextRequest, bill: Bill | None) -> Outcome:
+        """Return how a call without an answer ended, with what its requests cost all the same."""
+        if bill is None or not bill.lost:
+            return Outcome(error=error)
+        return Outcome(error=error, usage=estimated(request.likely_prompt_tokens), cost=bill.lost)
+
     def _estimate(self, request: TextRequest, answer: Answer) -> Usage:
-        arguments = (call.arguments for call in answer.tool_calls)
-        said = (answer.text, answer.reasoning, answer.refusal or "", *arguments)
-        return estimated(request.most_prompt_tokens, *said)
+        choices = (answer.source and answer.source.choices) or (answer,)
+        said = [
+            text
+            for choice in choices
+            for text in (
+                choice.text,
+                choice.reasoning,
+                choice.refusal or "",
+                *(call.arguments for call in choice.tool_calls),
+            )
+        ]
+        return estimated(request.likely_prompt_tokens, *said)
 
     def _cost(
-        self, call: Call, answered: str | None, usage: Usage, tier: str | None
+        self,
+        request: TextRequest,
+        call: Call,
+        answer: Answer,
+        headers: Mapping[str, str],
+        usage: Usage,
     ) -> Decimal | None:
         target = call.target
         if target is None:
             return None
         prices = target.endpoint.prices
+        tier = answer.service_tier or request.options.get("service_tier")
+        if usage.reported_cost is None and (said := cost_in_headers(headers)) is not None:
+            usage = replace(usage, reported_cost=said)
         # A deployment or an alias may be priced under the name the server answers with.
         cost = prices.cost(target.model, usage, tier)
+        answered = answer.model
         return prices.cost(answered, usage, tier) if cost is None and answered else cost
 
-    def _lost(self, call: Call, request: TextRequest) -> Decimal:
-        """Return about what cancelled second requests cost: the prompt, which was read."""
-        rates = call.target and call.target.endpoint.prices.rates(call.target.model)
-        usage = estimated(request.most_prompt_tokens)
-        return rates.cost(usage) * call.hedged if rates else Decimal(0)
+    def _owed(self, response: LLMResponse, call: Call) -> Decimal | None:
+        """Return what budgets book: where an answer's price is unknown, as the request's was not.
+
+        An endpoint may name a tier nobody has a price of, after it took a request that had one.
+        """
+        if response.cost_usd is not None or not active_budgets() or call.target is None:
+            return response.cost_usd
+        if response.finish_reason is None and not response.usage.total_tokens:
+            return None  # it has only begun
+        rates = call.target.endpoint.prices.rates(call.target.model)
+        return None if rates is None else rates.cost(response.usage)
+
+    def _pay_for_the_other(self, bill: Bill, got: Replied) -> None:
+        """Owe for what answered in the same moment as the answer that was taken."""
+        for target, other in bill.answers:
+            if other is not got and other.answer.usage is not None:
+                cost = target.endpoint.prices.cost(target.model, other.answer.usage)
+                bill.lost += cost or Decimal(0)
+
+
+def _prompt_cost(request: TextRequest, target: Target) -> Decimal:
+    """Return about what a request costs that nobody answered: its prompt, which was read."""
+    rates = target.endpoint.prices.rates(target.model)
+    return rates.cost(estimated(request.likely_prompt_tokens)) if rates else Decimal(0)
 
 
 def _double(value: Any) -> Any:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentinfra.errors import LLMResponseError
+from agentinfra.llm.calls.bill import Bill
 from agentinfra.llm.calls.flights import Flights, Space
 from agentinfra.llm.calls.record import CallRecord, Outcome
-from agentinfra.llm.calls.vectors import VectorRequests, Wanted
+from agentinfra.llm.calls.vectors import Part, VectorRequests, Wanted, likely_of, worst_of
 from agentinfra.llm.dialects.embeddings import (
     checked_texts,
 )
 from agentinfra.llm.dialects.hashing import HASH_DIMENSIONS, HASH_MODEL, hash_embeddings
 from agentinfra.llm.dialects.usage import estimate_tokens
-from agentinfra.llm.money.budget import reserve
+from agentinfra.llm.money.budget import active_budgets
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import EmbeddingBatch, Usage
@@ -141,29 +143,31 @@ class EmbeddingCalls:
         self, space: Space, texts: list[str], wanted: Wanted, call: Call, target: Target
     ) -> _Fetched:
         """Have texts embedded; what was paid for is kept and booked even where a part fails."""
-        prices = target.endpoint.prices
-        rates = prices.rates(target.model)
-        most = sum(len(text.encode("utf-8", "replace")) for text in texts)
+        bill = Bill(target.model, worst=partial(worst_of, texts), likely=partial(likely_of, texts))
         call.tokens = sum(map(estimate_tokens, texts))
         call.target = target
         with self._record(call, target.model) as record:
             record.span.set(semconv.EMBEDDING_DIMENSIONS, wanted.dimensions)
-            reservation = reserve(target.model, rates.at_most(most, 0) if rates else None)
-            cost: Decimal | None = None
+            if active_budgets():
+                bill.hold(worst_of(texts, target))
+            done: list[Part] = []
+            failure: BaseException | None = None
             try:
-                done, failure = await self._requests.send_all(texts, wanted, call, target)
-                usage = sum((part.usage for part in done), Usage())
-                cost = prices.cost(target.model, usage) if done else None
-                found = {
-                    text: vector
-                    for part in done
-                    for text, vector in zip(part.texts, part.vectors, strict=True)
-                }
+                failure = await self._requests.send_all(texts, wanted, call, bill, target, done)
+            except BaseException as error:
+                failure = error
+                raise
+            finally:
+                usage, cost = _booked(done, bill, target)
+                bill.settle(cost)
                 outcome = Outcome(usage=usage if done else None, cost=cost, model=target.model)
                 outcome.error = failure
                 record.close(outcome)
-            finally:
-                reservation.settle(cost)
+            found = {
+                text: vector
+                for part in done
+                for text, vector in zip(part.texts, part.vectors, strict=True)
+            }
             if found:
                 # Into the cache first: who looks into it after the flight has landed finds them.
                 if (target.model, wanted.dimensions) not in target.endpoint.limits.cut:
@@ -217,6 +221,17 @@ def _in_order(
     if not texts:
         return np.zeros((0, dimensions or 0), np.float32)
     return np.vstack([found[text] for text in texts])
+
+
+def _booked(parts: Sequence[Part], bill: Bill, target: Target) -> tuple[Usage, Decimal | None]:
+    """Return what some requests used and cost in USD; None where nobody knows."""
+    prices = target.endpoint.prices
+    costs = [prices.cost(target.model, part.usage) for part in parts]
+    known = [cost for cost in costs if cost is not None]
+    usage = sum((part.usage for part in parts), Usage())
+    if len(known) < len(costs) or not (known or bill.owed):
+        return usage, None
+    return usage, sum(known, bill.owed)
 
 
 def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:

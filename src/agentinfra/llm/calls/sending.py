@@ -13,6 +13,7 @@ from agentinfra.llm.wire.endpoint import Sending
 from agentinfra.observability import semconv
 
 if TYPE_CHECKING:
+    from agentinfra.llm.calls.bill import Bill
     from agentinfra.llm.dialects.answer import Answer
     from agentinfra.llm.dialects.dialect import Dialect
     from agentinfra.llm.dialects.request import TextRequest
@@ -51,29 +52,46 @@ class TextSender:
         """
         return self._body(request, target, DIALECTS[_way(request, target)])
 
-    async def send(self, request: TextRequest, call: Call, target: Target) -> Replied:
+    async def send(self, request: TextRequest, call: Call, bill: Bill, target: Target) -> Replied:
         """Send a request and return its answer.
 
         Raises:
+            BudgetExceededError: It would be one more to pay for, and there is too little left.
             LLMError: It failed, and its refusals taught no other way.
         """
         api = _way(request, target)
+        bill.begin(target)
         try:
-            return await self._ask(request, call, target, DIALECTS[api])
-        except BadRequestError as error:
-            return await self._otherwise(request, call, target, self._ask, api, error)
+            try:
+                got = await self._ask(request, call, target, DIALECTS[api])
+            except BadRequestError as error:
+                got = await self._otherwise(request, call, target, self._ask, api, error)
+        except BaseException as error:
+            bill.failed(target, error)
+            raise
+        if call.hedged:
+            bill.answers.append((target, got))
+        return got
 
-    async def open(self, request: TextRequest, call: Call, target: Target) -> OpenStream:
+    async def open(
+        self, request: TextRequest, call: Call, bill: Bill, target: Target
+    ) -> OpenStream:
         """Send a request and return its stream, whose first content has come.
 
         Raises:
+            BudgetExceededError: It would be one more to pay for, and there is too little left.
             LLMError: It failed, and its refusals taught no other way.
         """
         api = _way(request, target)
+        bill.begin(target)
         try:
-            return await self._begin(request, call, target, DIALECTS[api])
-        except BadRequestError as error:
-            return await self._otherwise(request, call, target, self._begin, api, error)
+            try:
+                return await self._begin(request, call, target, DIALECTS[api])
+            except BadRequestError as error:
+                return await self._otherwise(request, call, target, self._begin, api, error)
+        except BaseException as error:
+            bill.failed(target, error)
+            raise
 
     async def _ask(
         self, request: TextRequest, call: Call, target: Target, dialect: Dialect

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra.errors import BadRequestError, LLMResponseError
 from agentinfra.llm.dialects.embeddings import (
     Limits,
@@ -16,7 +18,8 @@ from agentinfra.llm.dialects.embeddings import (
     parts,
     read_embeddings,
 )
-from agentinfra.llm.dialects.usage import estimate_tokens
+from agentinfra.llm.dialects.usage import cost_in_headers, estimate_tokens
+from agentinfra.llm.money.rates import Most
 from agentinfra.llm.wire.endpoint import Sending
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import Usage
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from agentinfra.llm.calls.bill import Bill
     from agentinfra.llm.policy.call import Call
     from agentinfra.llm.policy.dispatch import Dispatcher
     from agentinfra.llm.wire.endpoint import Target
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["Part", "VectorRequests", "Wanted"]
 
 log = get_logger("agentinfra.llm")
+
+_AROUND_A_TEXT = 3
+"""Tokens that some models put around a text, and count."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,57 +78,86 @@ class VectorRequests:
         self._dispatcher = dispatcher
 
     async def send_all(
-        self, texts: list[str], wanted: Wanted, call: Call, target: Target
-    ) -> tuple[list[Part], BaseException | None]:
-        """Send every request; return those that were answered, and the first failure."""
+        self,
+        texts: list[str],
+        wanted: Wanted,
+        call: Call,
+        bill: Bill,
+        target: Target,
+        done: list[Part],
+    ) -> BaseException | None:
+        """Send every request and return the first failure.
+
+        Args:
+            texts: The texts.
+            wanted: What the call wants.
+            call: The call.
+            bill: What it owes.
+            target: Where to send them.
+            done: Gets what was answered, whatever becomes of the rest: it is paid for.
+        """
+        run = partial(self._run, wanted=wanted, call=call, bill=bill, target=target, done=done)
         requests = parts(texts, target.endpoint.limits)
-        run = partial(self._run, wanted=wanted, call=call, target=target)
         if len(requests) == 1:
             try:
-                return await run(requests[0]), None
+                await run(requests[0])
             except Exception as error:  # noqa: BLE001 - said by the caller, after booking
-                return [], error
+                return error
+            return None
         tasks = [asyncio.create_task(run(request)) for request in requests]
         try:
             # Not a task group: what the siblings of a failed request bring is paid for as well.
             await asyncio.wait(tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-        done: list[Part] = []
-        failure: BaseException | None = None
+            # Waited for: what a request that is cut off may have cost is known when it has ended.
+            await cancel_and_wait(*tasks)
         for task in tasks:
             if task.cancelled():
-                failure = failure or asyncio.CancelledError()
-            elif (raised := task.exception()) is not None:
-                failure = failure or raised
-            else:
-                done += task.result()
-        return done, failure
+                return asyncio.CancelledError()
+            if (raised := task.exception()) is not None:
+                return raised
+        return None
 
     async def _run(
-        self, texts: list[str], *, wanted: Wanted, call: Call, target: Target
-    ) -> list[Part]:
+        self,
+        texts: list[str],
+        *,
+        wanted: Wanted,
+        call: Call,
+        bill: Bill,
+        target: Target,
+        done: list[Part],
+    ) -> None:
         """Have the texts of one request embedded, in fewer at once where the server says so."""
         limits = target.endpoint.limits
+        again = partial(self._run, wanted=wanted, call=call, bill=bill, target=target, done=done)
+        part = bill.part(worst=partial(worst_of, texts), likely=partial(likely_of, texts))
         try:
-            send = partial(self._send, texts, wanted, call)
-            return [await self._dispatcher.run(call, (target,), send)]
+            send = partial(self._send, texts, wanted, call, part)
+            done.append(await self._dispatcher.run(call, (target,), send))
         except BadRequestError as error:
             if limits.encoding == "base64" and _is_about_encoding(error):
                 limits.encoding = "float"
-                return await self._run(texts, wanted=wanted, call=call, target=target)
+                return await again(texts)
             allowed = fewer(error, len(texts))
             if allowed is None:
                 raise
             limits.inputs = min(limits.inputs, allowed)
             log.warning("llm.embedding_inputs_learned", target=target.label, inputs=allowed)
-        found: list[Part] = []
-        for request in parts(texts, Limits(inputs=allowed, tokens=limits.tokens)):
-            found += await self._run(request, wanted=wanted, call=call, target=target)
-        return found
+            for request in parts(texts, Limits(inputs=allowed, tokens=limits.tokens)):
+                await again(request)
 
-    async def _send(self, texts: list[str], wanted: Wanted, call: Call, target: Target) -> Part:
+    async def _send(
+        self, texts: list[str], wanted: Wanted, call: Call, bill: Bill, target: Target
+    ) -> Part:
+        bill.begin(target)
+        try:
+            return await self._ask(texts, wanted, call, target)
+        except BaseException as error:
+            bill.failed(target, error)
+            raise
+
+    async def _ask(self, texts: list[str], wanted: Wanted, call: Call, target: Target) -> Part:
         endpoint = target.endpoint
         more = dict(wanted.more)
         own = more.pop("extra_headers", None) or {}
@@ -147,7 +183,10 @@ class VectorRequests:
         wide, asked = vectors.shape[1], wanted.dimensions
         if asked is not None and wide != asked:
             vectors = self._cut(vectors, asked, target)
-        return Part(reply.headers, texts, vectors, usage or _estimated(texts))
+        usage = usage or _estimated(texts)
+        if usage.reported_cost is None and (said := cost_in_headers(reply.headers)) is not None:
+            usage = replace(usage, reported_cost=said)
+        return Part(reply.headers, texts, vectors, usage)
 
     def _cut(self, vectors: Vector, dimensions: int, target: Target) -> Vector:
         """Cut vectors to what was asked for, where the endpoint ignores that; said as degraded.
@@ -173,6 +212,20 @@ class VectorRequests:
         lengths = np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12)
         shortened: Vector = (kept / lengths).astype(np.float32)
         return shortened
+
+
+def worst_of(texts: Sequence[str], target: Target) -> Decimal | None:
+    """Return the most that embedding some texts costs in USD, None where nobody knows."""
+    size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return target.endpoint.prices.at_most(
+        target.model, Most(text=size + _AROUND_A_TEXT * len(texts))
+    )
+
+
+def likely_of(texts: Sequence[str], target: Target) -> Decimal:
+    """Return about what embedding some texts costs in USD, 0 where nobody knows."""
+    rates = target.endpoint.prices.rates(target.model)
+    return Decimal(0) if rates is None else rates.cost(_estimated(texts))
 
 
 def _estimated(texts: Sequence[str]) -> Usage:

@@ -11,23 +11,18 @@ import msgspec
 from agentinfra._types import Messages
 from agentinfra.errors import ConfigurationError
 from agentinfra.llm.dialects.options import checked_headers, checked_options, extra
+from agentinfra.llm.dialects.usage import CHARACTERS_PER_TOKEN
+from agentinfra.llm.dialects.weighing import NOTHING, Attached, attached_to
 
-__all__ = ["IMAGE_TOKENS", "OUTPUT", "Forms", "Seen", "TextRequest", "resumed", "text_request"]
+__all__ = ["LIMITS", "OUTPUT", "Forms", "Seen", "TextRequest", "resumed", "text_request"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
-MESSAGE_OVERHEAD = 8
-"""Tokens a message costs beside its text, at most (OpenAI's cookbook counts 3, and 1 a name)."""
+_PICTURE = 1_000
+"""Tokens of a picture, about: what is estimated where a server reports no usage."""
 
-IMAGE_TOKENS = 50_000
-"""Tokens one image costs at worst: 1,445 for a high-detail picture of the gpt-4o family, times 33
-for its mini models (OpenAI, "Images and vision", calculating costs)."""
-
-OUTPUT_TOKENS = 16_384
-"""Completion tokens reserved for a call that names no limit: the output limit of gpt-4o-mini."""
-
-_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-
+LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+"""How the APIs name the tokens an answer may have."""
 
 OUTPUT = "output"
 """Where a turn that the Responses API gave keeps its items, to be sent back as they came."""
@@ -116,19 +111,16 @@ class TextRequest(msgspec.Struct, kw_only=True):
         self.encoded_for = ()
 
     @property
-    def most_prompt_tokens(self) -> int:
-        """No tokenizer makes more of the messages than this.
-
-        Byte-level BPE makes at most one token of each byte; pictures count by another measure.
-        """
-        if self.seen.plain:
-            return self.size + MESSAGE_OVERHEAD * len(self.messages)
-        return _weight(self.messages) + _weight(self.options.get("tools"))
+    def attached(self) -> Attached:
+        """What the messages hold beside text."""
+        return NOTHING if self.seen.plain else attached_to(self.messages)
 
     @property
-    def most_completion_tokens(self) -> int:
-        """What the model may generate at most, over all choices."""
-        return (self.limit or OUTPUT_TOKENS) * int(self.options.get("n") or 1)
+    def likely_prompt_tokens(self) -> int:
+        """What the prompt has, about."""
+        attached = self.attached
+        text = max(0, self.size - attached.inline) // CHARACTERS_PER_TOKEN
+        return text + attached.pictures * _PICTURE + attached.sound // 4 + 1
 
     @property
     def rate_tokens(self) -> float:
@@ -137,7 +129,7 @@ class TextRequest(msgspec.Struct, kw_only=True):
         OpenAI takes the larger of the output limit and the estimated prompt ("How to handle rate
         limits", OpenAI Cookbook).
         """
-        return float(max(self.limit, self.most_prompt_tokens // 4, 1))
+        return float(max(self.limit, self.likely_prompt_tokens))
 
 
 def text_request(
@@ -183,7 +175,7 @@ def text_request(
 
 
 def _limit(options: Mapping[str, Any]) -> int:
-    for name in _LIMITS:
+    for name in LIMITS:
         if name in options:
             limit = options[name]
             return int(limit) if isinstance(limit, int | float) else 0
@@ -269,15 +261,3 @@ def _mapping(message: Any) -> dict[str, Any]:
         f"a message is {type(message).__name__}, not a mapping: "
         "write {'role': 'user', 'content': ...}"
     )
-
-
-def _weight(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
-    if isinstance(value, Mapping):
-        if value.get("type") in ("image_url", "input_image"):
-            return IMAGE_TOKENS
-        return sum(len(str(key)) + 2 + _weight(item) for key, item in value.items())
-    if isinstance(value, Sequence):
-        return sum(MESSAGE_OVERHEAD + _weight(item) for item in value)
-    return 8 if value is not None else 0

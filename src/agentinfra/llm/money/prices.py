@@ -1,4 +1,4 @@
-"""What a call costs: genai-prices' rates, below an override table of the settings.
+"""What a call costs: the settings' own prices, the endpoint's word, else genai-prices' rates.
 
 A model without a known price costs None: never 0, and never another model's price.
 """
@@ -6,73 +6,30 @@ A model without a known price costs None: never 0, and never another model's pri
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from agentinfra._mechanics.vendors import MissingPackageError, load
+from agentinfra._mechanics.vendors import MissingPackageError
+from agentinfra.llm.money.known import OUTPUT_TOKENS, largest_answer
+from agentinfra.llm.money.published import Published
+from agentinfra.llm.money.rates import Most, Rates
 
 if TYPE_CHECKING:
     from agentinfra.results import Usage
     from agentinfra.settings import ModelPrice
 
-__all__ = ["ORDINARY_TIERS", "PriceBook", "Rates"]
+__all__ = ["ORDINARY_TIERS", "PriceBook"]
 
-ORDINARY_TIERS = frozenset({None, "", "auto", "default", "standard"})
+ORDINARY_TIERS = frozenset({None, "", "auto", "default", "standard", "on_demand"})
 """Service tiers that cost what the model costs."""
 
 _MILLION = Decimal(1_000_000)
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4,8}|latest)$")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """A model's prices in USD per token.
-
-    Attributes:
-        input: A prompt token.
-        output: A completion token.
-        cached: A prompt token read from the provider's cache.
-        written: A prompt token written to it, which some bill dearer than one that is not.
-        audio_input: An audio token of the prompt.
-        audio_output: An audio token of the completion.
-        tiers: Computes the cost where a price depends on the prompt's length, else None.
-    """
-
-    input: Decimal
-    output: Decimal
-    cached: Decimal
-    written: Decimal
-    audio_input: Decimal
-    audio_output: Decimal
-    tiers: Callable[[Usage], Decimal] | None = None
-
-    def cost(self, usage: Usage) -> Decimal:
-        """Return what these tokens cost in USD, each kind at its own price."""
-        if self.tiers is not None:
-            return self.tiers(usage)
-        cache = usage.cached_tokens + usage.cache_write_tokens
-        if not (cache or usage.audio_prompt_tokens or usage.audio_completion_tokens):
-            return self.input * usage.prompt_tokens + self.output * usage.completion_tokens
-        text_in = usage.prompt_tokens - cache - usage.audio_prompt_tokens
-        text_out = usage.completion_tokens - usage.audio_completion_tokens
-        return (
-            self.input * max(text_in, 0)
-            + self.cached * usage.cached_tokens
-            + self.written * usage.cache_write_tokens
-            + self.audio_input * usage.audio_prompt_tokens
-            + self.output * max(text_out, 0)
-            + self.audio_output * usage.audio_completion_tokens
-        )
-
-    def at_most(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
-        """Return an upper bound of what a call costs in USD."""
-        dearest_in = max(self.input, self.written, self.audio_input)
-        dearest_out = max(self.output, self.audio_output)
-        return dearest_in * prompt_tokens + dearest_out * completion_tokens
+_QUARTER = 900.0
+"""Seconds the prices of a model are believed that change by the hour or by the day."""
 
 
 class PriceBook:
@@ -80,8 +37,11 @@ class PriceBook:
 
     Args:
         overrides: Prices in USD per million tokens by model; they win.
-        base_url: The endpoint, whose provider's prices apply; an unknown one has OpenAI's.
+        base_url: The endpoint, whose provider's prices apply; on a private address those of the
+            model's maker do.
         azure: Whether it is an Azure endpoint.
+        vendor: Whose prices apply in place of the endpoint's own: a provider of genai-prices.
+        now: The seconds since 1970.
     """
 
     def __init__(
@@ -90,12 +50,15 @@ class PriceBook:
         *,
         base_url: str | None = None,
         azure: bool = False,
+        vendor: str | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._overrides = overrides
-        self._host = (urlsplit(base_url).hostname or "") if base_url else "api.openai.com"
-        self._url = base_url or "https://api.openai.com/v1"
-        self._azure = azure
+        self._vendor = vendor
+        self._published = Published(base_url=base_url, azure=azure, vendor=vendor)
+        self._now = now
         self._known: dict[str, Rates | None] = {}
+        self._until: dict[str, float] = {}
         self.missing = ""
 
     def rates(self, model: str, tier: str | None = None) -> Rates | None:
@@ -103,114 +66,92 @@ class PriceBook:
 
         Args:
             model: The model.
-            tier: The service tier; one that is not the ordinary one has the price that the
-                overrides give ``model@tier``, or none.
+            tier: The service tier, or ``batch``; one that is not the ordinary one has the price
+                that the overrides give ``model@tier``, else the published one, or none.
         """
         name = model if tier in ORDINARY_TIERS else f"{model}@{tier}"
         try:
-            return self._known[name]
+            rates = self._known[name]
         except KeyError:
-            rates = self._known[name] = self._find(name)
-            return rates
+            return self._look_up(name)
+        if self._until and self._until.get(name, self._now()) < self._now():
+            return self._look_up(name)
+        return rates
 
     def cost(self, model: str, usage: Usage, tier: str | None = None) -> Decimal | None:
-        """Return what a call cost in USD, None when the model has no known price."""
-        rates = self.rates(model, tier)
-        return None if rates is None else rates.cost(usage)
+        """Return what a call cost in USD, None when nobody knows.
 
-    def _find(self, name: str) -> Rates | None:
+        The settings' own price of the model, else what the endpoint has said, unless the settings
+        name whose prices apply, else the published one.
+        """
+        said = usage.reported_cost
+        if said is not None and self._believes(model, said):
+            return said
+        rates = self.rates(model, tier)
+        return said if rates is None else rates.cost(usage)
+
+    def at_most(self, model: str, most: Most, tier: str | None = None) -> Decimal | None:
+        """Return an upper bound of what a call costs in USD, None where nobody knows its price.
+
+        A tier is a wish: where the endpoint has no room in it, or does not know it, a call may
+        be served in the ordinary one.
+        """
+        bounds = [self.rates(model, one) for one in dict.fromkeys((tier, None))]
+        known = [rates.at_most(most) for rates in bounds if rates is not None]
+        return max(known, default=None)
+
+    def _believes(self, model: str, said: Decimal) -> bool:
+        if self._vendor is not None or self._overridden(model) is not None:
+            return self.rates(model) is None
+        # Proxies say 0 of what they have no price of.
+        return said > 0 or model.endswith(":free")
+
+    def _overridden(self, name: str) -> ModelPrice | None:
+        if not self._overrides:
+            return None
         model, at, tier = name.partition("@")
         for known in (name, f"{_DATED.sub('', model)}{at}{tier}"):
             if (price := self._overrides.get(known)) is not None:
-                return _from_override(price)
-        if tier:
-            return None  # the price of the ordinary tier would be a guess
+                return price
+        return None
+
+    def _look_up(self, name: str) -> Rates | None:
+        rates = self._known[name] = self._find(name)
+        if rates is not None and rates.changes:
+            # At the next quarter of an hour: that is where the prices by the hour change.
+            self._until[name] = (self._now() // _QUARTER + 1) * _QUARTER
+        return rates
+
+    def _find(self, name: str) -> Rates | None:
+        model, _, tier = name.partition("@")
+        if (price := self._overridden(name)) is not None:
+            return _from_override(price, model)
         try:
-            prices = load("genai_prices")
+            return self._published.rates(model, tier, self._now())
         except MissingPackageError as error:
             self.missing = str(error)
             return None
-        return self._look_up(prices, model)
-
-    def _look_up(self, prices: Any, model: str) -> Rates | None:
-        where: dict[str, str] = {"provider_id": "openai"}
-        if self._azure:
-            where = {"provider_id": "azure"}
-        elif not _is_private(self._host):
-            where = {"provider_api_url": self._url}
-        try:
-            found = prices.calc_price(prices.Usage(input_tokens=1), model_ref=model, **where)
-        except LookupError:
-            return None
-        # The lookup matches loosely; another model's price is worse than none.
-        if _plain(found.model.id) != _plain(model):
-            return None
-        return _from_prices(found.model_price, prices.Usage)
 
 
-def _is_private(host: str) -> bool:
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return "." not in host or host == "host.docker.internal"
+def _from_override(price: ModelPrice, model: str) -> Rates:
+    def of(given: Decimal | None, otherwise: Decimal) -> Decimal:
+        return (otherwise if given is None else given) / _MILLION
 
-
-def _plain(model: str) -> str:
-    return _DATED.sub("", model.rpartition("/")[2].lower()).replace(".", "-")
-
-
-def _from_override(price: ModelPrice) -> Rates:
+    written = price.input if price.cache_write is None else price.cache_write
     cached = price.input if price.cached_input is None else price.cached_input
+    largest = price.output_limit or largest_answer(model) or price.context_window or OUTPUT_TOKENS
     return Rates(
         input=price.input / _MILLION,
         output=price.output / _MILLION,
         cached=cached / _MILLION,
-        written=price.input / _MILLION,
-        audio_input=price.input / _MILLION,
-        audio_output=price.output / _MILLION,
+        written=written / _MILLION,
+        written_1h=of(price.cache_write_1h, written),
+        audio_input=of(price.audio_input, price.input),
+        audio_cached=cached / _MILLION,
+        audio_output=of(price.audio_output, price.output),
+        image_input=of(price.image_input, price.input),
+        image_output=of(price.image_output, price.output),
+        thought=price.output / _MILLION,
+        window=price.context_window,
+        largest=largest,
     )
-
-
-def _from_prices(price: Any, usage_type: Any) -> Rates:
-    parts = {
-        "input": price.input_mtok,
-        "output": price.output_mtok,
-        "cached": price.cache_read_mtok,
-        "written": price.cache_write_mtok,
-        "audio_input": price.input_audio_mtok,
-        "audio_output": price.output_audio_mtok,
-    }
-    tiered = any(part is not None and not isinstance(part, Decimal) for part in parts.values())
-    flat = {name: _dearest(part) for name, part in parts.items() if part is not None}
-    text_in, text_out = flat.get("input", Decimal(0)), flat.get("output", Decimal(0))
-    return Rates(
-        input=text_in / _MILLION,
-        output=text_out / _MILLION,
-        cached=flat.get("cached", text_in) / _MILLION,
-        written=flat.get("written", text_in) / _MILLION,
-        audio_input=flat.get("audio_input", text_in) / _MILLION,
-        audio_output=flat.get("audio_output", text_out) / _MILLION,
-        tiers=(lambda usage: _tiered(price, usage_type, usage)) if tiered else None,
-    )
-
-
-def _dearest(part: Any) -> Decimal:
-    """Return a flat price, or the dearest tier of one: an upper bound for reservations."""
-    if isinstance(part, Decimal):
-        return part
-    dearest: Decimal = max([part.base, *(tier.price for tier in part.tiers)])
-    return dearest
-
-
-def _tiered(price: Any, usage_type: Any, usage: Usage) -> Decimal:
-    counts = {
-        "input_tokens": usage.prompt_tokens,
-        "output_tokens": usage.completion_tokens,
-        "cache_read_tokens": usage.cached_tokens or None,
-        "cache_write_tokens": usage.cache_write_tokens or None,
-        "input_audio_tokens": usage.audio_prompt_tokens or None,
-        "output_audio_tokens": usage.audio_completion_tokens or None,
-    }
-    given = {name: count for name, count in counts.items() if count is not None}
-    total: Decimal = price.calc_price(usage_type(**given))["total_price"]
-    return total

@@ -263,14 +263,14 @@ def _mapped(error: Exception) -> LLMConnectionError:
     from aiohttp.http_exceptions import HttpProcessingError
 
     if isinstance(error, TimeoutError):
-        return LLMTimeoutError("connecting to the endpoint took too long")
+        return _unsent(LLMTimeoutError("connecting to the endpoint took too long"))
     if isinstance(error, aiohttp.ClientHttpProxyError):
         _forget_password(error)
-        return LLMConnectionError(f"the proxy answered {error.status} {error.message}")
+        return _unsent(LLMConnectionError(f"the proxy answered {error.status} {error.message}"))
     if isinstance(error, aiohttp.ClientConnectorError):
         why = error.os_error.strerror or str(error.os_error)
-        return LLMConnectionError(
-            f"the endpoint cannot be reached: {error.host}:{error.port}: {why}"
+        return _unsent(
+            LLMConnectionError(f"the endpoint cannot be reached: {error.host}:{error.port}: {why}")
         )
     broken = error.__cause__ if isinstance(error, aiohttp.ClientPayloadError) else error
     if isinstance(broken, aiohttp.ClientResponseError | HttpProcessingError):
@@ -279,6 +279,11 @@ def _mapped(error: Exception) -> LLMConnectionError:
     return LLMConnectionError(
         f"the endpoint cannot be reached: {str(error) or type(error).__name__}"
     )
+
+
+def _unsent(error: LLMConnectionError) -> LLMConnectionError:
+    error.sent = False
+    return error
 
 
 def _forget_password(error: aiohttp.ClientHttpProxyError) -> None:

@@ -96,7 +96,10 @@ class Endpoint:
         self.limits = replace(self.profile.limits, cut=set())
         self.lessons = Lessons(self.profile, clock)
         self.prices = PriceBook(
-            limits.prices, base_url=settings.base_url, azure=settings.api_version is not None
+            limits.prices,
+            base_url=settings.base_url,
+            azure=settings.api_version is not None,
+            vendor=settings.prices_of,
         )
         self._settings = settings
         self._limits = limits

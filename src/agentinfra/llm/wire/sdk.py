@@ -148,7 +148,9 @@ def _mapped() -> Iterator[None]:
         raise LLMTimeoutError("the endpoint did not answer in time") from error
     except (openai.APIConnectionError, httpx2.TransportError) as error:
         cause = error.__cause__ or error
-        raise LLMConnectionError(f"the endpoint cannot be reached: {cause}") from error
+        broken = LLMConnectionError(f"the endpoint cannot be reached: {cause}")
+        broken.sent = not isinstance(cause, httpx2.ConnectError)
+        raise broken from error
     except (httpx2.HTTPError, httpx2.StreamError) as error:
         raise LLMConnectionError(f"the connection broke: {error}") from error
 

@@ -23,11 +23,28 @@ class ModelPrice(Group):
         input: Prompt tokens.
         output: Completion tokens.
         cached_input: Cached prompt tokens; None prices them as prompt tokens.
+        cache_write: Prompt tokens written to the cache; None prices them as prompt tokens.
+        cache_write_1h: Those that are kept there for an hour; None prices them as the others.
+        audio_input: Audio tokens of the prompt; None prices them as prompt tokens.
+        audio_output: Audio tokens of the completion; None prices them as completion tokens.
+        image_input: Tokens of pictures in the prompt; None prices them as prompt tokens.
+        image_output: Tokens of pictures in the completion; None prices them as completion tokens.
+        output_limit: Tokens an answer has at most, for what budgets hold of a call that names no
+            limit; None is what is known of the model.
+        context_window: Tokens the model's context holds, for the same; None is unknown.
     """
 
     input: Decimal = Field(ge=0)
     output: Decimal = Field(default=Decimal(0), ge=0)
     cached_input: Decimal | None = Field(default=None, ge=0)
+    cache_write: Decimal | None = Field(default=None, ge=0)
+    cache_write_1h: Decimal | None = Field(default=None, ge=0)
+    audio_input: Decimal | None = Field(default=None, ge=0)
+    audio_output: Decimal | None = Field(default=None, ge=0)
+    image_input: Decimal | None = Field(default=None, ge=0)
+    image_output: Decimal | None = Field(default=None, ge=0)
+    output_limit: int | None = Field(default=None, ge=1)
+    context_window: int | None = Field(default=None, ge=1)
 
 
 class EndpointSettings(Group):
@@ -65,6 +82,10 @@ class EndpointSettings(Group):
         propagate: Whether requests carry the trace's ``traceparent``; None does so where the
             address is of a private network.
         weight: Its share where it serves a model along with others.
+        prices_of: Whose published prices its models have, as genai-prices names them (``openai``,
+            ``anthropic``, ``google`` ...), before what it reports itself: for a proxy that passes
+            the maker's bill on. None: what it reports, else those of its address; on a private
+            address those of the model's maker.
     """
 
     api_key: Annotated[Secret | None, BLANK_IS_NONE] = None
@@ -90,6 +111,7 @@ class EndpointSettings(Group):
     header_size: int = Field(default=65_536, ge=1024)
     propagate: bool | None = None
     weight: float = Field(default=1.0, gt=0)
+    prices_of: Annotated[str | None, BLANK_IS_NONE] = None
 
     @model_validator(mode="after")
     def _azure_needs_an_address(self) -> Self:

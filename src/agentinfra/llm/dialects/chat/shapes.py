@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from agentinfra.llm.dialects.odd_usage import Count, OddUsage
+from agentinfra.llm.dialects.usage import usage_of
 from agentinfra.results import ToolCall, Usage
 
 __all__ = [
@@ -31,19 +33,21 @@ class _PromptDetails(_Struct):
     cached_tokens: int | None = 0
     cache_write_tokens: int | None = 0
     audio_tokens: int | None = 0
+    image_tokens: int | None = 0
 
 
 class _CompletionDetails(_Struct):
     reasoning_tokens: int | None = 0
     audio_tokens: int | None = 0
+    image_tokens: int | None = 0
 
 
-class UsageBody(_Struct):
+class UsageBody(OddUsage):
     """The ``usage`` object."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
 
@@ -117,19 +121,34 @@ decode_chunk = msgspec.json.Decoder(ChunkBody).decode
 
 
 def usage(body: UsageBody | None) -> Usage | None:
-    """Return the usage of the usual shape."""
+    """Return the usage of the usual shape; one with words of a server's own is read by them."""
     if body is None:
         return None
+    if body.total_tokens != body.prompt_tokens + body.completion_tokens or body.is_odd:
+        return usage_of(msgspec.to_builtins(body))
     prompt, completion = body.prompt_tokens_details, body.completion_tokens_details
+    if prompt is None and completion is None:
+        return Usage(
+            prompt_tokens=body.prompt_tokens,
+            completion_tokens=body.completion_tokens,
+            total_tokens=body.total_tokens,
+        )
+    thought = (completion.reasoning_tokens or 0) if completion else 0
+    cached = (prompt.cached_tokens or 0) if prompt else 0
+    written = (prompt.cache_write_tokens or 0) if prompt else 0
+    if thought > body.completion_tokens or cached + written > body.prompt_tokens:
+        return usage_of(msgspec.to_builtins(body))
     return Usage(
         prompt_tokens=body.prompt_tokens,
         completion_tokens=body.completion_tokens,
-        total_tokens=body.total_tokens or body.prompt_tokens + body.completion_tokens,
-        cached_tokens=(prompt.cached_tokens or 0) if prompt else 0,
-        cache_write_tokens=(prompt.cache_write_tokens or 0) if prompt else 0,
-        reasoning_tokens=(completion.reasoning_tokens or 0) if completion else 0,
+        total_tokens=body.total_tokens,
+        cached_tokens=cached,
+        cache_write_tokens=written,
+        reasoning_tokens=thought,
         audio_prompt_tokens=(prompt.audio_tokens or 0) if prompt else 0,
         audio_completion_tokens=(completion.audio_tokens or 0) if completion else 0,
+        image_prompt_tokens=(prompt.image_tokens or 0) if prompt else 0,
+        image_completion_tokens=(completion.image_tokens or 0) if completion else 0,
     )
 
 

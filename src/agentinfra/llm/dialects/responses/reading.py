@@ -18,7 +18,7 @@ from agentinfra.llm.dialects.responses.shapes import (
     is_plain,
     usage,
 )
-from agentinfra.llm.dialects.usage import usage_of
+from agentinfra.llm.dialects.usage import usage_of, with_searches
 from agentinfra.llm.dialects.values import (
     as_arguments,
     as_list,
@@ -93,7 +93,7 @@ def response_of(data: Any, headers: Mapping[str, str]) -> Answer:
         refusal=choice.refusal,
         tool_calls=choice.tool_calls,
         finish_reason=choice.finish_reason,
-        usage=usage_of(body.get("usage")),
+        usage=with_searches(usage_of(body.get("usage")), body.get("output")),
         model=plain(body.get("model")) or None,
         id=plain(body.get("id")) or None,
         service_tier=plain(body.get("service_tier")) or None,

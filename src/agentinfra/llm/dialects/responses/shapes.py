@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from agentinfra.llm.dialects.odd_usage import Count, OddUsage
+from agentinfra.llm.dialects.usage import usage_of
 from agentinfra.results import ToolCall, Usage
 
 __all__ = ["UsualResponse", "call_of", "decode_response", "is_plain", "usage"]
@@ -27,12 +29,12 @@ class _OutputDetails(_Struct):
     reasoning_tokens: int | None = 0
 
 
-class UsageBody(_Struct):
+class UsageBody(OddUsage):
     """The ``usage`` object."""
 
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int
+    input_tokens: Count
+    output_tokens: Count
+    total_tokens: Count
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
 
@@ -89,15 +91,25 @@ def call_of(item: Item) -> ToolCall:
 
 
 def usage(body: UsageBody | None) -> Usage | None:
-    """Return the usage of the usual shape."""
+    """Return the usage of the usual shape; one with words of a server's own is read by them."""
     if body is None:
         return None
     sent, made = body.input_tokens_details, body.output_tokens_details
+    cached = (sent.cached_tokens or 0) if sent else 0
+    written = (sent.cache_write_tokens or 0) if sent else 0
+    thought = (made.reasoning_tokens or 0) if made else 0
+    if (
+        body.total_tokens != body.input_tokens + body.output_tokens
+        or thought > body.output_tokens
+        or cached + written > body.input_tokens
+        or body.is_odd
+    ):
+        return usage_of(msgspec.to_builtins(body))
     return Usage(
         prompt_tokens=body.input_tokens,
         completion_tokens=body.output_tokens,
-        total_tokens=body.total_tokens or body.input_tokens + body.output_tokens,
-        cached_tokens=(sent.cached_tokens or 0) if sent else 0,
-        cache_write_tokens=(sent.cache_write_tokens or 0) if sent else 0,
-        reasoning_tokens=(made.reasoning_tokens or 0) if made else 0,
+        total_tokens=body.total_tokens,
+        cached_tokens=cached,
+        cache_write_tokens=written,
+        reasoning_tokens=thought,
     )

@@ -1,0 +1,124 @@
+"""What one call owes: money held before each of its requests, settled when it is over.
+
+A call may need several requests: one is sent again after nobody answered, another beside it because
+it is slow. Each of them may be paid for, so each is held for before it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from agentinfra.errors import LLMConnectionError, LLMError, LLMResponseError
+from agentinfra.llm.money.budget import Reservation, active_budgets, reserve
+
+if TYPE_CHECKING:
+    from agentinfra.llm.wire.endpoint import Target
+
+__all__ = ["Bill"]
+
+_ZERO = Decimal(0)
+
+
+class Bill:
+    """What one call owes. Its requests may run side by side; it is settled once.
+
+    Args:
+        model: The model, for errors.
+        worst: The most one request to a target costs in USD, None where nobody knows.
+        likely: What a request that nobody answered costs, about: its prompt, which was read.
+
+    Attributes:
+        lost: USD that requests cost whose answers nobody has, by our estimate.
+        answers: What requests gave that were sent side by side: one of them is the call's answer.
+    """
+
+    __slots__ = ("_held", "_likely", "_model", "_open", "_parts", "_worst", "answers", "lost")
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        worst: Callable[[Target], Decimal | None],
+        likely: Callable[[Target], Decimal],
+    ) -> None:
+        self.lost = _ZERO
+        self.answers: list[tuple[Target, Any]] = []
+        self._model = model
+        self._worst = worst
+        self._likely = likely
+        self._held: list[tuple[Reservation, Decimal]] = []
+        self._parts: list[Bill] = []
+        self._open = 0
+
+    def hold(self, amount: Decimal | None) -> None:
+        """Hold money for a request.
+
+        Args:
+            amount: The most it costs in USD; None where nobody knows.
+
+        Raises:
+            BudgetExceededError: A budget around the call has too little left.
+        """
+        self._held.append((reserve(self._model, amount), amount or _ZERO))
+
+    def part(
+        self, *, worst: Callable[[Target], Decimal | None], likely: Callable[[Target], Decimal]
+    ) -> Bill:
+        """Return the bill of a part of the call, whose first request is held for already."""
+        part = Bill(self._model, worst=worst, likely=likely)
+        part._open = -1
+        self._parts.append(part)
+        return part
+
+    def begin(self, target: Target) -> None:
+        """Hold for a request that is about to be sent, where what is held is not for it.
+
+        Raises:
+            BudgetExceededError: A budget around the call has too little left.
+        """
+        if active_budgets() and self._open >= len(self._held):
+            self.hold(self._worst(target))
+        self._open += 1
+
+    def failed(self, target: Target, error: BaseException) -> None:
+        """Take in that a request failed: one that may have been served is owed for."""
+        if _is_free(error):
+            self._open -= 1
+        else:
+            self.lost += self._likely(target)
+
+    def settle(self, cost: Decimal | None) -> None:
+        """Book what the call cost and give the rest back; a second time does nothing.
+
+        Args:
+            cost: What it cost in USD, what was lost included; None where there is no answer.
+        """
+        held = self._held
+        for part in self._parts:
+            held = held + part._held  # noqa: SLF001 - our own
+        self._held, self._parts = [], []
+        left = self.owed if cost is None else cost
+        for reservation, amount in held[1:]:
+            share = min(left, amount)
+            left -= share
+            reservation.settle(share)
+        for reservation, _ in held[:1]:
+            reservation.settle(left)
+
+    @property
+    def owed(self) -> Decimal:
+        """What was lost, in its parts too."""
+        return sum((part.lost for part in self._parts), self.lost)
+
+
+def _is_free(error: BaseException) -> bool:
+    """Whether a request that failed so was not served: refused, or never sent.
+
+    One that was answered with what nobody can read was served, and one that was cut off or left
+    may have been.
+    """
+    if isinstance(error, LLMConnectionError):
+        return not error.sent
+    return isinstance(error, LLMError) and not isinstance(error, LLMResponseError)
