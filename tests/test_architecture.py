@@ -72,7 +72,7 @@ VENDORS = {
     "aiohttp": {"llm/wire/direct.py", "observability/probes.py", "testing"},
     "yarl": {"llm/wire/direct.py"},
     "tenacity": {"llm/policy/retry.py"},
-    "genai_prices": {"llm/money/prices.py"},
+    "genai_prices": {"llm/money/published.py"},
     "json_repair": {"jsontext"},
     "jsonschema": {"jsontext", "testing/validation/schemas.py"},
     "referencing": {"jsontext"},

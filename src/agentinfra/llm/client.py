@@ -46,7 +46,7 @@ class AsyncLLMClient(StructuredClient):
 
     Each call is paid for out of the budgets around it, retried where that helps, timed, counted,
     traced and logged. Enter it once; its tasks share it. Cancelling a task cancels its call: the
-    connection is closed, the budget released.
+    connection is closed, and budgets keep what the endpoint may bill of it.
 
     Without a key and without an address it is degraded: chat raises ``LLMUnavailableError`` at
     once, embeddings come from a deterministic hash and say so.

@@ -1,4 +1,4 @@
-"""Prices and budgets: real money, never a guess."""
+"""Budgets: a cap on what calls may cost, whatever becomes of them."""
 
 import asyncio
 import random
@@ -11,10 +11,7 @@ from llm_support import HELLO
 
 from agentinfra.errors import BudgetExceededError, ConfigurationError
 from agentinfra.llm.money.budget import Budget, reserve
-from agentinfra.llm.money.prices import PriceBook
 from agentinfra.results import Usage
-from agentinfra.settings import ModelPrice
-from agentinfra.testing import faults
 from agentinfra.testing.replies import Reply
 
 
@@ -22,66 +19,6 @@ def _usage(prompt, completion, **more):
     return Usage(
         prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, **more
     )
-
-
-@pytest.mark.parametrize(
-    "model", ["gpt-4o-foo", "my-gpt-4o", "ft:gpt-4o-mini:acme::1", "llama-3.1-8b", ""]
-)
-def test_an_unknown_model_has_no_price(model):
-    """None, never 0 and never another model's price."""
-    assert PriceBook({}).cost(model, _usage(100, 100)) is None
-
-
-def test_dated_names_have_their_models_price():
-    """gpt-4o-mini-2024-07-18 is gpt-4o-mini."""
-    book = PriceBook({})
-    assert book.rates("gpt-4o-mini-2024-07-18") == book.rates("gpt-4o-mini")
-
-
-def test_the_override_table_wins():
-    """A private deployment's price is the one of the settings."""
-    book = PriceBook({"mine": ModelPrice(input=Decimal(1), output=Decimal(2))})
-    assert book.cost("mine", _usage(1_000_000, 1_000_000)) == 3
-
-
-def test_a_service_tier_has_its_own_price_or_none():
-    """Another tier is never priced as the ordinary one."""
-    book = PriceBook(
-        {"gpt-4o-mini@flex": ModelPrice(input=Decimal("0.075"), output=Decimal("0.3"))}
-    )
-    usage = _usage(1_000_000, 0)
-    assert book.cost("gpt-4o-mini", usage, "default") == Decimal("0.15")
-    assert book.cost("gpt-4o-mini", usage, "flex") == Decimal("0.075")
-    assert book.cost("gpt-4o-mini", usage, "priority") is None
-
-
-@pytest.mark.parametrize("model", ["gpt-5.6-sol", "gpt-4o-mini"])
-@pytest.mark.parametrize("prompt", [1_000, 400_000])
-def test_what_is_written_to_the_cache_has_its_own_price(model, prompt):
-    """As genai-prices bills it, flat or by the prompt's length; reserved is no less."""
-    import genai_prices
-
-    usage = _usage(prompt, 10, cached_tokens=prompt // 4, cache_write_tokens=prompt // 2)
-    billed = genai_prices.Usage(
-        input_tokens=prompt,
-        cache_read_tokens=prompt // 4,
-        cache_write_tokens=prompt // 2,
-        output_tokens=10,
-    )
-    due = genai_prices.calc_price(billed, model_ref=model, provider_id="openai").total_price
-    rates = PriceBook({}).rates(model)
-    assert rates.cost(usage) == due
-    assert rates.cost(usage) <= rates.at_most(prompt, 10)
-
-
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
-def test_the_worst_case_is_an_upper_bound(prompt, completion, cached, audio):
-    """No mix of kinds costs more than was reserved."""
-    usage = _usage(
-        prompt, completion, cached_tokens=min(cached, prompt), audio_prompt_tokens=min(audio, 0)
-    )
-    rates = PriceBook({}).rates("gpt-4o-mini")
-    assert rates.cost(usage) <= rates.at_most(prompt, completion)
 
 
 async def test_a_budget_refuses_before_anything_is_sent(client, server):
@@ -124,16 +61,6 @@ async def test_unknown_prices_are_refused_or_allowed(client, server):
     assert server.ledger.count() == 1
 
 
-@pytest.mark.parametrize("fault", [faults.server_error(), faults.unauthorized(), faults.hang()])
-async def test_a_failed_call_costs_nothing(client, server, fault):
-    """The reservation is given back."""
-    server.fail(fault)
-    async with client.budget(usd=1) as budget:
-        with pytest.raises(Exception, match=r"endpoint|within"):
-            await client.chat_completion(HELLO, timeout=0.2)
-    assert (budget.spent, budget.reserved) == (0, 0)
-
-
 @pytest.mark.parametrize("value", [-1, "nan", "inf"])
 def test_a_budget_is_a_number_from_zero_up(value):
     """The error names the value."""
@@ -165,7 +92,8 @@ async def test_a_thousand_calls_under_a_cap_with_random_cancellations(client, se
         await asyncio.gather(*tasks, return_exceptions=True)
     assert highest <= 5
     assert budget.reserved == 0
-    assert budget.spent == sum(reply.cost_usd for reply in finished) <= 5
+    # Those that were cancelled on their way cost their prompts.
+    assert sum(reply.cost_usd for reply in finished) <= budget.spent <= 5
     ids = {reply.request_id for reply in finished}
     assert len(ids) == len(finished) > 400
     # The server's books, request by request: its ids are its count in hexadecimal.

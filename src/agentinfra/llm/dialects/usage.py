@@ -45,8 +45,8 @@ def usage_of(reported: Any) -> Usage | None:
     prompt = _first(body, "prompt_tokens", "input_tokens")
     completion = _first(body, "completion_tokens", "output_tokens")
     total = count(body.get("total_tokens"))
-    if prompt is None and completion is None and total is None:
-        return None
+    if not (prompt or completion or total):
+        return None  # noughts are what servers write that do not count
     if prompt is None:
         prompt = max(0, (total or 0) - (completion or 0))
     if completion is None:

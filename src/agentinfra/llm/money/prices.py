@@ -26,6 +26,7 @@ ORDINARY_TIERS = frozenset({None, "", "auto", "default", "standard", "on_demand"
 """Service tiers that cost what the model costs."""
 
 _MILLION = Decimal(1_000_000)
+_ONE = Decimal(1)
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4,8}|latest)$")
 
 _QUARTER = 900.0
@@ -59,6 +60,7 @@ class PriceBook:
         self._now = now
         self._known: dict[str, Rates | None] = {}
         self._until: dict[str, float] = {}
+        self._dearer: dict[str, Decimal] = {}
         self.missing = ""
 
     def rates(self, model: str, tier: str | None = None) -> Rates | None:
@@ -85,10 +87,18 @@ class PriceBook:
         name whose prices apply, else the published one.
         """
         said = usage.reported_cost
-        if said is not None and self._believes(model, said):
-            return said
         rates = self.rates(model, tier)
-        return said if rates is None else rates.cost(usage)
+        if said is None:
+            return None if rates is None else rates.cost(usage)
+        if rates is None:
+            return said if _says_something(model, said) else None
+        published = rates.cost(usage)
+        own = self._vendor is not None or self._overridden(model) is not None
+        if own or not _says_something(model, said):
+            return published
+        if said > published > 0:  # a router's own price; what is held next time knows of it
+            self._dearer[model] = max(self._dearer.get(model, _ONE), said / published)
+        return said
 
     def at_most(self, model: str, most: Most, tier: str | None = None) -> Decimal | None:
         """Return an upper bound of what a call costs in USD, None where nobody knows its price.
@@ -98,13 +108,7 @@ class PriceBook:
         """
         bounds = [self.rates(model, one) for one in dict.fromkeys((tier, None))]
         known = [rates.at_most(most) for rates in bounds if rates is not None]
-        return max(known, default=None)
-
-    def _believes(self, model: str, said: Decimal) -> bool:
-        if self._vendor is not None or self._overridden(model) is not None:
-            return self.rates(model) is None
-        # Proxies say 0 of what they have no price of.
-        return said > 0 or model.endswith(":free")
+        return max(known) * self._dearer.get(model, _ONE) if known else None
 
     def _overridden(self, name: str) -> ModelPrice | None:
         if not self._overrides:
@@ -131,6 +135,11 @@ class PriceBook:
         except MissingPackageError as error:
             self.missing = str(error)
             return None
+
+
+def _says_something(model: str, said: Decimal) -> bool:
+    """Whether a cost that an endpoint reports means it: proxies say 0 of what they do not know."""
+    return said > 0 or model.endswith(":free")
 
 
 def _from_override(price: ModelPrice, model: str) -> Rates:

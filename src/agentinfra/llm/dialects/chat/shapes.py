@@ -124,7 +124,8 @@ def usage(body: UsageBody | None) -> Usage | None:
     """Return the usage of the usual shape; one with words of a server's own is read by them."""
     if body is None:
         return None
-    if body.total_tokens != body.prompt_tokens + body.completion_tokens or body.is_odd:
+    total = body.prompt_tokens + body.completion_tokens
+    if not total or body.total_tokens != total or body.is_odd:
         return usage_of(msgspec.to_builtins(body))
     prompt, completion = body.prompt_tokens_details, body.completion_tokens_details
     if prompt is None and completion is None:

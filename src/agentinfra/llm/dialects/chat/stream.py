@@ -182,7 +182,7 @@ class ChatAssembly:
         self._model = body.model or self._model
         self._tier = body.service_tier or self._tier
         if body.usage is not None:
-            self.usage = usage(body.usage)
+            self.usage = usage(body.usage) or self.usage
 
     def _take(self, turn: _Turn, chunk: StreamChunk) -> None:
         if chunk.text:

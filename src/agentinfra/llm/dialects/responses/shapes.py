@@ -98,8 +98,10 @@ def usage(body: UsageBody | None) -> Usage | None:
     cached = (sent.cached_tokens or 0) if sent else 0
     written = (sent.cache_write_tokens or 0) if sent else 0
     thought = (made.reasoning_tokens or 0) if made else 0
+    total = body.input_tokens + body.output_tokens
     if (
-        body.total_tokens != body.input_tokens + body.output_tokens
+        not total
+        or body.total_tokens != total
         or thought > body.output_tokens
         or cached + written > body.input_tokens
         or body.is_odd
