@@ -11,8 +11,9 @@ from usage_forms import FORMS, KINDS, Truth
 
 from agentinfra.llm.calls.sending import DIALECTS
 from agentinfra.llm.dialects.request import text_request
+from agentinfra.llm.money.bound import Most
 from agentinfra.llm.money.prices import PriceBook
-from agentinfra.llm.money.rates import Most, Rates, parts_of
+from agentinfra.llm.money.rates import Rates, parts_of
 from agentinfra.results import Usage
 from agentinfra.settings import ModelPrice
 
@@ -127,7 +128,7 @@ def _most(usage):
 @given(usages, st.sampled_from(MODELS), st.sampled_from(TIERS))
 def test_no_mix_of_kinds_costs_more_than_is_held(usage, model, tier):
     """Of the same number of tokens, in the tier that was asked for or in the ordinary one."""
-    held = BOOK.at_most(model, _most(usage), tier)
+    held = BOOK.bound(model, tier).of(_most(usage))
     for served in (tier, "default"):
         cost = BOOK.cost(model, usage, served)
         assert cost is None or cost <= held
@@ -148,4 +149,4 @@ def test_own_prices_bound_their_calls_too(usage):
         image_output=Decimal(40),
     )
     book = PriceBook({"mine": price})
-    assert book.cost("mine", usage) <= book.at_most("mine", _most(usage))
+    assert book.cost("mine", usage) <= book.bound("mine").of(_most(usage))

@@ -9,8 +9,8 @@ import pytest
 from genai_prices.data import providers
 from openai.types.shared.all_models import AllModels
 
+from agentinfra.llm.money.bound import Most
 from agentinfra.llm.money.prices import PriceBook
-from agentinfra.llm.money.rates import Most
 from agentinfra.results import Usage
 from agentinfra.settings import ModelPrice
 
@@ -160,9 +160,9 @@ def test_a_router_that_is_dearer_than_the_table_is_held_for_as_it_is():
     """From its first answer on."""
     book = PriceBook({})
     most = Most(text=MILLION, answer=0)
-    before = book.at_most("gpt-4o", most)
+    before = book.bound("gpt-4o").of(most)
     book.cost("gpt-4o", _usage(MILLION, 0, reported_cost=Decimal(5)))
-    assert book.at_most("gpt-4o", most) == 2 * before
+    assert book.bound("gpt-4o").of(most) == 2 * before
 
 
 def test_the_vendors_own_price_holds_behind_a_proxy_where_the_settings_say_so():
@@ -180,7 +180,7 @@ def test_searches_of_the_server_are_billed():
     searched = _usage(1000, 10, web_searches=3, file_searches=2)
     assert book.cost("gpt-5.6-sol", searched) - book.cost("gpt-5.6-sol", plain) == Decimal("0.035")
     most = Most(text=1000, answer=10, searches=5)
-    assert book.cost("gpt-5.6-sol", searched) <= book.at_most("gpt-5.6-sol", most)
+    assert book.cost("gpt-5.6-sol", searched) <= book.bound("gpt-5.6-sol").of(most)
 
 
 def test_prices_follow_the_day():
@@ -201,7 +201,7 @@ def test_prices_follow_the_hour_and_the_bound_holds_the_dearest():
     for when in (day, night):
         book = PriceBook({}, base_url="https://api.deepseek.com", now=lambda when=when: when)
         costs[when] = book.cost(model, usage)
-        assert book.at_most(model, Most(text=MILLION, answer=1000)) >= max(costs.values())
+        assert book.bound(model).of(Most(text=MILLION, answer=1000)) >= max(costs.values())
     assert costs[night] < costs[day]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agentinfra.errors import LLMConnectionError, LLMError, LLMResponseError
 from agentinfra.llm.money.budget import Reservation, active_budgets, reserve
@@ -18,38 +18,53 @@ if TYPE_CHECKING:
 
 __all__ = ["Bill"]
 
+T = TypeVar("T")
+
 _ZERO = Decimal(0)
 
 
-class Bill:
+class Bill(Generic[T]):
     """What one call owes. Its requests may run side by side; it is settled once.
 
     Args:
         model: The model, for errors.
-        worst: The most one request to a target costs in USD, None where nobody knows.
-        likely: What a request that nobody answered costs, about: its prompt, which was read.
+        asked: What is asked.
+        worst: The most one request of it to a target costs in USD, None where nobody knows.
+        likely: What one that nobody answered costs, about: its prompt, which was read.
 
     Attributes:
         lost: USD that requests cost whose answers nobody has, by our estimate.
         answers: What requests gave that were sent side by side: one of them is the call's answer.
     """
 
-    __slots__ = ("_held", "_likely", "_model", "_open", "_parts", "_worst", "answers", "lost")
+    __slots__ = (
+        "_asked",
+        "_held",
+        "_likely",
+        "_model",
+        "_open",
+        "_parts",
+        "_worst",
+        "answers",
+        "lost",
+    )
 
     def __init__(
         self,
         model: str,
-        *,
-        worst: Callable[[Target], Decimal | None],
-        likely: Callable[[Target], Decimal],
+        asked: T,
+        worst: Callable[[T, Target], Decimal | None],
+        likely: Callable[[T, Target], Decimal],
     ) -> None:
+        # Tuples, of which an empty one costs nothing: most calls are one request.
         self.lost = _ZERO
-        self.answers: list[tuple[Target, Any]] = []
+        self.answers: tuple[tuple[Target, Any], ...] = ()
         self._model = model
+        self._asked = asked
         self._worst = worst
         self._likely = likely
-        self._held: list[tuple[Reservation, Decimal]] = []
-        self._parts: list[Bill] = []
+        self._held: tuple[tuple[Reservation, Decimal], ...] = ()
+        self._parts: tuple[Bill[T], ...] = ()
         self._open = 0
 
     def hold(self, amount: Decimal | None) -> None:
@@ -61,16 +76,18 @@ class Bill:
         Raises:
             BudgetExceededError: A budget around the call has too little left.
         """
-        self._held.append((reserve(self._model, amount), amount or _ZERO))
+        self._held = (*self._held, (reserve(self._model, amount), amount or _ZERO))
 
-    def part(
-        self, *, worst: Callable[[Target], Decimal | None], likely: Callable[[Target], Decimal]
-    ) -> Bill:
+    def part(self, asked: T) -> Bill[T]:
         """Return the bill of a part of the call, whose first request is held for already."""
-        part = Bill(self._model, worst=worst, likely=likely)
+        part = Bill(self._model, asked, self._worst, self._likely)
         part._open = -1
-        self._parts.append(part)
+        self._parts = (*self._parts, part)
         return part
+
+    def answered(self, target: Target, answer: Any) -> None:
+        """Take in an answer beside which another may come."""
+        self.answers = (*self.answers, (target, answer))
 
     def begin(self, target: Target) -> None:
         """Hold for a request that is about to be sent, where what is held is not for it.
@@ -79,7 +96,7 @@ class Bill:
             BudgetExceededError: A budget around the call has too little left.
         """
         if active_budgets() and self._open >= len(self._held):
-            self.hold(self._worst(target))
+            self.hold(self._worst(self._asked, target))
         self._open += 1
 
     def failed(self, target: Target, error: BaseException) -> None:
@@ -87,7 +104,7 @@ class Bill:
         if _is_free(error):
             self._open -= 1
         else:
-            self.lost += self._likely(target)
+            self.lost += self._likely(self._asked, target)
 
     def settle(self, cost: Decimal | None) -> None:
         """Book what the call cost and give the rest back; a second time does nothing.
@@ -95,11 +112,13 @@ class Bill:
         Args:
             cost: What it cost in USD, what was lost included; None where there is no answer.
         """
+        if not (self._held or self._parts):
+            return
         held = self._held
         for part in self._parts:
             held = held + part._held  # noqa: SLF001 - our own
-        self._held, self._parts = [], []
         left = self.owed if cost is None else cost
+        self._held, self._parts = (), ()
         for reservation, amount in held[1:]:
             share = min(left, amount)
             left -= share

@@ -81,7 +81,7 @@ class ChatCalls:
     ) -> LLMStream:
         """Return a streamed answer whose first content has come."""
         record: CallRecord | None = None
-        bill: Bill | None = None
+        bill: Bill[TextRequest] | None = None
         try:
             self._prepare(request, call, targets)
             record = self._record(request, call, "chat")
@@ -116,13 +116,11 @@ class ChatCalls:
         request.size = len(self._sender.prepare(request, targets[0]))
         call.tokens = request.rate_tokens
 
-    def _held(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> Bill:
+    def _held(
+        self, request: TextRequest, call: Call, targets: Sequence[Target]
+    ) -> Bill[TextRequest]:
         """Return the call's bill, on which the most that its first request costs is held."""
-        bill = Bill(
-            request.model,
-            worst=partial(worst_cost, request),
-            likely=partial(_prompt_cost, request),
-        )
+        bill = Bill(request.model, request, worst_cost, _prompt_cost)
         if not active_budgets():
             return bill
         worst: Decimal | None = Decimal(0)
@@ -168,7 +166,7 @@ class ChatCalls:
         request: TextRequest,
         call: Call,
         record: CallRecord,
-        bill: Bill,
+        bill: Bill[TextRequest],
         *,
         degraded: str | None = None,
     ) -> LLMResponse:
@@ -230,7 +228,7 @@ class ChatCalls:
         call: Call,
         record: CallRecord,
         source: OpenStream,
-        bill: Bill,
+        bill: Bill[TextRequest],
         assembly: Assembly,
         error: BaseException | None,
     ) -> LLMResponse:
@@ -259,7 +257,9 @@ class ChatCalls:
             output=output_messages(response.choices) if captured else None,
         )
 
-    def _nothing(self, error: BaseException, request: TextRequest, bill: Bill | None) -> Outcome:
+    def _nothing(
+        self, error: BaseException, request: TextRequest, bill: Bill[TextRequest] | None
+    ) -> Outcome:
         """Return how a call without an answer ended, with what its requests cost all the same."""
         if bill is None or not bill.lost:
             return Outcome(error=error)
@@ -311,7 +311,7 @@ class ChatCalls:
         rates = call.target.endpoint.prices.rates(call.target.model)
         return None if rates is None else rates.cost(response.usage)
 
-    def _pay_for_the_other(self, bill: Bill, got: Replied) -> None:
+    def _pay_for_the_other(self, bill: Bill[TextRequest], got: Replied) -> None:
         """Owe for what answered in the same moment as the answer that was taken."""
         for target, other in bill.answers:
             if other is not got and other.answer.usage is not None:

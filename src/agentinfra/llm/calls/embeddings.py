@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentinfra.errors import LLMResponseError
@@ -143,7 +142,7 @@ class EmbeddingCalls:
         self, space: Space, texts: list[str], wanted: Wanted, call: Call, target: Target
     ) -> _Fetched:
         """Have texts embedded; what was paid for is kept and booked even where a part fails."""
-        bill = Bill(target.model, worst=partial(worst_of, texts), likely=partial(likely_of, texts))
+        bill = Bill(target.model, texts, worst_of, likely_of)
         call.tokens = sum(map(estimate_tokens, texts))
         call.target = target
         with self._record(call, target.model) as record:
@@ -223,7 +222,9 @@ def _in_order(
     return np.vstack([found[text] for text in texts])
 
 
-def _booked(parts: Sequence[Part], bill: Bill, target: Target) -> tuple[Usage, Decimal | None]:
+def _booked(
+    parts: Sequence[Part], bill: Bill[list[str]], target: Target
+) -> tuple[Usage, Decimal | None]:
     """Return what some requests used and cost in USD; None where nobody knows."""
     prices = target.endpoint.prices
     costs = [prices.cost(target.model, part.usage) for part in parts]

@@ -52,7 +52,9 @@ class TextSender:
         """
         return self._body(request, target, DIALECTS[_way(request, target)])
 
-    async def send(self, request: TextRequest, call: Call, bill: Bill, target: Target) -> Replied:
+    async def send(
+        self, request: TextRequest, call: Call, bill: Bill[TextRequest], target: Target
+    ) -> Replied:
         """Send a request and return its answer.
 
         Raises:
@@ -70,11 +72,11 @@ class TextSender:
             bill.failed(target, error)
             raise
         if call.hedged:
-            bill.answers.append((target, got))
+            bill.answered(target, got)
         return got
 
     async def open(
-        self, request: TextRequest, call: Call, bill: Bill, target: Target
+        self, request: TextRequest, call: Call, bill: Bill[TextRequest], target: Target
     ) -> OpenStream:
         """Send a request and return its stream, whose first content has come.
 

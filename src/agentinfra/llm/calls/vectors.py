@@ -19,7 +19,6 @@ from agentinfra.llm.dialects.embeddings import (
     read_embeddings,
 )
 from agentinfra.llm.dialects.usage import cost_in_headers, estimate_tokens
-from agentinfra.llm.money.rates import Most
 from agentinfra.llm.wire.endpoint import Sending
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import Usage
@@ -82,7 +81,7 @@ class VectorRequests:
         texts: list[str],
         wanted: Wanted,
         call: Call,
-        bill: Bill,
+        bill: Bill[list[str]],
         target: Target,
         done: list[Part],
     ) -> BaseException | None:
@@ -124,14 +123,14 @@ class VectorRequests:
         *,
         wanted: Wanted,
         call: Call,
-        bill: Bill,
+        bill: Bill[list[str]],
         target: Target,
         done: list[Part],
     ) -> None:
         """Have the texts of one request embedded, in fewer at once where the server says so."""
         limits = target.endpoint.limits
         again = partial(self._run, wanted=wanted, call=call, bill=bill, target=target, done=done)
-        part = bill.part(worst=partial(worst_of, texts), likely=partial(likely_of, texts))
+        part = bill.part(texts)
         try:
             send = partial(self._send, texts, wanted, call, part)
             done.append(await self._dispatcher.run(call, (target,), send))
@@ -148,7 +147,7 @@ class VectorRequests:
                 await again(request)
 
     async def _send(
-        self, texts: list[str], wanted: Wanted, call: Call, bill: Bill, target: Target
+        self, texts: list[str], wanted: Wanted, call: Call, bill: Bill[list[str]], target: Target
     ) -> Part:
         bill.begin(target)
         try:
@@ -217,9 +216,8 @@ class VectorRequests:
 def worst_of(texts: Sequence[str], target: Target) -> Decimal | None:
     """Return the most that embedding some texts costs in USD, None where nobody knows."""
     size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-    return target.endpoint.prices.at_most(
-        target.model, Most(text=size + _AROUND_A_TEXT * len(texts))
-    )
+    bound = target.endpoint.prices.bound(target.model)
+    return None if bound is None else bound.of_text(size + _AROUND_A_TEXT * len(texts), 0)
 
 
 def likely_of(texts: Sequence[str], target: Target) -> Decimal:

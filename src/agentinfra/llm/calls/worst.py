@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from agentinfra.llm.dialects.request import LIMITS
 from agentinfra.llm.dialects.values import as_list, as_mapping, count, plain
+from agentinfra.llm.money.bound import Most
 from agentinfra.llm.money.known import largest_prompt, picture_tokens
-from agentinfra.llm.money.rates import Most
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from agentinfra.llm.dialects.request import TextRequest
+    from agentinfra.llm.money.bound import Bound
     from agentinfra.llm.wire.endpoint import Target
 
 __all__ = ["worst_cost"]
@@ -28,6 +29,11 @@ _WITH_TOOLS = 1_000
 """Tokens of what is put before tools (Anthropic: 346 to 530)."""
 
 _STORED = ("previous_response_id", "conversation", "prompt")
+_SPECIAL = frozenset(
+    (*_STORED, "tools", "functions", "n", "prediction", "modalities", "audio", "web_search_options")
+)
+"""Parameters by which a call costs more than its text and its limit tell."""
+
 _OWN_TOOLS = frozenset({"function", "custom", None})
 _SEARCHES = 10
 """Calls of a server's own tools that are held for where no ``max_tool_calls`` bounds them."""
@@ -43,43 +49,45 @@ def worst_cost(request: TextRequest, target: Target) -> Decimal | None:
         request: The request, encoded for its first target.
         target: Where it goes.
     """
-    speech = target.endpoint.profile.speech
-    options = {**request.options, **(speech.extra_body or {}), **(request.extra_body or {})}
-    prices = target.endpoint.prices
-    tier = plain(options.get("service_tier")) or None
-    rates = prices.rates(target.model, tier) or prices.rates(target.model)
-    if rates is None:
+    model, prices = target.model, target.endpoint.prices
+    options, extra = request.options, target.endpoint.profile.speech.extra_body
+    if extra or request.extra_body:
+        options = {**options, **(extra or {}), **(request.extra_body or {})}
+    bound = prices.bound(model, plain(options.get("service_tier")) or None)
+    if bound is None:
         return None
-    most = _most(request, options, target.model, window=rates.window, largest=rates.largest)
-    return prices.at_most(target.model, most, tier)
+    text = request.size + _PER_CALL + _PER_MESSAGE * len(request.messages)
+    answer = _limit(options) or bound.largest
+    if request.seen.plain and _SPECIAL.isdisjoint(options):
+        return bound.of_text(text, answer)
+    return bound.of(_most(request, options, model, bound, text, answer))
 
 
 def _most(
     request: TextRequest,
     options: Mapping[str, Any],
     model: str,
-    *,
-    window: int | None,
-    largest: int,
+    bound: Bound,
+    text: int,
+    answer: int,
 ) -> Most:
     attached = request.attached
-    overhead = _PER_CALL + _PER_MESSAGE * len(request.messages)
-    overhead += _WITH_TOOLS if options.get("tools") or options.get("functions") else 0
-    text = max(0, request.size - attached.inline) + overhead
+    text = max(0, text - attached.inline)
+    text += _WITH_TOOLS if options.get("tools") or options.get("functions") else 0
     sharp = attached.pictures - attached.small
     pictures = sharp and sharp * picture_tokens(model, low=False)
     pictures += attached.small and attached.small * picture_tokens(model, low=True)
     rounds = _rounds(options)
     if rounds or attached.unseen or any(options.get(name) for name in _STORED):
         # What the server adds nobody here can see: it is bounded by what the model can take.
-        text = largest_prompt(model, window, at_least=text)
+        text = largest_prompt(model, bound.window, at_least=text)
         text *= 1 + (count(options.get("max_tool_calls")) or 0 if rounds else 0)
     predicted = len(str(as_mapping(options.get("prediction")).get("content") or "").encode())
     return Most(
         text=text,
         pictures=pictures,
         sound=attached.sound,
-        answer=(_limit(options) or largest) * _choices(options) + predicted,
+        answer=answer * _choices(options) + predicted,
         speaks="audio" in (options.get("modalities") or ()) or bool(options.get("audio")),
         searches=rounds,
     )
@@ -96,7 +104,11 @@ def _rounds(options: Mapping[str, Any]) -> int:
 
 def _limit(options: Mapping[str, Any]) -> int:
     """Return the tokens an answer may have; 0 where the call does not say."""
-    return max((count(options.get(name)) or 0 for name in LIMITS), default=0)
+    most = 0
+    for name in LIMITS:
+        if name in options:
+            most = max(most, count(options[name]) or 0)
+    return most
 
 
 def _choices(options: Mapping[str, Any]) -> int:

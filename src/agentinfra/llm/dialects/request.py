@@ -118,6 +118,8 @@ class TextRequest(msgspec.Struct, kw_only=True):
     @property
     def likely_prompt_tokens(self) -> int:
         """What the prompt has, about."""
+        if self.seen.plain:
+            return self.size // CHARACTERS_PER_TOKEN + 1
         attached = self.attached
         text = max(0, self.size - attached.inline) // CHARACTERS_PER_TOKEN
         return text + attached.pictures * _PICTURE + attached.sound // 4 + 1

@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from agentinfra._mechanics.vendors import MissingPackageError
+from agentinfra.llm.money.bound import Bound
 from agentinfra.llm.money.known import OUTPUT_TOKENS, largest_answer
 from agentinfra.llm.money.published import Published
-from agentinfra.llm.money.rates import Most, Rates
+from agentinfra.llm.money.rates import Rates
 
 if TYPE_CHECKING:
     from agentinfra.results import Usage
@@ -61,6 +62,7 @@ class PriceBook:
         self._known: dict[str, Rates | None] = {}
         self._until: dict[str, float] = {}
         self._dearer: dict[str, Decimal] = {}
+        self._bounds: dict[str, Bound | None] = {}
         self.missing = ""
 
     def rates(self, model: str, tier: str | None = None) -> Rates | None:
@@ -98,17 +100,29 @@ class PriceBook:
             return published
         if said > published > 0:  # a router's own price; what is held next time knows of it
             self._dearer[model] = max(self._dearer.get(model, _ONE), said / published)
+            self._bounds.clear()
         return said
 
-    def at_most(self, model: str, most: Most, tier: str | None = None) -> Decimal | None:
-        """Return an upper bound of what a call costs in USD, None where nobody knows its price.
+    def bound(self, model: str, tier: str | None = None) -> Bound | None:
+        """Return what bounds the cost of a call, None where nobody knows its price.
 
         A tier is a wish: where the endpoint has no room in it, or does not know it, a call may
         be served in the ordinary one.
         """
-        bounds = [self.rates(model, one) for one in dict.fromkeys((tier, None))]
-        known = [rates.at_most(most) for rates in bounds if rates is not None]
-        return max(known) * self._dearer.get(model, _ONE) if known else None
+        name = model if tier in ORDINARY_TIERS else f"{model}@{tier}"
+        try:
+            bound = self._bounds[name]
+        except KeyError:
+            return self._bind(name, model, tier)
+        if self._until and self._until.get(name, self._now()) < self._now():
+            return self._bind(name, model, tier)
+        return bound
+
+    def _bind(self, name: str, model: str, tier: str | None) -> Bound | None:
+        wished = dict.fromkeys((self.rates(model, tier), self.rates(model)))
+        rates = [one for one in wished if one is not None]
+        self._bounds[name] = bound = Bound(rates, self._dearer.get(model, _ONE)) if rates else None
+        return bound
 
     def _overridden(self, name: str) -> ModelPrice | None:
         if not self._overrides:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agentinfra.results import Usage
 
-__all__ = ["Most", "Parts", "Rates", "parts_of"]
+__all__ = ["Parts", "Rates", "parts_of"]
 
 _ZERO = Decimal(0)
 
@@ -91,32 +91,6 @@ def parts_of(usage: Usage) -> Parts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Most:
-    """What a call can use at most.
-
-    Attributes:
-        text: Tokens of the prompt that are text.
-        pictures: Those that are pictures.
-        sound: Those that are sound.
-        answer: Tokens of the completion.
-        speaks: Whether it may answer in sound.
-        searches: Searches the server may make for it.
-    """
-
-    text: int
-    pictures: int = 0
-    sound: int = 0
-    answer: int = 0
-    speaks: bool = False
-    searches: int = 0
-
-    @property
-    def prompt(self) -> int:
-        """Tokens of the prompt."""
-        return self.text + self.pictures + self.sound
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
     """A model's prices in USD per token, and what it can take and give.
 
@@ -169,17 +143,18 @@ class Rates:
             for start, rates in reversed(self.longer):
                 if usage.prompt_tokens > start:
                     return rates.cost(usage)
-        special = (
+        if not (
             usage.cached_tokens
-            + usage.cache_write_tokens
-            + usage.reasoning_tokens
-            + usage.audio_tokens
-            + usage.image_prompt_tokens
-            + usage.image_completion_tokens
-            + usage.web_searches
-            + usage.file_searches
-        )
-        if not (special or self.request):
+            or usage.cache_write_tokens
+            or usage.reasoning_tokens
+            or usage.audio_prompt_tokens
+            or usage.audio_completion_tokens
+            or usage.image_prompt_tokens
+            or usage.image_completion_tokens
+            or usage.web_searches
+            or usage.file_searches
+            or self.request
+        ):
             return self.input * usage.prompt_tokens + self.output * usage.completion_tokens
         parts = parts_of(usage)
         return (
@@ -198,22 +173,3 @@ class Rates:
             + self.file_search * usage.file_searches
             + self.request
         )
-
-    def at_most(self, most: Most) -> Decimal:
-        """Return an upper bound of what a call costs in USD."""
-        reached = [rates for start, rates in self.longer if most.prompt > start]
-        costs = [rates.at_most(most) for rates in (*reached, *self.later)]
-        # What is read may be written to a cache on the way, and pictures drawn in an answer.
-        stored = max(self.written, self.written_1h)
-        generated = max(self.output, self.thought, self.image_output)
-        if most.speaks:
-            generated = max(generated, self.audio_output)
-        costs.append(
-            max(self.input, self.cached, stored) * most.text
-            + max(self.image_input, self.input, stored) * most.pictures
-            + max(self.audio_input, self.input, stored) * most.sound
-            + generated * most.answer
-            + max(self.web_search, self.file_search) * most.searches
-            + self.request
-        )
-        return max(costs)
