@@ -48,8 +48,8 @@ INSIDE = {
     "observability": "probes nodes tracing logging logs traces metrics otlp redaction semconv",
     "llm": "client probing kinds structured calls policy wire dialects money",
     "db": (
-        "database vectors documents reaching access route reading warm plans transactions server "
-        "reader_role layout scope guard pool connecting embedded outage errors operations"
+        "notices database vectors documents reaching access route reading warm plans transactions "
+        "server reader_role layout scope guard pool connecting embedded outage errors operations"
     ),
     "cache": (
         "caches kinds loading tiered options backend ordering shared entry memory codec forms "
@@ -62,7 +62,7 @@ INSIDE = {
     "checkpoint": (
         "checkpointer standalone saver noop memory schema retention rows link serde sql"
     ),
-    "runtime": "runtime running life leaving health owned plan",
+    "runtime": "runtime running life leaving health owned meeting plan",
 }
 """What is inside of a room, from top to bottom: its files and the rooms in it."""
 

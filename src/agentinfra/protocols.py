@@ -5,7 +5,7 @@ Adapters never import one another; the runtime hands each what these describe.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from agentinfra.results import EmbeddingBatch
 
-__all__ = ["Address", "Connections", "Embedder", "VectorCache"]
+__all__ = ["Address", "Connections", "Embedder", "NoticeBoard", "VectorCache"]
 
 Address: TypeAlias = Callable[[], Awaitable[str]]
 """Says where a database is, when that is needed; raises a DatabaseError that says why nowhere."""
@@ -50,6 +50,36 @@ class Embedder(Protocol):
         self, texts: Sequence[str], *, model: str | None = None, dimensions: int | None = None
     ) -> EmbeddingBatch:
         """Return one normalised vector per text, in order."""
+        ...
+
+
+class NoticeBoard(Protocol):
+    """Where processes that run at this moment tell one another something, topic by topic."""
+
+    async def exchange(
+        self, notes: Mapping[str, str], *, member: str, lifetime: float
+    ) -> Sequence[tuple[str, str]]:
+        """Put a note up under each topic, in place of one's own, and read those of the others.
+
+        Args:
+            notes: What to put up, by topic.
+            member: Who does.
+            lifetime: Seconds after which a note that was not put up again is gone.
+
+        Returns:
+            The topic and the text of each note of others that are still there.
+
+        Raises:
+            AgentInfraError: The board cannot be reached.
+        """
+        ...
+
+    async def leave(self, member: str) -> None:
+        """Take every note of a member down.
+
+        Raises:
+            AgentInfraError: The board cannot be reached.
+        """
         ...
 
 

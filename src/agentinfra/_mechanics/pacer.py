@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
@@ -15,6 +16,9 @@ from agentinfra._mechanics.rate import ServerBucket
 from agentinfra.errors import ClosedError
 
 __all__ = ["Pacer", "Permit", "QueueFullError"]
+
+FIRST_SHARE = 1 / 16
+"""The part of what a server lets through that is taken while nobody knows how many share it."""
 
 FIRST_WINDOW = 16.0
 """Requests in flight at first; doubled with each window that passes without a refusal."""
@@ -44,17 +48,33 @@ class Pacer:
     grows until the server refuses and is halved then (slow start and AIMD, as in TCP congestion
     control, RFC 5681). Waiting requests are served in turn by tenant, each tenant's in order.
 
+    Several processes may send to one server: each is told its share of what all may send.
+
     Args:
         max_running: Requests in flight at most.
         max_queued: Requests waiting at most.
         clock: Where time comes from.
+        limited: Called when the server has shown a limit. Until `share` is called then, a sixteenth
+            of what remains there is taken: it may be meant for others too.
     """
 
-    def __init__(self, *, max_running: int, max_queued: int, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        *,
+        max_running: int,
+        max_queued: int,
+        clock: Clock = SYSTEM_CLOCK,
+        limited: Callable[[], None] | None = None,
+    ) -> None:
         self.requests = ServerBucket(clock)
         self.tokens = ServerBucket(clock)
         self._clock = clock
-        self._max_running = max_running
+        self._all_running = self._max_running = max_running
+        self._limited = limited
+        if limited is not None:
+            self.requests.share(FIRST_SHARE)
+            self.tokens.share(FIRST_SHARE)
+        self._sent = 0
         self._max_queued = max_queued
         self._window = min(FIRST_WINDOW, float(max_running))
         self._refused = False
@@ -75,6 +95,39 @@ class Pacer:
     def queued(self) -> int:
         """Requests waiting."""
         return self._queued
+
+    @property
+    def shows_limits(self) -> bool:
+        """Whether the server has shown how much it takes, or refused something for it."""
+        known = (self.requests.limit, self.tokens.limit)
+        return known != (None, None) or self._refused
+
+    @property
+    def blocked(self) -> float:
+        """Seconds the server wants nothing to be sent."""
+        return max(0.0, self._blocked_until - self._clock.now())
+
+    def demand(self) -> int:
+        """Return how much is wanted: what runs, what waits, and what was sent since the last."""
+        sent, self._sent = self._sent, 0
+        return max(len(self._running), sent) + self._queued
+
+    def share(self, part: float) -> None:
+        """Take a part of what the server lets through; the rest is for other processes.
+
+        Args:
+            part: Above 0, at most 1.
+        """
+        self.requests.share(part)
+        self.tokens.share(part)
+        self._max_running = max(1, round(self._all_running * part))
+        self._window = min(self._window, float(self._max_running))
+        self._limited = None  # what is one's own is known from now on
+        self._wake()
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for a while: the server has refused another process."""
+        self._blocked_until = max(self._blocked_until, self._clock.now() + seconds)
 
     @property
     def window(self) -> float:
@@ -148,11 +201,15 @@ class Pacer:
             # One halving for each burst of refusals, not for each of its requests.
             self._window = max(1.0, self._window / 2)
         self._refused = True
+        if self._limited is not None:
+            self._limited()
         self._blocked_until = max(self._blocked_until, now + (retry_after or 0.0))
         self.requests.empty()
 
     def told(self, *, limits: dict[str, tuple[float | None, float, float | None]]) -> None:
         """Take in the limits an answer showed: by kind its size, rest, and seconds to reset."""
+        if self._limited is not None and limits:
+            self._limited()
         if (requests := limits.get("requests")) is not None:
             limit, remaining, reset = requests
             self.requests.told(
@@ -198,6 +255,7 @@ class Pacer:
     def _take(self, tokens: float) -> Permit:
         permit = Permit(tokens)
         self._running[permit] = None
+        self._sent += 1
         self._sent_tokens += tokens
         self.requests.take(1.0)
         self.tokens.take(tokens)

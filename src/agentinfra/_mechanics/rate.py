@@ -17,16 +17,33 @@ class ServerBucket:
 
     What the server says remains is what it had when it answered; what was sent meanwhile is
     taken off. Unknown until the server has said something: then everything fits.
+
+    Attributes:
+        limit: The bucket's size; None while it is unknown.
     """
 
-    __slots__ = ("_at", "_clock", "_level", "_rate", "limit")
+    __slots__ = ("_at", "_clock", "_level", "_rate", "_share", "_wanted", "limit")
 
     def __init__(self, clock: Clock) -> None:
         self.limit: float | None = None
+        self._share = 1.0
+        self._wanted = 0.0
         self._clock = clock
         self._level = 0.0
         self._rate = 0.0
         self._at = clock.now()
+
+    def share(self, part: float) -> None:
+        """Take a part of it for one's own, from now on; the rest is for others.
+
+        Args:
+            part: Above 0, at most 1.
+        """
+        self._refill()
+        if self._level > 0:  # what is owed stays owed
+            self._level *= part / self._share
+        self._rate *= part / self._share
+        self._share = part
 
     def take(self, amount: float) -> None:
         """Take off what is being sent."""
@@ -40,7 +57,10 @@ class ServerBucket:
             return 0.0
         self._refill()
         # More than the whole bucket never fits: let it go when the bucket is full.
-        short = min(amount, self.limit) - self._level
+        wanted = min(amount, self.limit)
+        # Who waits for more than fits into the own part gathers it over time.
+        self._wanted = wanted
+        short = wanted - self._level
         if short <= 0:
             return 0.0
         return short / self._rate if self._rate > 0 else WINDOW
@@ -61,12 +81,12 @@ class ServerBucket:
         self.limit = limit or max(self.limit or 0.0, remaining, 1.0)
         missing = self.limit - remaining
         if reset and missing > 0:
-            self._rate = missing / reset
+            self._rate = self._share * missing / reset
         elif self._rate == 0.0:
-            self._rate = self.limit / WINDOW
+            self._rate = self._share * self.limit / WINDOW
         # Servers round down. Our own count is kept where it agrees with what they say, since the
         # part of a unit that rounding takes would be waited for again after each answer.
-        least = remaining - on_the_way
+        least = remaining * self._share - on_the_way
         self._level = least if first else min(max(self._level, least), least + _ROUNDING)
 
     def empty(self) -> None:
@@ -78,5 +98,6 @@ class ServerBucket:
     def _refill(self) -> None:
         now = self._clock.now()
         if self.limit is not None:
-            self._level = min(self.limit, self._level + (now - self._at) * self._rate)
+            most = max(self.limit * self._share, self._wanted)
+            self._level = min(most, self._level + (now - self._at) * self._rate)
         self._at = now

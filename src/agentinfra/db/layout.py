@@ -16,10 +16,13 @@ from agentinfra.errors import DatabaseError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["LOCK", "MIGRATIONS", "Layout", "Place", "choose", "grants", "migrate"]
+__all__ = ["LOCK", "MIGRATIONS", "NOTICES", "Layout", "Place", "choose", "grants", "migrate"]
 
 MIGRATIONS = "agentinfra_migrations"
 """The table that marks a schema as ours, with a row for every step that was taken."""
+
+NOTICES = "agentinfra_notices"
+"""The table in which running processes tell one another something."""
 
 _COLLECTIONS = "agentinfra_collections"
 
@@ -244,9 +247,25 @@ async def _words(connection: Any, schema: str) -> None:
         await connection.execute(f"DROP INDEX IF EXISTS {quoted(schema)}.{index}")
 
 
+async def _notices(connection: Any, schema: str) -> None:
+    # Unlogged: what running processes say of themselves is of no use after a crash of the server.
+    await connection.execute(
+        f"""
+        CREATE UNLOGGED TABLE IF NOT EXISTS {quoted(schema)}.{NOTICES} (
+            topic text NOT NULL,
+            member text NOT NULL,
+            note text NOT NULL,
+            until timestamptz NOT NULL,
+            PRIMARY KEY (topic, member)
+        )
+        """
+    )
+
+
 _STEPS: tuple[tuple[str, Callable[[Any, str], Awaitable[None]]], ...] = (
     ("0001 collections of vectors", _collections),
     ("0002 words of vectors are written or left out", _words),
+    ("0003 notices of running processes", _notices),
 )
 """The steps, oldest first. One that was published never changes."""
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from agentinfra.llm.calls.stream import LLMStream
     from agentinfra.llm.policy.call import Call
     from agentinfra.llm.wire.credentials import KeyProvider
-    from agentinfra.protocols import VectorCache
+    from agentinfra.protocols import NoticeBoard, VectorCache
     from agentinfra.settings import LLMSettings
 
 __all__ = ["AsyncLLMClient"]
@@ -59,6 +59,7 @@ class AsyncLLMClient(StructuredClient):
         capture_content: Whether messages and answers go into spans.
         observed: False records nothing: no series, no span, no line of a log.
         clock: Where time comes from.
+        board: Where processes share the limits of endpoints.
 
     Example:
         ```python
@@ -90,6 +91,7 @@ class AsyncLLMClient(StructuredClient):
         capture_content: bool = False,
         observed: bool = True,
         clock: Clock = SYSTEM_CLOCK,
+        board: NoticeBoard | None = None,
     ) -> None:
         super().__init__()
         self._settings = settings or _settings_from_environment()
@@ -101,6 +103,7 @@ class AsyncLLMClient(StructuredClient):
         self._capture_content = capture_content
         self._observed = observed
         self._clock = clock
+        self._board = board
         self._endpoints = Endpoints(self._settings, key=key, clock=clock)
         self._calls: Calls | None = None
         self._probing = EndpointsProbe(self._settings, self._endpoints, clock=clock)
@@ -129,6 +132,7 @@ class AsyncLLMClient(StructuredClient):
             metrics=self._metrics,
             vectors=self._vectors,
             clock=self._clock,
+            board=self._board,
         )
 
     async def _close(self) -> None:

@@ -12,6 +12,7 @@ from agentinfra.llm.policy.dispatch import Dispatcher
 from agentinfra.llm.policy.gate import Gates
 from agentinfra.llm.policy.hedging import Hedger
 from agentinfra.llm.policy.retry import RetryPolicy
+from agentinfra.llm.policy.sharing import SharedPace
 from agentinfra.llm.structured.calls import StructuredCalls, Transport
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from agentinfra.llm.calls.telemetry import LLMTelemetry
     from agentinfra.llm.wire.endpoint import Endpoint
     from agentinfra.observability.metrics import Metrics
-    from agentinfra.protocols import VectorCache
+    from agentinfra.protocols import NoticeBoard, VectorCache
     from agentinfra.settings import LLMSettings
 
 __all__ = ["Calls"]
@@ -36,6 +37,7 @@ class Calls:
         metrics: Where embeddings that no model made are counted.
         vectors: A cache asked before texts are sent.
         clock: Where time comes from.
+        board: Where processes share the limits of endpoints; None where there is none.
     """
 
     def __init__(
@@ -48,13 +50,17 @@ class Calls:
         metrics: Metrics,
         vectors: VectorCache | None,
         clock: Clock,
+        board: NoticeBoard | None = None,
     ) -> None:
         budget = RetryBudget(clock=clock)
         self._endpoint = endpoint
         self._policy = RetryPolicy(max_attempts=settings.max_attempts, budget=budget, clock=clock)
         self._policy.open()
         self.gates = Gates(
-            max_running=settings.max_connections, max_queued=settings.max_queued, clock=clock
+            max_running=settings.max_connections,
+            max_queued=settings.max_queued,
+            clock=clock,
+            shared=SharedPace(board, clock) if board and settings.share_limits else None,
         )
         dispatcher = Dispatcher(
             policy=self._policy,

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra.cache.caches import Caches
+from agentinfra.cache.shared.notices import RedisNotices
 from agentinfra.checkpoint.checkpointer import Checkpointer
 from agentinfra.db.database import Database
 from agentinfra.db.embedded import EmbeddedPostgres
+from agentinfra.db.notices import DatabaseNotices
 from agentinfra.llm.client import AsyncLLMClient
 from agentinfra.observability.logging import Logging, get_logger
 from agentinfra.observability.metrics import Metrics
@@ -24,6 +26,7 @@ from agentinfra.observability.tracing import Span, Tracing
 from agentinfra.results import HealthReport
 from agentinfra.runtime.health import Health
 from agentinfra.runtime.life import Life
+from agentinfra.runtime.meeting import Meeting
 from agentinfra.runtime.owned import Owned, owned
 from agentinfra.runtime.plan import Imports, Plan, ServerAddress
 from agentinfra.runtime.running import run_program
@@ -121,10 +124,12 @@ class InfraRuntime:
             capture_content=s.tracing.capture_content,
             observed=s.metrics.enabled or s.tracing.enabled or s.logging.enabled,
             clock=clock,
+            board=(meeting := Meeting()),
         )
         self.nodes = Nodes(self.metrics, clock=clock)
         self._server = self._embedded_server()
         self.db, self.checkpoints = self._stateful(self._server, allowed_types, clock)
+        self._meet(meeting)
         self._probes = self._probe_server()
         self._clock = clock
         self._required = set[str](s.runtime.required)
@@ -347,6 +352,13 @@ class InfraRuntime:
             clock=clock,
         )
         return db, checkpoints
+
+    def _meet(self, meeting: Meeting) -> None:
+        """Say where processes meet that share endpoints' limits."""
+        if self.caches.redis is not None:
+            meeting.add(RedisNotices(self.caches.redis, self.settings.cache.namespace))
+        if self.settings.database.enabled:
+            meeting.add(DatabaseNotices(self.db))
 
     def _probe_server(self) -> ProbeServer | None:
         address = self.settings.runtime.serve

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agentinfra._mechanics.breaker import Admission, CircuitBreaker
@@ -21,6 +22,7 @@ from agentinfra.llm.policy.ratelimit import limits_in
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
     from agentinfra.llm.policy.call import Call
+    from agentinfra.llm.policy.sharing import SharedPace
     from agentinfra.llm.wire.endpoint import Target
 
 __all__ = ["Gate", "Gates", "Health", "Pass"]
@@ -79,15 +81,33 @@ class Gate:
         max_running: Requests in flight at most.
         max_queued: Requests waiting at most.
         clock: Where time comes from.
+        follow: Shares the pacer's limits with other processes; None where there are none.
     """
 
     def __init__(
-        self, name: str, health: Health, *, max_running: int, max_queued: int, clock: Clock
+        self,
+        name: str,
+        health: Health,
+        *,
+        max_running: int,
+        max_queued: int,
+        clock: Clock,
+        follow: Callable[[Pacer], None] | None = None,
     ) -> None:
         self.name = name
         self.health = health
-        self.pacer = Pacer(max_running=max_running, max_queued=max_queued, clock=clock)
+        self.pacer = Pacer(
+            max_running=max_running,
+            max_queued=max_queued,
+            clock=clock,
+            limited=None if follow is None else self._limited,
+        )
+        self._follow = follow
         self._clock = clock
+
+    def _limited(self) -> None:
+        if self._follow is not None:
+            self._follow(self.pacer)
 
     async def enter(self, call: Call) -> Pass:
         """Wait for leave to send one request of a call.
@@ -144,9 +164,18 @@ class Gates:
         max_running: Requests in flight at most, through each gate.
         max_queued: Requests waiting at most, before each gate.
         clock: Where time comes from.
+        shared: Shares limits with other processes; None where there are none.
     """
 
-    def __init__(self, *, max_running: int, max_queued: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        max_running: int,
+        max_queued: int,
+        clock: Clock,
+        shared: SharedPace | None = None,
+    ) -> None:
+        self._shared = shared
         self._gates: dict[tuple[str, str, str], Gate] = {}
         self._healths: dict[tuple[str, str], Health] = {}
         self._max_running = max_running
@@ -167,8 +196,15 @@ class Gates:
                 max_running=self._max_running,
                 max_queued=self._max_queued,
                 clock=self._clock,
+                follow=self._follower(target, operation),
             )
         return gate
+
+    def _follower(self, target: Target, operation: str) -> Callable[[Pacer], None] | None:
+        if self._shared is None:
+            return None
+        topic = f"pace:{target.endpoint.account}:{target.model}:{operation}"
+        return partial(self._shared.follow, topic)
 
     def health(self, endpoint: str, operation: str) -> Health:
         """Return how an operation of an endpoint is doing."""
@@ -188,7 +224,9 @@ class Gates:
         )
 
     async def aclose(self) -> None:
-        """Send away who waits."""
+        """Send away who waits, and tell other processes that nothing more is sent."""
+        if self._shared is not None:
+            await self._shared.aclose()
         for gate in self:
             await gate.pacer.aclose()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,12 @@ class Endpoint:
             clock=clock,
             calls=self.profile.paths["responses" if self.profile.api == "responses" else "chat"],
         )
+
+    @property
+    def account(self) -> str:
+        """Whose limits its requests count against, without saying who that is."""
+        parts = (self.profile.base_url, *sorted(f"{k}={v}" for k, v in self._fixed.items()))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
     async def open(self) -> None:
         """Make the connection pool and look up prices, off the event loop; nothing is connected.

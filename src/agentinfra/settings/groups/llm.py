@@ -139,6 +139,8 @@ class LLMSettings(EndpointSettings):
         max_connections: Requests in flight to an endpoint at most, for each model; with the direct
             transport its connections as well, over all models.
         max_queued: Calls that wait for an endpoint at most; more are refused at once.
+        share_limits: Whether processes on one database or Redis share what endpoints that show
+            their limits let through, and ``max_connections`` of those.
         fallback_models: Models tried in order when the call's model fails; ``name/model`` is a
             model of the endpoint of that name.
         endpoints: More endpoints, by name.
@@ -160,6 +162,7 @@ class LLMSettings(EndpointSettings):
     transport: Literal["direct", "sdk"] = "direct"
     max_connections: int = Field(default=1000, ge=1)
     max_queued: int = Field(default=10_000, ge=0)
+    share_limits: bool = True
     fallback_models: tuple[str, ...] = ()
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
     routes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
