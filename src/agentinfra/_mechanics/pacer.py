@@ -118,8 +118,9 @@ class Pacer:
         Args:
             part: Above 0, at most 1.
         """
-        self.requests.share(part)
-        self.tokens.share(part)
+        first = self._limited is not None
+        self.requests.share(part, first=first)
+        self.tokens.share(part, first=first)
         self._max_running = max(1, round(self._all_running * part))
         self._window = min(self._window, float(self._max_running))
         self._limited = None  # what is one's own is known from now on

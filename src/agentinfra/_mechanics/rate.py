@@ -8,6 +8,12 @@ __all__ = ["ServerBucket"]
 
 _ROUNDING = 0.99
 
+_FRESH = 0.3
+"""Seconds for which what a server said remains is true enough where others use it too."""
+
+_CAUTION = 0.85
+"""What part of it is, where those who share it have all just begun."""
+
 WINDOW = 60.0
 """Seconds a limit is for, where the server does not say when it resets."""
 
@@ -22,26 +28,46 @@ class ServerBucket:
         limit: The bucket's size; None while it is unknown.
     """
 
-    __slots__ = ("_at", "_clock", "_level", "_rate", "_share", "_wanted", "limit")
+    __slots__ = (
+        "_at",
+        "_clock",
+        "_heard",
+        "_level",
+        "_rate",
+        "_remaining",
+        "_share",
+        "_used",
+        "_wanted",
+        "limit",
+    )
 
     def __init__(self, clock: Clock) -> None:
         self.limit: float | None = None
         self._share = 1.0
         self._wanted = 0.0
+        # What the server said last, when, and what was used of it.
+        self._remaining = 0.0
+        self._heard = float("-inf")
+        self._used = 0.0
         self._clock = clock
         self._level = 0.0
         self._rate = 0.0
         self._at = clock.now()
 
-    def share(self, part: float) -> None:
+    def share(self, part: float, *, first: bool = False) -> None:
         """Take a part of it for one's own, from now on; the rest is for others.
 
         Args:
             part: Above 0, at most 1.
+            first: Whether the part until now was a guess, for a moment.
         """
         self._refill()
         if self._level > 0:  # what is owed stays owed
             self._level *= part / self._share
+        fresh = self._clock.now() - self._heard <= _FRESH
+        if part > self._share and (first or fresh):
+            believed = self._remaining * (_CAUTION if first else 1.0)
+            self._level = max(self._level, believed * part - self._used)
         self._rate *= part / self._share
         self._share = part
 
@@ -50,6 +76,7 @@ class ServerBucket:
         if self.limit is not None:
             self._refill()
             self._level -= amount
+            self._used += amount
 
     def seconds_until(self, amount: float) -> float:
         """Return how long to wait until so much fits; 0.0 when it does now."""
@@ -86,8 +113,17 @@ class ServerBucket:
             self._rate = self._share * self.limit / WINDOW
         # Servers round down. Our own count is kept where it agrees with what they say, since the
         # part of a unit that rounding takes would be waited for again after each answer.
+        self._remaining, self._used, self._heard = remaining, on_the_way, self._at
         least = remaining * self._share - on_the_way
-        self._level = least if first else min(max(self._level, least), least + _ROUNDING)
+        if first:
+            self._level = least
+        elif self._level < least:
+            # What others have sent and the server has not counted yet, or are saving up for,
+            # looks free: all that share the bucket would take it. So each follows slowly, the
+            # more of them there are; at once where it is alone.
+            self._level += (least - self._level) * self._share**2
+        else:
+            self._level = min(self._level, least + _ROUNDING * self._share)
 
     def empty(self) -> None:
         """Take in that the server refused for lack of room."""

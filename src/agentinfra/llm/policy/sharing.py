@@ -58,6 +58,7 @@ class _Seen:
         self.pacer = pacer
         self.idle = 0
         self.demand = 0.0
+        self.said = 0.0
         self.looks = 0
 
 
@@ -121,8 +122,9 @@ class SharedPace:
         for topic, seen in self._seen.items():
             wanted = seen.pacer.demand()
             seen.idle = 0 if wanted else seen.idle + 1
-            # Smoothed, for what waits at one moment says little; up at once, for it is wanted now.
-            seen.demand = max(wanted, (seen.demand + wanted) / 2)
+            seen.said = seen.demand
+            # Smoothed, for what waits at one moment says little; up at once, and down to nothing.
+            seen.demand = max(wanted, (seen.demand + wanted) / 2) if wanted else 0.0
             if seen.idle < _IDLE:
                 note = _Note(demand=round(seen.demand, 2), blocked=round(seen.pacer.blocked, 2))
                 notes[topic] = msgspec.json.encode(note).decode()
@@ -161,7 +163,9 @@ class SharedPace:
             seen.looks += 1
             peers = theirs.get(topic, [])
             if seen.looks >= 2:
-                mine = max(seen.demand, 1.0)
+                # As old as what the others say is on the average: with the newest of one's own,
+                # all who have less to do at every look would take less than there is.
+                mine = max((seen.said + seen.demand) / 2, 1.0)
                 total = mine + sum(max(peer.demand, 0.0) for peer in peers)
                 seen.pacer.share(mine / total)
             if blocked := max((peer.blocked for peer in peers), default=0.0):
