@@ -48,8 +48,8 @@ class AsyncLLMClient(StructuredClient):
     traced and logged. Enter it once; its tasks share it. Cancelling a task cancels its call: the
     connection is closed, and budgets keep what the endpoint may bill of it.
 
-    Without a key and without an address it is degraded: chat raises ``LLMUnavailableError`` at
-    once, embeddings come from a deterministic hash and say so.
+    Without a key and an address it is degraded: chat raises ``LLMUnavailableError``, embeddings
+    come from a deterministic hash and say so.
 
     Args:
         settings: The endpoint and the limits; None reads them from the environment.
@@ -94,7 +94,11 @@ class AsyncLLMClient(StructuredClient):
         board: NoticeBoard | None = None,
     ) -> None:
         super().__init__()
-        self._settings = settings or _settings_from_environment()
+        if settings is None:
+            from agentinfra.settings import Settings
+
+            settings = Settings().llm
+        self._settings = settings
         if not self._settings.enabled:
             self.vendors = ()
         self._metrics = metrics or Metrics.off()
@@ -251,8 +255,9 @@ class AsyncLLMClient(StructuredClient):
         deadline: float | Configured | None,
         timeout: float | Configured | None = CONFIGURED,
         tenant: str = "",
+        what: str = "chat",
     ) -> Call:
-        return begun("chat", self._settings, timeout, deadline, tenant=tenant, clock=self._clock)
+        return begun(what, self._settings, timeout, deadline, tenant=tenant, clock=self._clock)
 
     async def _run(self, request: TextRequest, call: Call, component: str = "chat") -> LLMResponse:
         calls = self._ready()
@@ -304,8 +309,7 @@ class AsyncLLMClient(StructuredClient):
         with self._working():
             if self._state != "ready":
                 return calls.embeddings.fallback(texts, length, reason=self._reason)
-            s = self._settings
-            call = begun("embeddings", s, timeout, deadline, tenant=tenant, clock=self._clock)
+            call = self._timed(deadline, timeout, tenant, "embeddings")
             target = self._endpoints.ordered(chosen, "embeddings", calls.gates)[0]
             more = {name: value for name, value in options.items() if value is not None}
             wanted = Wanted(texts=texts, dimensions=length, more=more)
@@ -339,9 +343,3 @@ class AsyncLLMClient(StructuredClient):
             raise LLMUnavailableError(self._reason)
         assert self._calls is not None  # noqa: S101 - the guard has seen it opened
         return self._calls
-
-
-def _settings_from_environment() -> LLMSettings:
-    from agentinfra.settings import Settings
-
-    return Settings().llm

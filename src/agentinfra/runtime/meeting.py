@@ -5,23 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from agentinfra.cache.shared.notices import RedisNotices
+from agentinfra.db.notices import DatabaseNotices
 from agentinfra.errors import AgentInfraError, CacheError
 
 if TYPE_CHECKING:
+    from agentinfra.cache.shared.connection import RedisConnection
+    from agentinfra.db.database import Database
     from agentinfra.protocols import NoticeBoard
+    from agentinfra.settings import Settings
 
 __all__ = ["Meeting"]
 
 
 class Meeting:
-    """A notice board on the first of some places that answers; see ``NoticeBoard``."""
+    """A notice board on the first of some places that answers; see ``NoticeBoard``.
 
-    def __init__(self) -> None:
+    Args:
+        settings: The runtime's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._places: list[NoticeBoard] = []
 
-    def add(self, place: NoticeBoard) -> None:
-        """Add a place, after those that are there."""
-        self._places.append(place)
+    def at(self, redis: RedisConnection | None, database: Database) -> None:
+        """Say which places there are; they need not be open."""
+        if redis is not None:
+            self._places.append(RedisNotices(redis, self._settings.cache.namespace))
+        if self._settings.database.enabled:
+            self._places.append(DatabaseNotices(database))
 
     async def exchange(
         self, notes: Mapping[str, str], *, member: str, lifetime: float

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra.cache.caches import Caches
-from agentinfra.cache.shared.notices import RedisNotices
 from agentinfra.checkpoint.checkpointer import Checkpointer
 from agentinfra.db.database import Database
 from agentinfra.db.embedded import EmbeddedPostgres
-from agentinfra.db.notices import DatabaseNotices
 from agentinfra.llm.client import AsyncLLMClient
 from agentinfra.observability.logging import Logging, get_logger
 from agentinfra.observability.metrics import Metrics
@@ -124,12 +122,12 @@ class InfraRuntime:
             capture_content=s.tracing.capture_content,
             observed=s.metrics.enabled or s.tracing.enabled or s.logging.enabled,
             clock=clock,
-            board=(meeting := Meeting()),
+            board=(meeting := Meeting(s)),
         )
         self.nodes = Nodes(self.metrics, clock=clock)
         self._server = self._embedded_server()
         self.db, self.checkpoints = self._stateful(self._server, allowed_types, clock)
-        self._meet(meeting)
+        meeting.at(self.caches.redis, self.db)
         self._probes = self._probe_server()
         self._clock = clock
         self._required = set[str](s.runtime.required)
@@ -352,13 +350,6 @@ class InfraRuntime:
             clock=clock,
         )
         return db, checkpoints
-
-    def _meet(self, meeting: Meeting) -> None:
-        """Say where processes meet that share endpoints' limits."""
-        if self.caches.redis is not None:
-            meeting.add(RedisNotices(self.caches.redis, self.settings.cache.namespace))
-        if self.settings.database.enabled:
-            meeting.add(DatabaseNotices(self.db))
 
     def _probe_server(self) -> ProbeServer | None:
         address = self.settings.runtime.serve
