@@ -44,9 +44,8 @@ UNCONFIGURED = (
 class AsyncLLMClient(StructuredClient):
     """Calls OpenAI and every server that speaks its protocol.
 
-    Each call is paid for out of the budgets around it, retried where that helps, timed, counted,
-    traced and logged. Enter it once; its tasks share it. Cancelling a task cancels its call: the
-    connection is closed, and budgets keep what the endpoint may bill of it.
+    Each call is paid for out of the budgets around it, retried where that helps, and recorded.
+    Enter it once; its tasks share it. Cancelling closes the call's connection and pays its prompt.
 
     Without a key and an address it is degraded: chat raises ``LLMUnavailableError``, embeddings
     come from a deterministic hash and say so.
