@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agentinfra.cache.shared.notices import RedisNotices
@@ -23,18 +23,21 @@ class Meeting:
 
     Args:
         settings: The runtime's.
+        redis: Its Redis, where it has one.
+        database: Gives its database, which is made after those who meet there.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        redis: RedisConnection | None,
+        database: Callable[[], Database],
+    ) -> None:
         self._settings = settings
-        self._places: list[NoticeBoard] = []
-
-    def at(self, redis: RedisConnection | None, database: Database) -> None:
-        """Say which places there are; they need not be open."""
+        self._redis = None
         if redis is not None:
-            self._places.append(RedisNotices(redis, self._settings.cache.namespace))
-        if self._settings.database.enabled:
-            self._places.append(DatabaseNotices(database))
+            self._redis = RedisNotices(redis, settings.cache.namespace)
+        self._database = database
 
     async def exchange(
         self, notes: Mapping[str, str], *, member: str, lifetime: float
@@ -45,7 +48,7 @@ class Meeting:
             AgentInfraError: No place answers.
         """
         refused: AgentInfraError = CacheError("there is neither a Redis nor a database to meet on")
-        for place in self._places:
+        for place in self._places():
             try:
                 return await place.exchange(notes, member=member, lifetime=lifetime)
             except AgentInfraError as error:
@@ -58,5 +61,11 @@ class Meeting:
         Raises:
             AgentInfraError: A place does not answer.
         """
-        for place in self._places:
+        for place in self._places():
             await place.leave(member)
+
+    def _places(self) -> Iterator[NoticeBoard]:
+        if self._redis is not None:
+            yield self._redis
+        if self._settings.database.enabled:
+            yield DatabaseNotices(self._database())

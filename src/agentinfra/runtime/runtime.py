@@ -122,12 +122,11 @@ class InfraRuntime:
             capture_content=s.tracing.capture_content,
             observed=s.metrics.enabled or s.tracing.enabled or s.logging.enabled,
             clock=clock,
-            board=(meeting := Meeting(s)),
+            board=Meeting(s, self.caches.redis, lambda: self.db),
         )
         self.nodes = Nodes(self.metrics, clock=clock)
         self._server = self._embedded_server()
         self.db, self.checkpoints = self._stateful(self._server, allowed_types, clock)
-        meeting.at(self.caches.redis, self.db)
         self._probes = self._probe_server()
         self._clock = clock
         self._required = set[str](s.runtime.required)
@@ -331,9 +330,8 @@ class InfraRuntime:
 
     def _embedded_server(self) -> EmbeddedPostgres | None:
         database = self.settings.database
-        if database.enabled and database.dsn is None and database.embedded:
-            return EmbeddedPostgres(database.data_dir)
-        return None
+        wanted = database.enabled and database.dsn is None and database.embedded
+        return EmbeddedPostgres(database.data_dir) if wanted else None
 
     def _stateful(
         self, server: EmbeddedPostgres | None, allowed_types: Iterable[type], clock: Clock
@@ -360,17 +358,16 @@ class InfraRuntime:
 
     def _planned(self) -> Plan:
         """Say who needs whom; observation first, so that whatever fails is logged and counted."""
-        independent = [self.llm, self.caches]
         plan = Plan()
         plan.add(self.metrics)
         plan.add(self.logging, needs=["metrics"])
         plan.add(self.tracing, needs=["logging"])
-        imports = Imports([*independent, self.db, self.checkpoints])
+        imports = Imports([self.llm, self.caches, self.db, self.checkpoints])
         plan.add(imports, needs=["tracing"])
         before = {imports.name}
         if self._server is not None:
             plan.add(self._server, needs=["tracing"])
-        for resource in independent:
+        for resource in (self.llm, self.caches):
             plan.add(resource, needs=before)
         server = {self._server.name} if self._server is not None else set[str]()
         plan.add(self.db, needs=before | server)
