@@ -94,6 +94,11 @@ class TieredCache(Generic[V]):
         """Count into these metrics, which have been opened, from now on."""
         self._tally.bind(metrics)
 
+    @property
+    def identity(self) -> bytes:
+        """What all its keys begin with: namespace, tenant, kind, and how texts are compared."""
+        return self._key_prefix
+
     async def clear(self) -> None:
         """Drop everything this namespace and tenant have in this cache, in the shared tier too."""
         self._records.check_loop()

@@ -143,6 +143,19 @@ CACHE_OPERATIONS = _counter(
     "outcome",
 )
 CACHE_ENTRIES = _gauge("cache_entries", "Entries held in memory.", "cache")
+CACHE_SEMANTIC = _counter(
+    "cache_semantic_lookups_total",
+    "Lookups of a semantic cache; outcome is hit, unproven, guarded, alone, audited, false,"
+    " unjudged, switched_off or error.",
+    "cache",
+    "outcome",
+)
+CACHE_SEMANTIC_FALSE = _gauge(
+    "cache_semantic_false_hit_ratio",
+    "Share of semantic hits that are false, by audits; bound is estimate, low or high.",
+    "cache",
+    "bound",
+)
 
 CHECKPOINT_OPERATIONS = _histogram(
     "checkpoint_seconds", "Seconds a checkpoint operation took.", "operation", "outcome"
