@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra.cache.kinds import EmbeddingCache, ResponseCache, RoutingCache
+from agentinfra.cache.semantic.caches import SemanticResponses, SemanticRouting
+from agentinfra.cache.semantic.memory import MemoryNeighbours
 from agentinfra.cache.shared.redis import RedisTier
+from agentinfra.errors import CacheError
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.semconv import RESOURCE_STATE
 from agentinfra.results import ResourceHealth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agentinfra.cache.options import CacheOptions
+    from agentinfra.cache.semantic.tier import SemanticOptions
+    from agentinfra.protocols import Embedder
+    from agentinfra.results import EmbeddingBatch
     from agentinfra.settings import CacheSettings
 
 __all__ = ["Caches", "EmbeddingCache", "ResponseCache", "RoutingCache"]
@@ -25,8 +33,25 @@ class VectorsByText(EmbeddingCache):
     kind = "vectors"
 
 
+class _Embedding:
+    """The embedder of the semantic caches, which comes later than they do."""
+
+    def __init__(self) -> None:
+        self.embedder: Embedder | None = None
+
+    async def get_embeddings(
+        self, texts: Sequence[str], *, model: str | None = None, dimensions: int | None = None
+    ) -> EmbeddingBatch:
+        if self.embedder is None:
+            raise CacheError("nothing turns texts into vectors: call embed_with()")
+        return await self.embedder.get_embeddings(texts, model=model, dimensions=dimensions)
+
+
 class Caches(Resource):
     """The three caches, the vectors a model client keeps, and the Redis they share if there is one.
+
+    ``semantic_routing`` and ``semantic_response`` ask ``routing`` and ``response`` by meaning; they
+    are switched off by default, and then ask them by the letter.
 
     Whoever enters it owns its lifetime; the tasks of its event loop share it. Without Redis, or
     while Redis is away, the caches serve from memory and the state is ``degraded``. Switched off,
@@ -75,6 +100,28 @@ class Caches(Resource):
             **(options | {"normalize": "exact"}),
         )
         self._all = (self.routing, self.embedding, self.response, self.vectors)
+        self._embedding = _Embedding()
+        semantic: SemanticOptions = {
+            "enabled": on and settings.semantic,
+            "max_false_hit": settings.max_false_hit,
+            "audit_share": settings.audit_share,
+        }
+        self.semantic_routing = SemanticRouting(
+            self.routing,
+            self._embedding,
+            **(semantic | {"store": MemoryNeighbours(settings.semantic_size)}),
+        )
+        self.semantic_response = SemanticResponses(
+            self.response,
+            self._embedding,
+            clock=clock,
+            **(semantic | {"store": MemoryNeighbours(settings.semantic_size)}),
+        )
+        self._semantic = (self.semantic_routing, self.semantic_response)
+
+    def embed_with(self, embedder: Embedder) -> None:
+        """Have the semantic caches turn questions into vectors with a model client."""
+        self._embedding.embedder = embedder
 
     @property
     def redis(self) -> RedisTier | None:
@@ -83,22 +130,24 @@ class Caches(Resource):
 
     async def probe(self) -> ResourceHealth:
         """Return the state now; Redis is asked where one is configured."""
-        if self._tier is None:
-            return ResourceHealth(
-                name=self.name, state=self.state, reason=self.reason, detail="memory"
-            )
-        tier = await self._tier.probe()
+        latency, detail = None, "memory"
+        if self._tier is not None:
+            latency, detail = (await self._tier.probe()).latency, "memory and Redis"
+        state, reason = self.state, self.reason
+        if self._settings.semantic and state != "disabled":
+            detail = "; ".join([detail, *(cache.describe() for cache in self._semantic)])
+            if trouble := " and ".join(filter(None, (cache.trouble for cache in self._semantic))):
+                state, reason = "degraded", "; ".join(filter(None, (reason, trouble)))
         return ResourceHealth(
-            name=self.name,
-            state=self.state,
-            reason=self.reason,
-            latency=tier.latency,
-            detail="memory and Redis",
+            name=self.name, state=state, reason=reason, latency=latency, detail=detail
         )
 
     async def _open(self) -> None:
         for cache in self._all:
             cache.bind(self._metrics)
+        if self._settings.semantic:
+            for semantic in self._semantic:
+                semantic.bind(self._metrics)
         if not self._settings.enabled:
             self.degrade("switched off: AGENTINFRA_CACHE__ENABLED is false", state="disabled")
             return
@@ -106,6 +155,8 @@ class Caches(Resource):
             await self._tier.__aenter__()
 
     async def _close(self) -> None:
+        for semantic in self._semantic:
+            await semantic.aclose()
         for cache in self._all:
             await cache.aclose()
         if self._tier is not None:

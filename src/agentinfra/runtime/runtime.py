@@ -124,6 +124,7 @@ class InfraRuntime:
             clock=clock,
             board=Meeting(s, self.caches.redis, lambda: self.db),
         )
+        self.caches.embed_with(self.llm)
         self.nodes = Nodes(self.metrics, clock=clock)
         self._server = self._embedded_server()
         self.db, self.checkpoints = self._stateful(self._server, allowed_types, clock)

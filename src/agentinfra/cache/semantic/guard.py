@@ -9,29 +9,32 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from unicodedata import normalize
 
+from agentinfra.cache.keys import compose
 from agentinfra.cache.semantic.vocabulary import DATES, NEGATIONS, NUMBERS, OPENERS, UNITS
 
 __all__ = ["Facts", "differ"]
 
-_LONGEST = 20_000
+_LONGEST = 4_000
+"""Characters of a question that is compared at all: in a longer one too much can hide."""
 
+# Every repetition has a bound: what looks like the beginning of code over and over costs no more.
 _CODE = re.compile(
-    r"```.*?```|`[^`\n]+`"
-    r"|\b(?:https?|ftp|file|s3)://\S+|\b[\w.+-]+@[\w-]+\.[\w.-]+"
-    r"|(?<!\w)--?[A-Za-z][\w-]*"
-    r"|\b\w+(?:\.\w+)*\(\)"
-    r"|\b[A-Za-z]\w*_\w+|\b[a-z]+[a-z0-9]*[A-Z]\w*"
-    r"|(?<!\w)/(?:[\w.-]+/)*[\w.-]+|\b[\w-]+\.(?:py|js|ts|c|h|go|rs|md|txt|json|ya?ml|csv|sh|sql)\b"
+    r"```.{0,2000}?```|`[^`\n]{1,500}`"
+    r"|\b(?:https?|ftp|file|s3)://\S{1,500}|\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}"
+    r"|(?<!\w)--?[A-Za-z][\w-]{0,64}"
+    r"|\b\w{1,64}(?:\.\w{1,64}){0,4}\(\)"
+    r"|\b[A-Za-z]\w{0,64}_\w{1,64}|\b[a-z]{1,64}[a-z0-9]{0,64}[A-Z]\w{0,64}"
+    r"|(?<!\w)/[\w./-]{1,256}"
+    r"|\b[\w-]{1,64}\.(?:py|js|ts|c|h|go|rs|md|txt|json|ya?ml|csv|sh|sql)\b"
     r"|[A-Za-z](?:\+\+|#)|[=!<>]=|&&|\|\||->|=>",
     re.DOTALL,
 )
 _QUOTED = re.compile(
-    r"\"([^\"\n]+)\"|\u201c([^\u201d\n]+)\u201d|\u201e([^\u201c\u201d\n]+)[\u201c\u201d]"
-    r"|\u00ab([^\u00bb\n]+)\u00bb|(?<!\w)'([^'\n]+)'(?!\w)|(?<!\w)\u2018([^\u2019\n]+)\u2019(?!\w)"
+    r"\"([^\"\n]{1,500})\"|\u201c([^\u201d\n]{1,500})\u201d|\u201e([^\u201c\u201d\n]{1,500})[\u201c\u201d]"
+    r"|\u00ab([^\u00bb\n]{1,500})\u00bb|(?<!\w)'([^'\n]{1,500})'(?!\w)|(?<!\w)\u2018([^\u2019\n]{1,500})\u2019(?!\w)"
 )
-_NUMBER = re.compile(r"[$€£¥]?\d+(?:[.,:/-]\d+)*(?:\s?(?:%|°[CFcf]?|[A-Za-zµμΩ]+\b))?")
+_NUMBER = re.compile(r"([$€£¥]?\d+(?:[.,:/-]\d+)*)(%|°[CFcf]?|[A-Za-zµμΩ]+\b)?")
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _SENTENCE = re.compile(r"(?:^|[.!?:\n]\s*)[\"'(\u201c]*$")
 
@@ -41,7 +44,7 @@ class Facts:
     """What a question says that another one has to say too to be the same.
 
     Attributes:
-        text: The question; of a very long one the beginning.
+        text: The question.
     """
 
     text: str
@@ -58,11 +61,11 @@ class Facts:
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
-        """Numbers with what stands behind them, in their order."""
-        found = [
-            (match.start(), match.group().replace(" ", "").lower())
-            for match in _NUMBER.finditer(self._prose)
-        ]
+        """Numbers with what is written to them, in their order; a unit is one of the units."""
+        found = []
+        for match in _NUMBER.finditer(self._prose):
+            suffix = (match.group(2) or "").lower()
+            found.append((match.start(), match.group(1) + ("" if suffix in UNITS else suffix)))
         found += [
             (match.start(), NUMBERS[word])
             for match in _WORD.finditer(self._prose)
@@ -104,7 +107,7 @@ class Facts:
 
     @cached_property
     def _whole(self) -> str:
-        return normalize("NFC", self.text[:_LONGEST])
+        return compose(self.text)
 
     @cached_property
     def _prose(self) -> str:
@@ -113,6 +116,8 @@ class Facts:
 
 def differ(asked: Facts, known: Facts) -> str | None:
     """Return what two questions differ in, None where the guard sees nothing."""
+    if len(asked.text) > _LONGEST or len(known.text) > _LONGEST:
+        return "length"
     for what in ("numbers", "units", "quoted", "code", "negations"):
         if getattr(asked, what) != getattr(known, what):
             return what

@@ -121,9 +121,11 @@ class _Partition:
         import numpy as np
 
         size = len(self._entries)
+        if not size or vector.size != self.dimensions:
+            return []
         asked = vector - self._mean
         length = float(np.linalg.norm(asked))
-        if not size or not length or vector.size != self.dimensions:
+        if not length:
             return []
         asked /= length
         alike = (self._vectors[:size] @ asked - self._mean @ asked) * self._scale[:size]

@@ -38,6 +38,7 @@ class SemanticOptions(TypedDict, total=False):
     """What a semantic cache can be told.
 
     Attributes:
+        enabled: False looks for nothing: what the exact cache does not have is loaded.
         max_false_hit: The share of hits that may be false, 0.01 where nothing is said.
         confidence: That of its bounds; 0.95 where nothing is said.
         audit_share: The share of hits that is loaded all the same; 0.02 where nothing is said.
@@ -47,6 +48,7 @@ class SemanticOptions(TypedDict, total=False):
         chance: Gives numbers from 0 to 1, for choosing whom to audit.
     """
 
+    enabled: bool
     max_false_hit: float
     confidence: float
     audit_share: float
@@ -80,8 +82,8 @@ class Look:
 class SemanticTier:
     """Looks for questions that are alike, and learns where their answers may be given.
 
-    Of one event loop. It never raises because of its embedder or its store: without them, nothing
-    is found.
+    For the tasks of one event loop. It never raises because of its embedder or its store: without
+    them, nothing is found.
 
     Args:
         name: The cache's name, in metrics and logs.
@@ -94,6 +96,7 @@ class SemanticTier:
 
     def __init__(self, name: str, embedder: Embedder, options: SemanticOptions) -> None:
         self.name = name
+        self._enabled = options.get("enabled", True)
         self._embedder = embedder
         self._allowed = options.get("max_false_hit", 0.01)
         self._confidence = options.get("confidence", 0.95)
@@ -116,6 +119,8 @@ class SemanticTier:
     async def look(self, within: bytes, question: str) -> Look:
         """Return what the neighbours of a question speak for, in its partition."""
         look = Look(question)
+        if not self._enabled:
+            return look
         try:
             batch = await self._embedder.get_embeddings([question], model=self._model)
             if batch.degraded:

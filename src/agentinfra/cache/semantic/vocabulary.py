@@ -13,6 +13,7 @@ million 1000000 billion 1000000000 half 0.5 twice 2 dozen 12
 """
 
 _UNITS = """
+g h s min mins hr hrs sec secs
 km kilometer kilometers kilometre kilometres mile miles meter meters metre metres foot feet inch
 inches cm mm yard yards kg kilogram kilograms pound pounds ounce ounces gram grams ton tons liter
 liters litre litres gallon gallons celsius fahrenheit kelvin second seconds minute minutes hour

@@ -28,6 +28,11 @@ class CacheSettings(Group):
         response_size: Responses held at most.
         max_bytes: Bytes each cache holds in memory at most.
         redis_timeout: Seconds one Redis operation may take.
+        semantic: True gives answers of questions that mean the same, where mistakes are bounded.
+        semantic_size: Questions known by meaning at most. An answer has to be in its cache too:
+            give ``routing_size`` and ``response_size`` room.
+        max_false_hit: The share of such answers that may be wrong.
+        audit_share: The share of such answers that is computed all the same, to know that share.
     """
 
     enabled: bool = True
@@ -42,3 +47,7 @@ class CacheSettings(Group):
     response_size: int = Field(default=1000, ge=1)
     max_bytes: int = Field(default=64_000_000, ge=1000)
     redis_timeout: float = Field(default=0.5, gt=0)
+    semantic: bool = False
+    semantic_size: int = Field(default=20_000, ge=1)
+    max_false_hit: float = Field(default=0.01, gt=0, lt=1)
+    audit_share: float = Field(default=0.02, gt=0, lt=1)

