@@ -52,8 +52,8 @@ INSIDE = {
         "server reader_role layout scope guard pool connecting embedded outage errors operations"
     ),
     "cache": (
-        "caches semantic kinds loading tiered options backend ordering shared entry memory codec "
-        "forms vectors copying keys sizing tally"
+        "caches semantic kinds loading replies tiered options backend ordering shared entry memory "
+        "codec forms vectors copying keys sizing tally"
     ),
     "testing": (
         "plugin resilience recording capturing postgres network secrets server zoo apis validation "

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from agentinfra.results import EmbeddingBatch
 
-__all__ = ["Address", "Connections", "Embedder", "NoticeBoard", "VectorCache"]
+__all__ = ["Address", "Connections", "Embedder", "NoticeBoard", "ReplyCache", "VectorCache"]
 
 Address: TypeAlias = Callable[[], Awaitable[str]]
 """Says where a database is, when that is needed; raises a DatabaseError that says why nowhere."""
@@ -123,4 +123,16 @@ class VectorCache(Protocol):
 
         It is called once at most, with each text once, and gives their vectors in that order.
         """
+        ...
+
+
+class ReplyCache(Protocol):
+    """Remembers whole answers; the LLM client asks it where a call wants that."""
+
+    async def get(self, request: bytes, tenant: str) -> bytes | None:
+        """Return the answer to a request, None where there is none that is fresh."""
+        ...
+
+    async def set(self, request: bytes, tenant: str, reply: bytes, *, ttl: float) -> None:
+        """Keep the answer to a request for ``ttl`` seconds."""
         ...

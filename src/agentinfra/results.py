@@ -178,6 +178,8 @@ class LLMResponse:
         request_id: The server's id of the request, None when it sent none.
         response_id: The answer's own id; the Responses API takes it as ``previous_response_id``.
         trace_id: The trace the call belongs to, None outside of one.
+        cached: Whether it is the answer to an equal call before, kept as ``cache`` had asked: it
+            cost nothing, and ``usage`` says what it took then.
     """
 
     text: str
@@ -195,6 +197,7 @@ class LLMResponse:
     request_id: str | None = None
     response_id: str | None = None
     trace_id: str | None = None
+    cached: bool = False
     _source: AnswerSource | None = field(default=None, repr=False, compare=False)
     _vendor: Callable[[AnswerSource], Any] | None = field(default=None, repr=False, compare=False)
 

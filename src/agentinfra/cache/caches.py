@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra.cache.kinds import EmbeddingCache, ResponseCache, RoutingCache
+from agentinfra.cache.replies import RepliesByRequest
 from agentinfra.cache.semantic.caches import SemanticResponses, SemanticRouting
 from agentinfra.cache.semantic.memory import MemoryNeighbours
 from agentinfra.cache.shared.redis import RedisTier
@@ -99,7 +100,10 @@ class Caches(Resource):
             settings.embedding_size if on else 0,
             **(options | {"normalize": "exact"}),
         )
-        self._all = (self.routing, self.embedding, self.response, self.vectors)
+        self.replies = RepliesByRequest(
+            settings.response_ttl, settings.response_size if on else 0, **options
+        )
+        self._all = (self.routing, self.embedding, self.response, self.vectors, self.replies)
         self._embedding = _Embedding()
         semantic: SemanticOptions = {
             "enabled": on and settings.semantic,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from agentinfra.llm.calls.stream import LLMStream
     from agentinfra.llm.policy.call import Call
     from agentinfra.llm.wire.credentials import KeyProvider
-    from agentinfra.protocols import NoticeBoard, VectorCache
+    from agentinfra.protocols import NoticeBoard, ReplyCache, VectorCache
     from agentinfra.settings import LLMSettings
 
 __all__ = ["AsyncLLMClient"]
@@ -54,6 +54,7 @@ class AsyncLLMClient(StructuredClient):
         settings: The endpoint and the limits; None reads them from the environment.
         metrics: Where calls are counted.
         vectors: A cache asked before texts are sent.
+        replies: A cache of answers, asked where a call says ``cache``.
         key: Gives the key of each request, for keys that rotate; in place of the settings' one.
         capture_content: Whether messages and answers go into spans.
         observed: False records nothing: no series, no span, no line of a log.
@@ -75,8 +76,7 @@ class AsyncLLMClient(StructuredClient):
         "numpy",
         "jsonschema",
         "genai_prices.data",
-        # Without a runtime around it the first line of its log would load them.
-        "orjson",
+        "orjson",  # without a runtime around it the first line of its log would load them
         "structlog",
     )
 
@@ -86,6 +86,7 @@ class AsyncLLMClient(StructuredClient):
         *,
         metrics: Metrics | None = None,
         vectors: VectorCache | None = None,
+        replies: ReplyCache | None = None,
         key: KeyProvider | None = None,
         capture_content: bool = False,
         observed: bool = True,
@@ -101,12 +102,9 @@ class AsyncLLMClient(StructuredClient):
         if not self._settings.enabled:
             self.vendors = ()
         self._metrics = metrics or Metrics.off()
-        self._vectors = vectors
-        self._key = key
-        self._capture_content = capture_content
-        self._observed = observed
-        self._clock = clock
-        self._board = board
+        self._vectors, self._replies, self._board = vectors, replies, board
+        self._key, self._clock = key, clock
+        self._capture_content, self._observed = capture_content, observed
         self._endpoints = Endpoints(self._settings, key=key, clock=clock)
         self._calls: Calls | None = None
         self._probing = EndpointsProbe(self._settings, self._endpoints, clock=clock)
@@ -134,6 +132,7 @@ class AsyncLLMClient(StructuredClient):
             telemetry=telemetry,
             metrics=self._metrics,
             vectors=self._vectors,
+            replies=self._replies,
             clock=self._clock,
             board=self._board,
         )
@@ -152,7 +151,7 @@ class AsyncLLMClient(StructuredClient):
         """
         finding = Finding(state=self._state, reason=self._reason)
         if self._state == "ready" and self._calls is not None:
-            if weakness := self._calls.weakness:  # it is left alone, and asked when that is over
+            if weakness := self._calls.weakness:  # left alone, and asked when that is over
                 finding = Finding(state="degraded", reason=weakness)
             elif thorough:
                 finding = await self._probing.examine(thorough=True)
@@ -212,9 +211,9 @@ class AsyncLLMClient(StructuredClient):
     ) -> LLMResponse | LLMStream:
         """Ask a model for the next message.
 
-        Sent to Chat Completions or to the Responses API, as the endpoint and the model want it
-        (``Settings.llm.api``); both take the same messages and parameters, and those of the
-        Responses API (``previous_response_id``, ``reasoning``, built-in tools ...) pass through.
+        Sent to Chat Completions or to the Responses API, as endpoint and model want it
+        (``Settings.llm.api``); both take the same messages and parameters, and those of the second
+        (``previous_response_id``, ``reasoning``, built-in tools ...) pass through.
 
         Args:
             messages: The conversation as OpenAI's chat takes it, pictures and audio included, and
@@ -231,7 +230,8 @@ class AsyncLLMClient(StructuredClient):
                 ``extra_headers``, ``extra_query``, ``extra_body`` as the openai package has them.
                 ``unsupported="drop"`` leaves out what the model is known to refuse.
                 ``response_format`` takes a type as well, see `structured`: the reply's ``parsed``
-                is its instance.
+                is its instance. ``cache="1h"`` gives the whole answer to an equal call of that
+                hour again: `LLMResponse.cached`.
 
         Raises:
             ConfigurationError: The messages cannot be sent as they are.

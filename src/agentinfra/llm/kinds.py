@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agentinfra.llm.calls.telemetry import LLMTelemetry
     from agentinfra.llm.wire.endpoint import Endpoint
     from agentinfra.observability.metrics import Metrics
-    from agentinfra.protocols import NoticeBoard, VectorCache
+    from agentinfra.protocols import NoticeBoard, ReplyCache, VectorCache
     from agentinfra.settings import LLMSettings
 
 __all__ = ["Calls"]
@@ -36,6 +36,7 @@ class Calls:
         telemetry: Where calls leave their traces.
         metrics: Where embeddings that no model made are counted.
         vectors: A cache asked before texts are sent.
+        replies: A cache of answers, for calls that want one.
         clock: Where time comes from.
         board: Where processes share the limits of endpoints; None where there is none.
     """
@@ -49,6 +50,7 @@ class Calls:
         telemetry: LLMTelemetry,
         metrics: Metrics,
         vectors: VectorCache | None,
+        replies: ReplyCache | None,
         clock: Clock,
         board: NoticeBoard | None = None,
     ) -> None:
@@ -69,7 +71,7 @@ class Calls:
             telemetry=telemetry,
             hedger=Hedger(clock=clock) if settings.hedge else None,
         )
-        self.chat = ChatCalls(dispatcher, telemetry, clock=clock)
+        self.chat = ChatCalls(dispatcher, telemetry, replies=replies, clock=clock)
         self.embeddings = EmbeddingCalls(
             dispatcher, telemetry, metrics=metrics, vectors=vectors, clock=clock
         )

@@ -119,6 +119,7 @@ class InfraRuntime:
             s.llm,
             metrics=self.metrics,
             vectors=self.caches.vectors,
+            replies=self.caches.replies,
             capture_content=s.tracing.capture_content,
             observed=s.metrics.enabled or s.tracing.enabled or s.logging.enabled,
             clock=clock,

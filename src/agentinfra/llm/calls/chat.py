@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.closing import cancel_and_wait
-from agentinfra.errors import BudgetExceededError
+from agentinfra.errors import BudgetExceededError, ConfigurationError
 from agentinfra.llm.calls.bill import Bill
 from agentinfra.llm.calls.messages import input_messages, output_messages, tool_definitions
 from agentinfra.llm.calls.record import CallRecord, Outcome
+from agentinfra.llm.calls.replaying import Replay, WrittenDown
+from agentinfra.llm.calls.replies import Kept
 from agentinfra.llm.calls.sending import Replied, TextSender
 from agentinfra.llm.calls.stream import LLMStream, Settlement
 from agentinfra.llm.calls.worst import worst_cost
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from agentinfra.llm.policy.dispatch import Dispatcher
     from agentinfra.llm.wire.endpoint import Target
     from agentinfra.llm.wire.open_stream import OpenStream
+    from agentinfra.protocols import ReplyCache
 
 __all__ = ["ChatCalls"]
 
@@ -40,12 +43,21 @@ __all__ = ["ChatCalls"]
 class ChatCalls:
     """Makes calls for texts for a client."""
 
-    def __init__(self, dispatcher: Dispatcher, telemetry: LLMTelemetry, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        telemetry: LLMTelemetry,
+        *,
+        replies: ReplyCache | None,
+        clock: Clock,
+    ) -> None:
         self._dispatcher = dispatcher
+        self._replies = replies
         self._sender = TextSender()
         self._telemetry = telemetry
         self._clock = clock
         self._leaving: set[asyncio.Task[None]] = set()
+        self._keeping: set[asyncio.Task[None]] = set()
 
     async def complete(
         self,
@@ -57,7 +69,12 @@ class ChatCalls:
     ) -> LLMResponse:
         """Return a whole answer."""
         self._prepare(request, call, targets)
+        kept = self._kept(request, call, targets)
         with self._record(request, call, component) as record:
+            if kept is not None and (known := await kept.answer()) is not None:
+                response = self._again(self._response({}, known, request, call, record))
+                record.close(self._outcome(response))
+                return response
             bill = self._held(request, call, targets)
             cost: Decimal | None = None
             try:
@@ -74,6 +91,8 @@ class ChatCalls:
                 raise
             finally:
                 bill.settle(cost)
+        if kept is not None:
+            await kept.keep(response, got.api, [got.body])
         return response
 
     async def stream(
@@ -84,11 +103,18 @@ class ChatCalls:
         bill: Bill[TextRequest] | None = None
         try:
             self._prepare(request, call, targets)
+            kept = self._kept(request, call, targets)
             record = self._record(request, call, "chat")
-            bill = self._held(request, call, targets)
-            source = await self._dispatcher.run(
-                call, targets, partial(self._sender.open, request, call, bill)
-            )
+            source: OpenStream | Replay | None = None
+            if kept is not None:
+                if self._keeping:  # a stream that has just ended may be the one
+                    await asyncio.wait(set(self._keeping))
+                source = await kept.replay(request)
+            if source is None:
+                bill = self._held(request, call, targets)
+                source = await self._dispatcher.run(
+                    call, targets, partial(self._sender.open, request, call, bill)
+                )
         except BaseException as error:  # noqa: BLE001 - it is raised again below
             if record is not None:
                 with record:
@@ -98,15 +124,15 @@ class ChatCalls:
             work.end()
             raise work.told(error)  # noqa: B904 - the error itself, or one that names it
         record.first_token()
-        settle = partial(self._end_stream, request, call, record, source, bill)
+        settle = partial(self._end_stream, request, call, record, source, bill, kept)
         settlement = Settlement(source, settle, work, self._leaving)
         # Not the stream's own method: held here, a stream that its caller drops would stay.
         work.held(settlement.leave)
         return LLMStream(settlement, model=request.model)
 
     async def aclose(self) -> None:
-        """Wait for the connections of streams that nobody holds any more."""
-        await cancel_and_wait(*self._leaving)
+        """Close what streams that nobody holds any more have left."""
+        await cancel_and_wait(*self._leaving, *self._keeping)
 
     def _prepare(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> None:
         """Encode the first body: its size is what reservation and pace go by."""
@@ -166,7 +192,7 @@ class ChatCalls:
         request: TextRequest,
         call: Call,
         record: CallRecord,
-        bill: Bill[TextRequest],
+        bill: Bill[TextRequest] | None = None,
         *,
         degraded: str | None = None,
     ) -> LLMResponse:
@@ -176,7 +202,7 @@ class ChatCalls:
         if answer.source is not None and answer.source.api == "responses" and call.target:
             call.target.endpoint.lessons.heard(call.target.model, usage)
         cost = self._cost(request, call, answer, headers, usage)
-        if bill.lost and cost is not None:
+        if bill is not None and bill.lost and cost is not None:
             cost += bill.lost
         return LLMResponse(
             text=answer.text,
@@ -227,8 +253,9 @@ class ChatCalls:
         request: TextRequest,
         call: Call,
         record: CallRecord,
-        source: OpenStream,
-        bill: Bill[TextRequest],
+        source: OpenStream | Replay,
+        bill: Bill[TextRequest] | None,
+        kept: Kept | None,
         assembly: Assembly,
         error: BaseException | None,
     ) -> LLMResponse:
@@ -238,17 +265,42 @@ class ChatCalls:
         response = self._response(
             source.headers, assembly.answer(), request, call, record, bill, degraded=why
         )
-        bill.settle(self._owed(response, call))
+        if isinstance(source, Replay):
+            response = self._again(response)
+        if bill is not None:
+            bill.settle(self._owed(response, call))
+            if kept is not None and isinstance(assembly, WrittenDown) and source.complete:
+                self._behind(kept.keep(response, assembly.api, assembly.events))
         with record:  # entered only now, so that the log line carries its ids
             outcome = self._outcome(response)
             outcome.error, outcome.left = error, left
             record.close(outcome)
         return response
 
+    def _kept(self, request: TextRequest, call: Call, targets: Sequence[Target]) -> Kept | None:
+        if not request.keep or request.resumes:
+            return None
+        if self._replies is None:
+            raise ConfigurationError(
+                "cache was asked for, and this client has none: use a runtime's, or give replies="
+            )
+        return Kept(self._replies, request, call, targets[0])
+
+    def _again(self, response: LLMResponse) -> LLMResponse:
+        """Return an answer that was paid for before."""
+        return replace(response, cost_usd=Decimal(0), cached=True)
+
+    def _behind(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what the reader of a stream does not wait for."""
+        task = asyncio.get_running_loop().create_task(work, name="keep stream")
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
     def _outcome(self, response: LLMResponse) -> Outcome:
         captured = self._telemetry.capture_content
+        booked = response.usage.total_tokens and not response.cached
         return Outcome(
-            usage=response.usage if response.usage.total_tokens else None,
+            usage=response.usage if booked else None,
             cost=response.cost_usd,
             model=response.model,
             response_id=response.response_id,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from agentinfra.errors import BadRequestError
+from agentinfra.llm.calls.replaying import WrittenDown
 from agentinfra.llm.dialects.chat.dialect import ChatDialect
 from agentinfra.llm.dialects.responses.dialect import ResponsesDialect
 from agentinfra.llm.wire.endpoint import Sending
@@ -28,10 +29,12 @@ T = TypeVar("T")
 
 
 class Replied(NamedTuple):
-    """A whole answer, and the headers it came with."""
+    """A whole answer, the headers it came with, and what it was read from."""
 
     headers: Mapping[str, str]
     answer: Answer
+    api: str
+    body: bytes
 
 
 DIALECTS: dict[str, Dialect] = {"chat": ChatDialect(), "responses": ResponsesDialect()}
@@ -99,13 +102,17 @@ class TextSender:
         self, request: TextRequest, call: Call, target: Target, dialect: Dialect
     ) -> Replied:
         reply = await target.endpoint.send(self._sending(request, call, target, dialect))
-        return Replied(reply.headers, dialect.read(reply.body, reply.headers))
+        answer = dialect.read(reply.body, reply.headers)
+        return Replied(reply.headers, answer, dialect.name, reply.body)
 
     async def _begin(
         self, request: TextRequest, call: Call, target: Target, dialect: Dialect
     ) -> OpenStream:
         sending = self._sending(request, call, target, dialect)
-        return await target.endpoint.stream(sending, dialect.assembly(request))
+        assembly = dialect.assembly(request)
+        if request.keep:
+            assembly = WrittenDown(dialect.name, assembly)
+        return await target.endpoint.stream(sending, assembly)
 
     async def _otherwise(
         self,

@@ -17,6 +17,7 @@ from agentinfra.errors import (
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.inflight import Work
+    from agentinfra.llm.calls.replaying import Replay
     from agentinfra.llm.dialects.answer import Assembly, StreamChunk
     from agentinfra.llm.wire.open_stream import OpenStream
     from agentinfra.results import LLMResponse, ToolCall, Usage
@@ -39,7 +40,7 @@ class Settlement:
 
     def __init__(
         self,
-        source: OpenStream,
+        source: OpenStream | Replay,
         finish: Callable[[Assembly, BaseException | None], LLMResponse],
         work: Work,
         leaving: set[asyncio.Task[None]],

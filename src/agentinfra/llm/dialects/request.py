@@ -21,6 +21,8 @@ ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _PICTURE = 1_000
 """Tokens of a picture, about: what is estimated where a server reports no usage."""
 
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 """How the APIs name the tokens an answer may have."""
 
@@ -77,6 +79,7 @@ class TextRequest(msgspec.Struct, kw_only=True):
         forms: The ways in which it can be put; None where there is one only.
         form: The one it is in.
         unfit: Forms that were refused for what this very request says in them.
+        keep: Seconds its answer may be kept and given again; 0 where the call does not ask for it.
         resumes: The id of a response that is asked for again, in place of a new one.
         body: The body that was encoded last.
         encoded_for: Whom that is for.
@@ -97,6 +100,7 @@ class TextRequest(msgspec.Struct, kw_only=True):
     forms: Forms | None = None
     form: str = ""
     unfit: frozenset[str] = frozenset()
+    keep: float = 0.0
     resumes: str = ""
     body: bytes = b""
     encoded_for: tuple[Any, ...] = ()
@@ -171,6 +175,8 @@ def text_request(
         request.query = extra(given, "extra_query")
     if "extra_body" in given:
         request.extra_body = extra(given, "extra_body")
+    if "cache" in given:
+        request.keep = _seconds(given.pop("cache"))
     if "unsupported" in given:
         request.lenient = _lenient(given.pop("unsupported"))
     return request
@@ -207,6 +213,20 @@ def _lenient(value: Any) -> bool:
     if value not in ("refuse", "drop"):
         raise ConfigurationError(f"unsupported is {value!r}: use 'refuse' or 'drop'")
     return bool(value == "drop")
+
+
+def _seconds(value: Any) -> float:
+    """Return how long to keep an answer: seconds, or a number with s, m, h or d behind it."""
+    try:
+        unit = _UNITS[value[-1]] if isinstance(value, str) else 1.0
+        seconds = float(value[:-1] if isinstance(value, str) else value) * unit
+    except (KeyError, IndexError, TypeError, ValueError):
+        seconds = 0.0
+    if isinstance(value, bool) or not 0.0 < seconds < float("inf"):
+        raise ConfigurationError(
+            f"cache is {value!r:.80}: give seconds, or text like '30m' or '1h'"
+        )
+    return seconds
 
 
 def _checked(messages: Messages) -> tuple[Messages, Seen]:
