@@ -53,7 +53,7 @@ INSIDE = {
     ),
     "cache": (
         "caches semantic kinds loading replies tiered options backend ordering shared entry memory "
-        "codec forms vectors copying keys sizing tally"
+        "codec forms vectors copying keys admission sizing tally"
     ),
     "testing": (
         "plugin resilience recording capturing postgres network secrets server zoo apis validation "

@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
+from agentinfra.cache.admission import Eviction, TinyLFU
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -35,12 +36,14 @@ class MemoryTier(Generic[K, V]):
     Args:
         max_size: Entries held at most; 0 holds none.
         max_bytes: Bytes held at most, by the sizes given to `set`; None sets no bound.
+        eviction: Who goes when there is no room.
         clock: Where time comes from.
         dropped: Called with the reason and the key for each entry dropped for room or age, and for
             each value that is too large to be held.
     """
 
     __slots__ = (
+        "_admission",
         "_bytes",
         "_deaths",
         "_dropped",
@@ -57,6 +60,7 @@ class MemoryTier(Generic[K, V]):
         *,
         max_size: int,
         max_bytes: int | None = None,
+        eviction: Eviction = "lru",
         clock: Clock = SYSTEM_CLOCK,
         dropped: Callable[[Drop, K], None] | None = None,
     ) -> None:
@@ -74,6 +78,7 @@ class MemoryTier(Generic[K, V]):
         self._max_bytes = _FOREVER if max_bytes is None else max_bytes
         self._now = clock.now
         self._dropped = dropped
+        self._admission: TinyLFU[K] | None = None if eviction == "lru" else TinyLFU(max_size)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -89,6 +94,8 @@ class MemoryTier(Generic[K, V]):
 
     def get(self, key: K, default: D) -> V | D:
         """Return the fresh value of a key, and make it the most recently used."""
+        if self._admission is not None:
+            self._admission.asked(key)
         entry = self._entries.get(key)
         if entry is None:
             return default
@@ -146,6 +153,8 @@ class MemoryTier(Generic[K, V]):
         dead = fresh + stale if stale else fresh
         self._entries[key] = (value, fresh, dead, size, tags)
         self._bytes += size
+        if self._admission is not None:
+            self._admission.entered(key)
         if tags:
             self._tag(key, tags)
         if dead != _FOREVER:
@@ -193,6 +202,8 @@ class MemoryTier(Generic[K, V]):
         self._deaths.clear()
         self._tagged.clear()
         self._bytes = 0
+        if self._admission is not None:
+            self._admission.clear()
 
     def sweep(self) -> None:
         """Drop what is dead."""
@@ -226,7 +237,11 @@ class MemoryTier(Generic[K, V]):
         return True
 
     def _make_room(self) -> None:
-        key, (_, _, _, size, tags) = self._entries.popitem(last=False)
+        if self._admission is None:
+            key, (_, _, _, size, tags) = self._entries.popitem(last=False)
+        else:
+            key = self._admission.victim(self._entries)
+            _, _, _, size, tags = self._entries.pop(key)
         self._forget(key, size, tags)
         if self._dropped is not None:
             self._dropped("eviction", key)
@@ -237,6 +252,8 @@ class MemoryTier(Generic[K, V]):
 
     def _forget(self, key: K, size: int, tags: tuple[str, ...]) -> None:
         self._bytes -= size
+        if self._admission is not None:
+            self._admission.left(key)
         for tag in tags:
             keys = self._tagged.get(tag)
             if keys is not None:

@@ -8,6 +8,7 @@ from agentinfra.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
+    from agentinfra.cache.admission import Eviction
     from agentinfra.cache.keys import Normalize
     from agentinfra.cache.shared.protocol import SharedTier
     from agentinfra.observability.metrics import Metrics
@@ -20,6 +21,8 @@ class CacheOptions(TypedDict, total=False):
 
     Attributes:
         max_bytes: Bytes held in memory at most, estimated; 64 MB where nothing is said.
+        eviction: Who goes when there is no room: ``"lru"``, the default, or ``"tinylfu"``, which
+            keeps what is asked for often against what is asked for once.
         stale_seconds: Seconds after its time to live in which ``get_or_compute`` still returns a
             value, at once, while it is computed anew behind; when that fails the old value stays
             until the seconds are over, and is tried again after a pause that doubles from 1 s to
@@ -40,6 +43,7 @@ class CacheOptions(TypedDict, total=False):
     """
 
     max_bytes: int
+    eviction: Eviction
     stale_seconds: float
     refresh_seconds: float
     negative_ttl: float | None
@@ -63,6 +67,9 @@ def refuse_bounds(ttl: float, max_size: int, options: CacheOptions) -> None:
     for name, seconds in (("ttl_seconds", ttl), ("negative_ttl", negative)):
         if seconds is not None and not seconds > 0:
             raise ConfigurationError(f"{name} is {seconds!r}: give seconds greater than 0")
+    eviction = options.get("eviction", "lru")
+    if eviction not in ("lru", "tinylfu"):
+        raise ConfigurationError(f"eviction is {eviction!r:.80}: give 'lru' or 'tinylfu'")
     bounds = {
         "max_size": max_size,
         "max_bytes": options.get("max_bytes", 0),

@@ -62,6 +62,7 @@ class TieredCache(Generic[V]):
         self._memory: MemoryTier[bytes, Any] = MemoryTier(
             max_size=max_size,
             max_bytes=options.get("max_bytes", 64_000_000),
+            eviction=options.get("eviction", "lru"),
             clock=self._clock,
             dropped=self._dropped,
         )
