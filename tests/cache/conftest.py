@@ -87,3 +87,14 @@ def redis_server(_redis_process: RedisServer) -> RedisServer:
         _redis_process.start()
     _redis_process.command("FLUSHALL")
     return _redis_process
+
+
+@pytest.fixture
+def another_redis() -> Iterator[RedisServer]:
+    """A second Redis, running and empty."""
+    folder = Path(tempfile.mkdtemp(prefix="redis-"))
+    server = RedisServer(folder)
+    server.start()
+    yield server
+    server.kill()
+    shutil.rmtree(folder)

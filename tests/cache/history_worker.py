@@ -1,6 +1,7 @@
 """A process that uses a cache at random and writes down what it asked and what it got.
 
-``history_worker.py URL FILE SEED SECONDS MEMORY``; times are of the machine's one monotonic clock.
+``history_worker.py URL FILE SEED SECONDS MEMORY SLOW``; times are of the machine's one monotonic
+clock. With SLOW 1 there is a network between that delays what is said, and loses connections.
 """
 
 from __future__ import annotations
@@ -12,17 +13,26 @@ import sys
 import time
 from pathlib import Path
 
+from slow_network import slow_network
+
 from agentinfra import RoutingCache
 from agentinfra.cache import RedisTier
 
 
-def main(url: str, path: str, seed: str, seconds: str, memory: str) -> None:
+def main(url: str, path: str, seed: str, seconds: str, memory: str, slow: str) -> None:
     with Path(path).open("a", buffering=1) as file:
 
         def note(**facts: object) -> None:
             file.write(json.dumps({"at": time.monotonic()} | facts) + "\n")
 
-        asyncio.run(work(url, note, seed, float(seconds), int(memory)))
+        begun = work if slow == "0" else work_slowly
+        asyncio.run(begun(url, note, seed, float(seconds), int(memory)))
+
+
+async def work_slowly(url, note, seed, seconds, memory):
+    server = Path(url.removeprefix("unix://"))
+    async with slow_network(server, server.with_name(f"{seed}.sock"), seed) as slow:
+        await work(slow, note, seed, seconds, memory)
 
 
 async def work(url, note, seed, seconds, memory):

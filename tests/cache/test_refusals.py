@@ -70,6 +70,35 @@ async def test_a_replica_serves_what_it_has(tier, redis_server, clock):
     assert await RoutingCache(shared=tier).get_many(["good", "q"]) == ["v", None]
 
 
+async def test_after_a_failover_the_new_master_is_used(
+    redis_server, another_redis, tmp_path, clock
+):
+    """A demoted master answers still: its first refusal has the address asked for the new one."""
+    address = tmp_path / "address.sock"
+    try:
+        address.symlink_to(redis_server.url.removeprefix("unix://"))
+        async with RedisTier(f"unix://{address}", clock=clock) as tier:
+            mine = RoutingCache(shared=tier, clock=clock)
+            await mine.set_many([("q", "old"), ("kept", 1)])
+            redis_server.command("REPLICAOF", "127.0.0.1", "1")
+            address.unlink()
+            address.symlink_to(another_redis.url.removeprefix("unix://"))
+            await mine.set("q", "new")  # refused, by the old one
+            await mine.set("r", 2)
+            assert len(another_redis.names()) == 1
+            assert await RoutingCache(shared=tier).get_many(["q", "r"]) == [None, 2]
+            assert [await mine.get("q"), await mine.get("kept")] == ["new", 1]
+            await clock.advance(60)
+            await tier.probe()
+            while tier._missed:
+                await tier.get("x")
+            await mine.set("q", "newer")
+            assert await RoutingCache(shared=tier).get("q") == "newer"
+            assert tier.state == "ready"
+    finally:
+        redis_server.command("REPLICAOF", "NO", "ONE")
+
+
 async def test_a_key_of_another_type_is_a_miss(tier, redis_server, clock):
     """What somebody else keeps under our key is not read, and loaded over."""
     await RoutingCache(shared=tier).set("q", "v")
