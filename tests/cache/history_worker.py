@@ -1,7 +1,7 @@
 """A process that uses a cache at random and writes down what it asked and what it got.
 
 ``history_worker.py URL FILE SEED SECONDS MEMORY SLOW``; times are of the machine's one monotonic
-clock. With SLOW 1 there is a network between that delays what is said, and loses connections.
+clock. With SLOW 1 there is a network between that delays what is said.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ async def work_slowly(url, note, seed, seconds, memory):
 
 
 async def work(url, note, seed, seconds, memory):
-    choice, end = random.Random(seed), time.monotonic() + seconds
+    choice = random.Random(seed)
     async with RedisTier(url, timeout=2.0) as tier:
+        end = time.monotonic() + seconds
         cache = RoutingCache(shared=tier, max_size=memory)
         tasks = [act(cache, tier, note, choice, end, f"{seed}.{n}") for n in range(3)]
         await asyncio.gather(*tasks)

@@ -65,7 +65,8 @@ def run(redis_server, folder, *, seconds, memory, slow=0):
 
     for seed in ("one", "two", "three"):
         start(seed)
-    while not all(path.exists() and path.stat().st_size > 5_000 for path in paths):
+    while not all(path.exists() and path.stat().st_size > 1_000 for path in paths):
+        assert all(child.poll() is None for child in children), "a process has ended already"
         time.sleep(0.01)
     children[0].kill()
     children[1].send_signal(signal.SIGSTOP)
@@ -79,11 +80,11 @@ def run(redis_server, folder, *, seconds, memory, slow=0):
 
 @pytest.mark.parametrize("slow", [0, 1], ids=["at once", "slow network"])
 def test_nothing_is_read_after_its_successor_was_acknowledged(redis_server, tmp_path, slow):
-    """Kills, pauses, delays and lost connections bring no old and no deleted value back.
+    """Kills, pauses and delays bring no old and no deleted value back.
 
     Without memory in front: there, what others change is heard a moment later.
     """
-    found, reads = run(redis_server, tmp_path, seconds=1.5, memory=0, slow=slow)
+    found, reads = run(redis_server, tmp_path, seconds=3 if slow else 2, memory=0, slow=slow)
     assert found == []
     assert reads > (20 if slow else 100)
 
