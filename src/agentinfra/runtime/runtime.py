@@ -50,13 +50,12 @@ class InfraRuntime:
     within ``Settings.runtime.stop_timeout`` and even when it is cancelled meanwhile. Whatever
     leaves the block comes out as it was; what could not be closed in order is a note on it.
 
-    Enter it once in each event loop; its tasks share it. Whoever enters it owns it. Where nobody
-    handles SIGTERM, it ends the block in order, as if that had returned; see `run`.
+    Enter it once in each event loop; its tasks share it. Where nobody handles SIGTERM, it ends the
+    block in order, as if that had returned; see `run`.
 
     Args:
         settings: What to open; None reads the environment.
-        allowed_types: Your own types that the state of graphs may contain; others come back from
-            the checkpointer as the data they were made of.
+        allowed_types: Your own types in the state of graphs; others come back as their data.
         clock: Where time comes from.
 
     Raises:
