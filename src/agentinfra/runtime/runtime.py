@@ -48,10 +48,9 @@ class InfraRuntime:
     degraded (``health()`` says why) unless ``Settings.runtime.required`` names it. Leaving
     refuses new work, lets running work end, cancels what does not, and closes in reverse, all
     within ``Settings.runtime.stop_timeout`` and even when it is cancelled meanwhile. Whatever
-    leaves the block comes out as it was; what could not be closed in order is a note on it.
-
-    Enter it once in each event loop; its tasks share it. Where nobody handles SIGTERM, it ends the
-    block in order, as if that had returned; see `run`.
+    leaves the block comes out as it was; what could not be closed in order is a note on it. Enter
+    it once in each event loop; its tasks share it. Where nobody handles SIGTERM, it ends the block
+    in order, as if that had returned; see `run`.
 
     Args:
         settings: What to open; None reads the environment.
@@ -79,7 +78,7 @@ class InfraRuntime:
     """The database, with its vectors."""
 
     caches: Caches
-    """The caches: `routing`, `embedding` and `response`."""
+    """The caches: `routing`, `embedding`, `response`, and two of them by meaning."""
 
     checkpoints: Checkpointer
     """The resource behind `checkpointer`, for pruning."""
