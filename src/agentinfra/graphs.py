@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from langchain_core.runnables import Runnable
 from langgraph.pregel import Pregel
 
-from agentinfra.errors import ConfigurationError, NotStartedError
+from agentinfra.errors import ConfigurationError, LifecycleError
 from agentinfra.runtime import InfraRuntime
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ def instrument_graph(graph: Graph, *, agent: str = "default") -> Graph:
 
     A run of a node is what ``rt.node(name, agent=...)`` around its code would record, on the
     runtime of the loop it runs in. Interrupts and commands are no errors. Outside of any runtime
-    nodes run as ever, and are not seen. A graph that a node calls from its own code is not seen:
-    give it the same treatment where it is compiled.
+    nodes run as ever, and are not seen. A runtime that is left waits for the nodes under way, and
+    lets their graphs save what came of them. A graph that a node calls from its own code is not
+    seen: give it the same treatment where it is compiled.
 
     Args:
         graph: What ``StateGraph.compile()`` returned; it stays as it is.
@@ -93,7 +94,7 @@ class SeenNode(Runnable[Any, Any]):
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
         """Run the node, recorded."""
-        with self._run():
+        with self._held(), self._run():
             return await self._bound.ainvoke(input, config, **kwargs)
 
     def stream(
@@ -113,9 +114,17 @@ class SeenNode(Runnable[Any, Any]):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """Run the node piece by piece, recorded."""
-        with self._run():
+        with self._held(), self._run():
             async for piece in self._bound.astream(input, config, **kwargs):
                 yield piece
+
+    def _held(self) -> AbstractContextManager[Any]:
+        """Have a runtime that is left wait for the node: its outcome is still to be saved."""
+        runtime = _running() or self._runtime
+        try:
+            return nullcontext() if runtime is None else runtime.checkpoints.saving()
+        except LifecycleError:
+            return nullcontext()
 
     def _run(self) -> AbstractContextManager[Any]:
         runtime = _running() or self._runtime
@@ -127,5 +136,5 @@ class SeenNode(Runnable[Any, Any]):
 def _running() -> InfraRuntime | None:
     try:
         return InfraRuntime.current()
-    except NotStartedError:
+    except LifecycleError:  # there is none, or it is being left while the graph may still end
         return None

@@ -33,12 +33,17 @@ class Connections(Protocol):
         ...
 
     def connection(
-        self, *, readonly: bool = True, reset: bool = True
+        self, *, readonly: bool = True, reset: bool = True, late: bool = False
     ) -> AbstractAsyncContextManager[Any]:
-        """Lend a connection; without ``reset`` giving it back costs nothing."""
+        """Lend a connection; without ``reset`` giving it back costs nothing.
+
+        ``late`` lends while the database is being left, to what is closed before it.
+        """
         ...
 
-    def transaction(self, *, reset: bool = True) -> AbstractAsyncContextManager[Any]:
+    def transaction(
+        self, *, reset: bool = True, late: bool = False
+    ) -> AbstractAsyncContextManager[Any]:
         """Lend one inside of a transaction that may write."""
         ...
 

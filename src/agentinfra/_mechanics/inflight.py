@@ -51,6 +51,10 @@ class InFlight:
             if work.task is not None and (work.task is leaving or work.task.done())
         ]
 
+    def is_busy(self, leaving: asyncio.Task[object] | None) -> bool:
+        """Return whether another task than the leaving one has work under way."""
+        return bool(self._others(leaving))
+
     async def give_up_held(self, leaving: asyncio.Task[object] | None) -> None:
         """Give back what such work holds.
 

@@ -22,6 +22,9 @@ _WINDING_DOWN = 0.7
 """The shares of ``stop_timeout``: one for generators and leases of the leaving task, and those
 by which work is cancelled, and is waited for no longer."""
 
+_QUIET = 50
+"""Turns of the event loop without work under way, after which nobody is waited for."""
+
 _AT_LEAST = 0.02
 """The share each level gets for closing, whatever is left."""
 
@@ -111,21 +114,40 @@ class Lifecycle:
             share, "giving back the leases of", everything, lambda r: r.give_up_held(leaving)
         )
         until, wind_down = (began + self._stop_timeout * s for s in (_DRAINING, _WINDING_DOWN))
-        await settle(
-            *(
-                asyncio.create_task(
-                    resource.drain(until=until, wind_down=wind_down, leaving=leaving),
-                    name=f"draining {resource.name}",
-                )
-                for resource in everything
-            ),
-            timeout=None,
-        )
+        await self._drain(everything, until=until, wind_down=wind_down, leaving=leaving)
         while levels:
             left = began + self._stop_timeout - loop.time()
             # A loop that stood still has eaten the time; what closes at once closes all the same.
             window = Window(max(left / len(levels), self._stop_timeout * _AT_LEAST))
             await self._all(window, "closing", levels.pop(), self._leave)
+
+    async def _drain(
+        self,
+        everything: list[Resource],
+        *,
+        until: float,
+        wind_down: float,
+        leaving: asyncio.Task[Any] | None,
+    ) -> None:
+        """Drain until nothing is under way, and nobody who was goes on with another part.
+
+        A graph whose model has just answered saves its checkpoint some turns of the loop later.
+        """
+        quiet = 0
+        while quiet < _QUIET:
+            busy = [resource for resource in everything if resource.is_busy(leaving)]
+            draining = (
+                asyncio.create_task(
+                    resource.drain(until=until, wind_down=wind_down, leaving=leaving),
+                    name=f"draining {resource.name}",
+                )
+                for resource in busy
+            )
+            await settle(*draining, timeout=None)
+            if asyncio.get_running_loop().time() >= until:
+                return  # what goes on all the same is told that its part is closed
+            quiet = 0 if busy else quiet + 1
+            await asyncio.sleep(0)
 
     def _everything(self) -> list[Resource]:
         return [resource for level in reversed(self._levels) for resource in level]

@@ -119,6 +119,10 @@ class Resource:
         """Give back what such work holds: a lease, a stream."""
         await self._inflight.give_up_held(leaving)
 
+    def is_busy(self, leaving: asyncio.Task[Any] | None) -> bool:
+        """Return whether another task than the leaving one has work under way."""
+        return self._inflight.is_busy(leaving)
+
     async def drain(
         self, *, until: float, wind_down: float, leaving: asyncio.Task[Any] | None = None
     ) -> int:
@@ -237,15 +241,19 @@ class Resource:
     async def _close(self) -> None:
         """Release it."""
 
-    def _guard(self) -> None:
+    def _guard(self, *, late: bool = False) -> None:
         """Refuse use before entry, after leaving, and from another loop.
+
+        Args:
+            late: Whether it may be used while it drains, until it is closed: by what lets others'
+                work end, and is closed before it.
 
         Raises:
             NotStartedError: It was not entered.
             ClosedError: It was left.
             WrongLoopError: The running loop is not the one it was entered on.
         """
-        if self._closed or self._refusing:
+        if self._closed or (self._refusing and not late):
             what = "closed" if self._closed else "stopping"
             raise ClosedError(f"{self.name} is {what}: use it inside its `async with` block")
         if self._loop is None:
@@ -253,9 +261,9 @@ class Resource:
         if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001 - documented
             raise wrong_loop(self.name, self._loop, self.__process)
 
-    def _working(self) -> Work:
+    def _working(self, *, late: bool = False) -> Work:
         """Return a context manager around work that leaving has to wait for; guards first."""
-        self._guard()
+        self._guard(late=late)
         return self._inflight.begin()
 
     async def _drain_alone(self) -> bool:

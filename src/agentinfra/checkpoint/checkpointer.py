@@ -185,19 +185,15 @@ class Checkpointer(Resource):
             detail=self._detail,
         )
 
+    def saving(self) -> Work:
+        """Return a context manager around what runs do; while leaving waits for them, they save."""
+        return self._working(late=True)
+
     def degrade(self, reason: str, *, state: ResourceState = "degraded") -> None:
         """Go on with less; a database that is not there is looked for until it is."""
         super().degrade(reason, state=state)
         if self._link is not None and not self._in_database and not self._closed:
             self._look()
-
-    def _serving(self) -> Work:
-        """As for other work, but while leaving waits for runs they still save what they did."""
-        refusing, self._refusing = self._refusing, False
-        try:
-            return self._working()
-        finally:
-            self._refusing = refusing
 
     @property
     def _in_database(self) -> bool:
@@ -249,7 +245,7 @@ class Checkpointer(Resource):
             database,
             size=self._settings.max_size,
             timeout=self._settings.timeout,
-            working=self._serving,
+            working=self.saving,
             told=self._heard,
             metrics=self._metrics,
             clock=self._clock,

@@ -77,7 +77,7 @@ class Link:
         self.slots = asyncio.Semaphore(size)
         self._database = database
         self.timeout = timeout
-        self._working = working
+        self.working = working
         self._told = told
         self._clock = clock
 
@@ -106,7 +106,7 @@ class Link:
         """
         limit = self.timeout if timeout is None else timeout
         seen = observed(operation, thread, self.metrics, self._clock, system="postgresql")
-        with self._working(), seen:
+        with self.working(), seen:
             return await self._bounded(operation, work, limit, transaction=transaction)
 
     async def _bounded(
@@ -160,8 +160,8 @@ class Link:
     def _lent(self, *, transaction: bool) -> AbstractAsyncContextManager[Any]:
         # A pooler may give the two halves of a statement outside of any to different servers.
         if transaction or self._pooled:
-            return self._database.transaction(reset=False)
-        return self._database.connection(readonly=False, reset=False)
+            return self._database.transaction(reset=False, late=True)
+        return self._database.connection(readonly=False, reset=False, late=True)
 
 
 @contextmanager

@@ -314,7 +314,10 @@ class PostgresSaver(AsyncPostgresSaver):
         written = Written()
         mark = WRITTEN.set(written)
         try:
-            return await asyncio.to_thread(encode) if is_large(values) else encode()
+            if not is_large(values):
+                return encode()
+            with self._link.working():
+                return await asyncio.to_thread(encode)
         finally:
             WRITTEN.reset(mark)
             self._bytes.inc(written.bytes)

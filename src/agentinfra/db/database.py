@@ -107,28 +107,28 @@ class Database(Resource):
         return self._known.server
 
     @asynccontextmanager
-    async def connection(self, *, readonly: bool = True, reset: bool = True) -> AsyncIterator[Any]:
+    async def connection(
+        self, *, readonly: bool = True, reset: bool = True, late: bool = False
+    ) -> AsyncIterator[Any]:
         """Lend an asyncpg connection, for SQL of your own.
 
         Args:
             readonly: False lends one that may write.
             reset: False when the block leaves nothing behind in the session (settings, advisory
                 locks, listeners); giving it back is then free.
+            late: True lends while the database is being left, to what is closed before it.
 
         Raises:
             PoolTimeoutError: None became free in time.
             ConnectionLostError: The database is away.
         """
-        with self._working() as work:
-            access = await self._ready()
+        with self._working(late=late) as work:
+            access = await self._ready(late=late)
             pool = access.read if readonly else access.write
-            # Sessions of a pgbouncer cannot be made read-only.
-            in_transaction = readonly and access.server.pooled
-            lent = (
-                pool.transaction(readonly=True, reset=reset)
-                if in_transaction
-                else pool.lease(reset=reset)
-            )
+            if readonly and access.server.pooled:  # sessions of a pgbouncer cannot be read-only
+                lent = pool.transaction(readonly=True, reset=reset)
+            else:
+                lent = pool.lease(reset=reset)
             with access.errors.running():
                 async with lent as connection:
                     work.held(partial(pool.reclaim, connection))
@@ -137,7 +137,7 @@ class Database(Resource):
 
     @asynccontextmanager
     async def transaction(
-        self, *, isolation: Isolation | None = None, reset: bool = True
+        self, *, isolation: Isolation | None = None, reset: bool = True, late: bool = False
     ) -> AsyncIterator[Any]:
         """Lend an asyncpg connection inside a transaction that may write.
 
@@ -147,13 +147,14 @@ class Database(Resource):
         Args:
             isolation: None is the server's default.
             reset: As for `connection`.
+            late: As for `connection`.
 
         Raises:
             QueryError: The server refused; ``sqlstate`` 40001 and 40P01 are worth another try.
             ConnectionLostError: The database is away, or went away.
         """
-        with self._working() as work, self._observed("TRANSACTION"):
-            access = await self._ready()
+        with self._working(late=late) as work, self._observed("TRANSACTION", late=late):
+            access = await self._ready(late=late)
             with access.errors.running():
                 async with access.write.transaction(isolation=isolation, reset=reset) as connection:
                     work.held(partial(access.write.reclaim, connection))
@@ -309,15 +310,15 @@ class Database(Resource):
 
     @property
     def _known(self) -> Access:
-        self._guard()
+        self._guard(late=True)
         if self._access is None:
             self._reaching.outage.refuse()
             raise DatabaseError(self._reason or "the database has not been reached yet")
         return self._access
 
-    async def _ready(self) -> Access:
+    async def _ready(self, *, late: bool = False) -> Access:
         """Return the way in, or refuse at once."""
-        self._guard()
+        self._guard(late=late)
         if self._state == "disabled":
             raise DatabaseError(f"the database is {self._reason}")
         self._reaching.outage.watch()
@@ -325,7 +326,7 @@ class Database(Resource):
         return self._known
 
     @contextmanager
-    def _observed(self, operation: str) -> Iterator[Span]:
+    def _observed(self, operation: str, *, late: bool = False) -> Iterator[Span]:
         address = self._access.address if self._access is not None else {}
-        with self._working(), observed(operation, address, self.metrics) as span:
+        with self._working(late=late), observed(operation, address, self.metrics) as span:
             yield span
