@@ -60,7 +60,7 @@ INSIDE = {
         "outcome scripts answers faults ledger replies origin leaks clock"
     ),
     "checkpoint": (
-        "checkpointer standalone saver noop memory schema retention rows link serde sql"
+        "checkpointer durable standalone saver noop memory schema retention rows link serde sql"
     ),
     "runtime": "runtime running life leaving health owned meeting plan",
 }

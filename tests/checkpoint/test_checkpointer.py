@@ -73,12 +73,12 @@ async def test_memory_by_choice_is_ready(graphs):
         health = await checkpointer.probe()
         assert (health.state, health.reason) == ("ready", "")
         assert "nothing outlives the process" in health.detail
-        assert (await checkpointer.prune(0, dry_run=True)).threads == 1
+        assert (await checkpointer.prune(older_than=0, dry_run=True)).threads == 1
         assert (await graph.aget_state(ALICE)).values["turns"] == 2
         assert (await checkpointer.prune(keep_last=1)).checkpoints > 1
         assert (await graph.ainvoke({"log": []}, ALICE))["turns"] == 3
-        assert (await checkpointer.prune(0)).threads == 1
-        assert await checkpointer.prune(0) == PruneResult()
+        assert (await checkpointer.prune(older_than=0)).threads == 1
+        assert await checkpointer.prune(older_than=0) == PruneResult()
 
 
 async def test_disabled_graphs_run_and_keep_nothing(graphs):

@@ -269,24 +269,34 @@ async def test_pruning_while_graphs_run_loses_nothing(checkpointer, graphs):
         assert (await graph.aget_state(thread(f"t{number}"))).values["turns"] == 6
 
 
-class Log(TypedDict, total=False):
-    log: Annotated[list[str], DeltaChannel(lambda log, new: [*log, *(x for n in new for x in n)])]
+def joined(log: list[str], new: list[list[str]]) -> list[str]:
+    return [*log, *(line for lines in new for line in lines)]
 
 
 @pytest.mark.filterwarnings("ignore:.*DeltaChannel.*")
-async def test_delta_channels_are_not_shortened(checkpointer, counts):
-    """A value that is spread over many checkpoints stays whole, and goes whole when it has aged."""
-    builder = StateGraph(Log)
-    builder.add_node("say", lambda state: {"log": [f"line {len(state.get('log', []))}"]})
-    builder.add_edge(START, "say")
-    graph = builder.compile(checkpointer=checkpointer.saver)
-    for _ in range(4):
+async def test_delta_channels_are_shortened_to_their_last_snapshot(checkpointer, counts):
+    """What a value is rebuilt from stays, and what lies before that goes."""
+
+    def build(snapshots: int) -> StateGraph[Any]:
+        kind = Annotated[list[str], DeltaChannel(joined, snapshot_frequency=snapshots)]
+        builder = StateGraph(TypedDict("Log", {"log": kind}, total=False))
+        builder.add_node("say", lambda state: {"log": [f"line {len(state.get('log', []))}"]})
+        builder.add_edge(START, "say")
+        return builder
+
+    graph = build(5).compile(checkpointer=checkpointer.saver)
+    unending = build(1000).compile(checkpointer=checkpointer.saver)
+    for _ in range(6):
         await graph.ainvoke({"log": []}, thread("alice"))
-    before = counts()
-    assert await checkpointer.prune(keep_last=1) == PruneResult()
-    assert counts() == before
-    state = await graph.ainvoke({"log": []}, thread("alice"))
-    assert state["log"] == [f"line {n}" for n in range(5)]
+        await unending.ainvoke({"log": []}, thread("bob"))
+    bobs = len(await history(unending, "bob"))
+    result = await checkpointer.prune(keep_last=1)
+    assert result.checkpoints > 6
+    assert 1 < len(await history(graph, "alice")) < 10
+    assert len(await history(unending, "bob")) == bobs
+    for each, name in ((graph, "alice"), (unending, "bob")):
+        state = await each.ainvoke({"log": []}, thread(name))
+        assert state["log"] == [f"line {n}" for n in range(7)]
     await checkpointer.prune(older_than=0)
     assert counts() == (0, 0, 0)
 

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.base.id import uuid6
 
-from agentinfra.checkpoint.retention.policies import PruneResult, Row, boundary_id, doomed
+from agentinfra.checkpoint.retention.policies import Policy, PruneResult
+from agentinfra.checkpoint.retention.reachability import Row, boundary_id, doomed
+
+
+def doomed_by(rows, *, keep_last, lost_before):
+    return doomed(rows, [Policy(keep_last=keep_last)], now=0, lost_before=lost_before)
 
 
 def row(namespace="", name="1", parent=None, sends_before=False, root=None):
@@ -48,7 +53,7 @@ AGED = "~"
 def test_the_newest_of_each_namespace_stay(ids, keep_last):
     """The graph keeps its newest; a subgraph's state what runs from those load, and its newest."""
     rows = [row(namespace, f"{number:03}") for namespace, number in ids]
-    gone = doomed(rows, keep_last=keep_last, lost_before=AGED)
+    gone = doomed_by(rows, keep_last=keep_last, lost_before=AGED)
     roots = sorted(f"{number:03}" for name, number in ids if name == "")
     assert gone.get("", set()) == set(roots[:-keep_last])
     for namespace in {name for name, _ in ids} - {""}:
@@ -65,7 +70,7 @@ def test_what_a_kept_checkpoint_gave_a_subgraph_stays():
         row("", "4"),
         *(row("own", i, root=r) for i, r in [("2", "1"), ("3", "1"), ("5", "4"), ("6", "4")]),
     ]
-    assert doomed(rows, keep_last=1, lost_before=AGED) == {"": {"1"}, "own": {"2"}}
+    assert doomed_by(rows, keep_last=1, lost_before=AGED) == {"": {"1"}, "own": {"2"}}
 
 
 def test_the_end_of_a_branch_is_kept_while_a_run_may_stand_on_it():
@@ -76,8 +81,8 @@ def test_the_end_of_a_branch_is_kept_while_a_run_may_stand_on_it():
         row("", "3", parent="1"),
         row("", "4", parent="3"),
     ]
-    assert doomed(rows, keep_last=1, lost_before="2") == {"": {"1", "3"}}
-    assert doomed(rows, keep_last=1, lost_before="3") == {"": {"1", "2", "3"}}
+    assert doomed_by(rows, keep_last=1, lost_before="2") == {"": {"1", "3"}}
+    assert doomed_by(rows, keep_last=1, lost_before="3") == {"": {"1", "2", "3"}}
 
 
 @given(st.lists(st.integers(0, 20), unique=True), st.lists(st.integers(0, 20)), st.integers(1, 3))
@@ -87,7 +92,7 @@ def test_a_call_lives_as_long_as_the_checkpoint_it_belongs_to(roots, calls, keep
     rows = [row("", name, parent=before) for before, name in zip([None, *ids], ids, strict=False)]
     for number in set(calls):
         rows += [row(f"sub:{number}", f"{900 + n}", root=f"{number:03}") for n in range(2)]
-    gone = doomed(rows, keep_last=keep_last, lost_before="")
+    gone = doomed_by(rows, keep_last=keep_last, lost_before="")
     kept = set(sorted(roots)[-keep_last:])
     for number in set(calls):
         dropped = number in roots and number not in kept
@@ -97,13 +102,13 @@ def test_a_call_lives_as_long_as_the_checkpoint_it_belongs_to(roots, calls, keep
 def test_a_call_without_its_root_goes_when_it_is_old():
     """A call may be saved before its root checkpoint: only old ones count as lost."""
     rows = [row("", "5"), row("s:1", "3", root="2"), row("s:2", "7", root="6"), row("s:3", "1")]
-    assert doomed(rows, keep_last=1, lost_before="4") == {"s:1": {"3"}}
+    assert doomed_by(rows, keep_last=1, lost_before="4") == {"s:1": {"3"}}
 
 
 def test_pending_sends_of_old_formats_are_kept():
     """Before version 4 the parent of a kept checkpoint is kept with it."""
     rows = [row("", "1"), row("", "2", parent="1"), row("", "3", parent="2", sends_before=True)]
-    assert doomed(rows, keep_last=1, lost_before=AGED) == {"": {"1"}}
+    assert doomed_by(rows, keep_last=1, lost_before=AGED) == {"": {"1"}}
 
 
 def test_results_add_up():

@@ -13,6 +13,8 @@ def test_conversations_are_counted_and_then_dropped(plain, monkeypatch, capsys, 
     monkeypatch.setenv("DATABASE_URL", postgres_url)
     assert main(["demo", "--json", "--ask", "How many orders were placed in total?"]) == 0
     capsys.readouterr()
+    assert main(["prune", "--older-than", "0s", "--threads", "nobody-*"]) == 0
+    assert capsys.readouterr().out == "nothing has aged\n"
     everything = ["prune", "--older-than", "0s"]
     assert main([*everything, "--dry-run", "--json"]) == 0
     counted = json.loads(capsys.readouterr().out)

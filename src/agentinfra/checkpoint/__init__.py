@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from agentinfra.checkpoint.checkpointer import Checkpointer
-from agentinfra.checkpoint.retention.policies import PruneResult
+from agentinfra.checkpoint.retention.policies import Policy, PruneResult
 
-__all__ = ["Checkpointer", "PruneResult"]
+__all__ = ["Checkpointer", "Policy", "PruneResult"]

@@ -19,7 +19,8 @@ from agentinfra.observability.semconv import (
     CONVERSATION_ID,
     DB_OPERATION,
     DB_SYSTEM,
-    SPAN_CHECKPOINT,
+    SPAN_STORE,
+    STORE_OPERATIONS,
 )
 from agentinfra.observability.tracing import start_span
 
@@ -60,6 +61,7 @@ class Link:
         told: Called with the reason when the database cannot be reached, with "" when it answers.
         metrics: Where durations go.
         clock: Where time comes from.
+        kind: What they are operations of: ``checkpoint`` or ``store``.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Link:
         told: Callable[[str], None],
         metrics: Metrics,
         clock: Clock,
+        kind: str,
     ) -> None:
         self.metrics = metrics
         self.slots = asyncio.Semaphore(size)
@@ -80,6 +83,7 @@ class Link:
         self.working = working
         self._told = told
         self._clock = clock
+        self._kind = kind
 
     async def run(
         self,
@@ -105,7 +109,9 @@ class Link:
             ClosedError: The checkpointer was left.
         """
         limit = self.timeout if timeout is None else timeout
-        seen = observed(operation, thread, self.metrics, self._clock, system="postgresql")
+        seen = observed(
+            operation, thread, self.metrics, self._clock, kind=self._kind, system="postgresql"
+        )
         with self.working(), seen:
             return await self._bounded(operation, work, limit, transaction=transaction)
 
@@ -123,11 +129,11 @@ class Link:
         except TimeoutError as error:
             reason = f"the database did not answer within {limit:g} s"
             self._told(reason)
-            raise CheckpointError(f"checkpoint {operation} failed: {reason}") from error
+            raise CheckpointError(f"{self._kind} {operation} failed: {reason}") from error
         except DatabaseError as error:
             if isinstance(error, ConnectionLostError):
                 self._told(f"the database cannot be reached: {error}")
-            raise CheckpointError(f"checkpoint {operation} failed: {error}") from error
+            raise CheckpointError(f"{self._kind} {operation} failed: {error}") from error
         self._told("")
         return done
 
@@ -166,7 +172,13 @@ class Link:
 
 @contextmanager
 def observed(
-    operation: str, thread: object, metrics: Metrics, clock: Clock, *, system: str = ""
+    operation: str,
+    thread: object,
+    metrics: Metrics,
+    clock: Clock,
+    *,
+    kind: str,
+    system: str = "",
 ) -> Iterator[None]:
     """Record an operation: a span with the conversation, its duration, how it ended.
 
@@ -175,21 +187,23 @@ def observed(
         thread: The conversation; None where it is about none.
         metrics: Where it is counted.
         clock: Where time comes from.
+        kind: What it is an operation of: ``checkpoint`` or ``store``.
         system: The database that is called; empty where none is.
     """
     attributes = {DB_SYSTEM: system, DB_OPERATION: operation} if system else {}
-    kind: SpanKind = "client" if system else "internal"
+    side: SpanKind = "client" if system else "internal"
     if thread is not None:
         attributes[CONVERSATION_ID] = str(thread)
     begun, outcome = clock.now(), "ok"
     try:
-        with start_span(f"{SPAN_CHECKPOINT} {operation}", attributes, kind=kind):
+        with start_span(f"{kind} {operation}", attributes, kind=side):
             yield
     except BaseException as error:
         outcome = type(error).__name__
         raise
     finally:
-        seconds = metrics.histogram(CHECKPOINT_OPERATIONS, operation, outcome)
+        series = STORE_OPERATIONS if kind == SPAN_STORE else CHECKPOINT_OPERATIONS
+        seconds = metrics.histogram(series, operation, outcome)
         seconds.observe(clock.now() - begun)
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agentinfra.checkpoint.link import observed
-from agentinfra.checkpoint.retention.policies import PruneResult, Row, doomed
+from agentinfra.checkpoint.retention.policies import PruneResult
+from agentinfra.checkpoint.retention.reachability import (
+    LOST_AFTER,
+    Row,
+    Weight,
+    boundary_id,
+    doomed,
+    has_aged,
+)
+from agentinfra.observability.semconv import SPAN_CHECKPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
     from agentinfra._mechanics.clock import Clock
+    from agentinfra.checkpoint.retention.policies import Policy
     from agentinfra.observability.metrics import Metrics
 
 __all__ = ["MemorySaver", "Standby", "carry_over", "prune"]
@@ -74,7 +84,8 @@ class MemorySaver(InMemorySaver):
             self.put_writes(config, writes, task_id, task_path)
 
     def _seen(self, operation: str, config: RunnableConfig) -> AbstractContextManager[None]:
-        return observed(operation, config["configurable"]["thread_id"], self._metrics, self._clock)
+        thread = config["configurable"]["thread_id"]
+        return observed(operation, thread, self._metrics, self._clock, kind=SPAN_CHECKPOINT)
 
 
 class Standby:
@@ -109,33 +120,27 @@ async def carry_over(memory: InMemorySaver, saver: BaseCheckpointSaver[Any]) -> 
 
 
 def prune(
-    memory: InMemorySaver,
-    *,
-    keep_last: int,
-    aged_before: str | None,
-    lost_before: str,
-    dry_run: bool,
+    memory: InMemorySaver, policies: Sequence[Policy], *, now: float, dry_run: bool
 ) -> PruneResult:
     """Drop from memory what a prune drops from the database.
 
     Args:
         memory: The saver.
-        keep_last: Checkpoints a conversation keeps.
-        aged_before: Conversations whose newest id is smaller are dropped; None drops none.
-        lost_before: As for the database's.
+        policies: What may go.
+        now: The time, in seconds since 1970.
         dry_run: Count, and drop nothing.
     """
     total = PruneResult()
+    lost_before = boundary_id(now - LOST_AFTER)
     for thread in list(memory.storage):
-        rows, delta = _rows(memory, thread)
-        newest = max((row.id for row in rows), default="")
-        if aged_before is not None and "" < newest < aged_before:
+        mine = [policy for policy in policies if policy.is_about(thread)]
+        rows = _rows(memory, thread)
+        if has_aged(rows, mine, now=now):
             spaces = {row.namespace for row in rows}
             dropped = {s: {row.id for row in rows if row.namespace == s} for s in spaces}
-        elif delta:
-            continue  # a delta channel's value is spread over all checkpoints since its snapshot
         else:
-            dropped = doomed(rows, keep_last=keep_last, lost_before=lost_before)
+            weights = _weights(memory, thread, rows)
+            dropped = doomed(rows, mine, now=now, lost_before=lost_before, weights=weights)
         total += PruneResult(threads=1 if dropped else 0)
         for namespace, ids in dropped.items():
             total += _drop(memory, (thread, namespace), ids, dry_run=dry_run)
@@ -144,16 +149,44 @@ def prune(
     return total
 
 
-def _rows(memory: InMemorySaver, thread: str) -> tuple[list[Row], bool]:
-    rows, delta = [], False
+def _rows(memory: InMemorySaver, thread: str) -> list[Row]:
+    rows = []
     for namespace, saved in memory.storage[thread].items():
-        for identifier, (checkpoint, said, parent) in saved.items():
-            metadata = memory.serde.loads_typed(said)
-            old = memory.serde.loads_typed(checkpoint)["v"] < 4
+        for identifier, (kept, said, parent) in saved.items():
+            metadata, checkpoint = memory.serde.loads_typed(said), memory.serde.loads_typed(kept)
             root = (metadata.get("parents") or {}).get("")
-            rows.append(Row(namespace, identifier, parent, old, root))
-            delta = delta or "counters_since_delta_snapshot" in metadata
-    return rows, delta
+            versions = checkpoint["channel_versions"]
+            spread = metadata.get("counters_since_delta_snapshot") or ()
+            blobs = ((c, memory.blobs.get((thread, namespace, c, v))) for c, v in versions.items())
+            holds = {channel for channel, blob in blobs if blob and blob[0] != "empty"}
+            rows.append(
+                Row(
+                    namespace,
+                    identifier,
+                    parent,
+                    checkpoint["v"] < 4,
+                    root,
+                    frozenset(channel for channel in spread if channel in versions),
+                    frozenset(holds),
+                )
+            )
+    return rows
+
+
+def _weights(memory: InMemorySaver, thread: str, rows: list[Row]) -> list[Weight]:
+    weights = []
+    for row in rows:
+        checkpoint = memory.storage[thread][row.namespace][row.id][0]
+        writes = memory.writes.get((thread, row.namespace, row.id), {})
+        size = len(checkpoint[1]) + sum(len(value[2][1]) for value in writes.values())
+        versions = memory.serde.loads_typed(checkpoint)["channel_versions"]
+        blobs = tuple(
+            (channel, str(version), len(memory.blobs[thread, row.namespace, channel, version][1]))
+            for channel, version in versions.items()
+            if (thread, row.namespace, channel, version) in memory.blobs
+        )
+        weights.append(Weight(row.namespace, row.id, row.root, size, blobs))
+    return weights
 
 
 def _drop(
@@ -169,6 +202,11 @@ def _drop(
         for pair in memory.serde.loads_typed(checkpoint)["channel_versions"].items()
     }
     blobs = [key for key in memory.blobs if key[:2] == space and key[2:] not in named]
+    sizes = [len(value[2][1]) for key in writes for value in memory.writes[key].values()]
+    sizes += [len(memory.blobs[blob][1]) for blob in blobs]
+    taken = PruneResult(
+        checkpoints=len(ids), writes=len(writes), blobs=len(blobs), bytes=sum(sizes)
+    )
     if not dry_run:
         for identifier in ids:
             del saved[identifier]
@@ -176,4 +214,4 @@ def _drop(
             del memory.writes[key]
         for blob in blobs:
             del memory.blobs[blob]
-    return PruneResult(checkpoints=len(ids), writes=len(writes), blobs=len(blobs))
+    return taken

@@ -16,7 +16,7 @@ from langgraph.checkpoint.base import get_checkpoint_id
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 
 from agentinfra.checkpoint import sql
-from agentinfra.checkpoint.retention.policies import boundary_id
+from agentinfra.checkpoint.retention.reachability import boundary_id
 from agentinfra.checkpoint.retention.thread import delete_for_runs, keep_latest
 from agentinfra.checkpoint.rows import Put, Writes, is_large, read, row_size
 from agentinfra.checkpoint.serde import WRITTEN, Written

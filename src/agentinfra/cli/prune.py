@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from agentinfra.cli.configuring import settings_for
@@ -14,7 +14,7 @@ from agentinfra.cli.running import run_async
 from agentinfra.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from agentinfra.checkpoint.checkpointer import PruneResult
+    from agentinfra.checkpoint.retention.policies import Policy, PruneResult
     from agentinfra.settings import Settings
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
@@ -24,19 +24,14 @@ EPILOG = """\
 examples:
   agentinfra prune --older-than 30d --dry-run
   agentinfra prune --older-than 30d --keep-last 3
+  agentinfra prune --threads 'test-*' --older-than 1d
 
-What is not given is taken from AGENTINFRA_CHECKPOINTER__RETENTION_DAYS and
-AGENTINFRA_CHECKPOINTER__KEEP_LAST where they are set. Where neither says so, nothing is dropped
-and no conversation is shortened. Graphs may run meanwhile."""
+What is not given is taken from the settings that somebody has set:
+AGENTINFRA_CHECKPOINTER__RETENTION_DAYS, __KEEP_LAST, __CHECKPOINT_DAYS and __KEEP_BYTES. Where
+nothing says so, nothing is dropped and no conversation is shortened. Graphs may run meanwhile."""
 
 _ALL: Final = 1_000_000_000
-"""More checkpoints than a conversation has: none is shortened."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Policy:
-    older_than: float | None
-    keep_last: int
+_BYTES: Final = 2**60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +47,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole("a number of checkpoints", least=1, most=_ALL),
         metavar="N",
         help="shorten the other conversations to their newest N checkpoints",
+    )
+    parser.add_argument(
+        "--checkpoints-older-than",
+        type=duration,
+        metavar="AGE",
+        help="shorten them to the checkpoints of so long, and the newest",
+    )
+    parser.add_argument(
+        "--keep-bytes",
+        type=whole("a number of bytes", least=1, most=_BYTES),
+        metavar="N",
+        help="shorten them to the newest checkpoints that fit into N bytes",
+    )
+    parser.add_argument(
+        "--threads",
+        metavar="PATTERN",
+        default="*",
+        help="only conversations with such ids; * and ? stand for any characters, and one",
     )
     parser.add_argument("--dry-run", action="store_true", help="count, and drop nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -72,20 +85,19 @@ def run(args: argparse.Namespace) -> int:
     return run_async(lambda _: _prune(settings, policy, args))
 
 
-def _policy(settings: Settings, args: argparse.Namespace) -> _Policy | None:
-    """Return what is to be dropped, as far as somebody has said so; None where nobody has.
+def _policy(settings: Settings, args: argparse.Namespace) -> Policy | None:
+    """Return what is to be dropped, as far as somebody has said so; None where nobody has."""
+    from agentinfra.checkpoint.checkpointer import said_by
+    from agentinfra.checkpoint.retention.policies import Policy
 
-    A default is nobody's word: what a conversation loses cannot be brought back.
-    """
-    group = settings.checkpointer
-    said = group.model_fields_set
-    keep = group.keep_last if args.keep_last is None and "keep_last" in said else args.keep_last
-    if args.older_than is None and group.retention_days is None and keep is None:
+    said = said_by(settings.checkpointer)
+    said |= {name: value for name in said if (value := getattr(args, name)) is not None}
+    if all(value is None for value in said.values()):
         return None
-    return _Policy(older_than=args.older_than, keep_last=_ALL if keep is None else keep)
+    return Policy(threads=args.threads, **said)
 
 
-async def _prune(settings: Settings, policy: _Policy, args: argparse.Namespace) -> int:
+async def _prune(settings: Settings, policy: Policy, args: argparse.Namespace) -> int:
     from agentinfra.runtime import InfraRuntime
 
     async with InfraRuntime(settings) as rt:
@@ -93,7 +105,7 @@ async def _prune(settings: Settings, policy: _Policy, args: argparse.Namespace) 
         if checkpoints.state != "ready" or settings.checkpointer.backend != "postgres":
             reason = checkpoints.reason or "checkpoints are kept in memory"
             raise CheckpointError(f"there is nothing to prune: {reason}")
-        result = await checkpoints.prune(policy.older_than, policy.keep_last, dry_run=args.dry_run)
+        result = await checkpoints.prune(policy, dry_run=args.dry_run)
     if args.json:
         print(json.dumps({**asdict(result), "dry_run": args.dry_run}))
     else:
@@ -107,5 +119,5 @@ def _sentence(result: PruneResult, *, dry_run: bool) -> str:
     verb = "would drop" if dry_run else "dropped"
     return (
         f"{verb} {result.checkpoints:,} checkpoints of {result.threads:,} conversations, "
-        f"{result.writes:,} writes and {result.blobs:,} values"
+        f"{result.writes:,} writes and {result.blobs:,} values: {result.bytes:,} bytes"
     )

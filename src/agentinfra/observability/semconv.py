@@ -160,6 +160,9 @@ CACHE_SEMANTIC_FALSE = _gauge(
 CHECKPOINT_OPERATIONS = _histogram(
     "checkpoint_seconds", "Seconds a checkpoint operation took.", "operation", "outcome"
 )
+STORE_OPERATIONS = _histogram(
+    "store_seconds", "Seconds an operation of the long-term store took.", "operation", "outcome"
+)
 CHECKPOINT_BYTES = _counter("checkpoint_bytes_total", "Bytes of checkpoints written.")
 CHECKPOINTS_REFUSED = _counter(
     "checkpoints_refused_total", "Checkpoints of conversations deleted while a run was under way."
@@ -193,6 +196,7 @@ METRICS: tuple[MetricSpec, ...] = tuple(
 # Spans
 SPAN_NODE = "agent.node"
 SPAN_CHECKPOINT = "checkpoint"
+SPAN_STORE = "store"
 
 # Attributes: generative AI
 OPERATION = "gen_ai.operation.name"

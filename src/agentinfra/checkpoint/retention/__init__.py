@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agentinfra.checkpoint.retention.policies import (
+    Policy,
     PruneResult,
 )
 
-__all__ = ["PruneResult"]
+__all__ = ["Policy", "PruneResult"]

@@ -1,17 +1,13 @@
-"""Which checkpoints a prune drops: decided on plain rows, without a database."""
+"""What may go of conversations, as values."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from dataclasses import dataclass, fields, replace
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from agentinfra.errors import ConfigurationError
 
-__all__ = ["PruneResult", "Row", "all_but_heads", "boundary_id", "doomed"]
-
-_GREGORIAN_TO_UNIX = 0x01B21DD213814000  # 100 ns steps from 1582-10-15 to 1970-01-01
+__all__ = ["Policy", "PruneResult"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +19,7 @@ class PruneResult:
         checkpoints: Checkpoints.
         writes: Intermediate writes, those without a checkpoint included.
         blobs: Stored channel values.
-        bytes: Bytes of the writes and values; 0 where state is in memory.
+        bytes: Bytes of the writes and values.
     """
 
     threads: int = 0
@@ -36,120 +32,69 @@ class PruneResult:
         names = (field.name for field in fields(self))
         return PruneResult(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
+    def of_threads(self, number: int) -> PruneResult:
+        """Return the same of another number of conversations."""
+        return replace(self, threads=number)
 
-class Row(NamedTuple):
-    """What a prune has to know of a checkpoint.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What may go of conversations, as a value.
+
+    Several are combined: whatever one of them lets go, goes. What a kept checkpoint needs to be
+    returned to never goes, nor does the newest checkpoint of a conversation that has not aged.
 
     Attributes:
-        namespace: Empty for the graph itself; ``name`` for a subgraph with a state of its own,
-            ``name:task`` for one call of a subgraph.
-        id: The checkpoint's id.
-        parent: The id of the checkpoint before it.
-        sends_before: Whether pending sends stand with its parent, as before version 4 of
-            LangGraph's format.
-        root: The checkpoint of the graph itself in which a subgraph runs.
+        threads: The conversations it is about, as a pattern of their ids with ``*`` and ``?``.
+        older_than: Seconds without a checkpoint after which a conversation goes whole.
+        keep_last: Checkpoints a conversation keeps, its newest.
+        checkpoints_older_than: Seconds after which a single checkpoint goes.
+        keep_bytes: Bytes a conversation keeps, in its newest checkpoints, with the values they
+            name and the calls made from them.
+        namespace: Empty for the graph. The name of a subgraph with a state of its own spares what
+            its history is allowed to keep beside what the graph's checkpoints need of it.
+
+    Raises:
+        ConfigurationError: A number makes no sense, or nothing is said at all.
     """
 
-    namespace: str
-    id: str
-    parent: str | None
-    sends_before: bool
-    root: str | None
+    threads: str = "*"
+    older_than: float | None = None
+    keep_last: int | None = None
+    checkpoints_older_than: float | None = None
+    keep_bytes: int | None = None
+    namespace: str = ""
+
+    def __post_init__(self) -> None:
+        said = {name: getattr(self, name) for name in _LEAST}
+        for name, value in said.items():
+            if value is not None and not value >= _LEAST[name]:
+                raise ConfigurationError(
+                    f"Policy({name}={value!r}): give {_LEAST[name]} or more, or None"
+                )
+        if all(value is None for value in said.values()):
+            raise ConfigurationError(f"Policy() lets nothing go: give one of {', '.join(_LEAST)}")
+        if self.namespace and self.older_than is not None:
+            raise ConfigurationError(
+                f"Policy(namespace={self.namespace!r}, older_than={self.older_than!r}): only whole "
+                "conversations age; give checkpoints_older_than"
+            )
+
+    @property
+    def shortens(self) -> bool:
+        """Whether it takes single checkpoints away."""
+        return not (self.keep_last is self.checkpoints_older_than is self.keep_bytes is None)
+
+    @property
+    def like(self) -> str:
+        """The pattern in SQL's words, for ``LIKE`` with a backslash."""
+        escaped = re.sub(r"([\\%_])", r"\\\1", self.threads)
+        return escaped.replace("*", "%").replace("?", "_")
+
+    def is_about(self, thread: str) -> bool:
+        """Return whether it is about a conversation."""
+        pattern = re.escape(self.threads).replace(r"\*", ".*").replace(r"\?", ".")
+        return re.fullmatch(pattern, thread, re.DOTALL) is not None
 
 
-def boundary_id(epoch: float) -> str:
-    """Return the smallest checkpoint id of a moment: ids of earlier checkpoints sort before it.
-
-    LangGraph's ids are UUIDs of version 6, which start with their time.
-
-    Args:
-        epoch: Seconds since 1970.
-    """
-    steps = max(0, round(epoch * 10_000_000) + _GREGORIAN_TO_UNIX)
-    high, middle, low = steps >> 28, (steps >> 12) & 0xFFFF, steps & 0xFFF
-    return f"{high:08x}-{middle:04x}-6{low:03x}-0000-000000000000"
-
-
-def doomed(rows: Iterable[Row], *, keep_last: int, lost_before: str) -> dict[str, set[str]]:
-    """Return the ids to drop from one conversation, by namespace.
-
-    What is kept is the graph's newest checkpoints, those a run may stand on at this moment, and
-    whatever a run that starts from one of them loads: the calls of subgraphs made from it, and of
-    each subgraph with a state of its own the checkpoint that was the newest then.
-
-    Args:
-        rows: Every checkpoint of the conversation.
-        keep_last: The graph's checkpoints to keep.
-        lost_before: A younger checkpoint nothing has followed yet may have a run under way. Calls
-            whose checkpoint of the graph is not there are dropped when they are older than this
-            id; younger ones may have been saved before it.
-    """
-    spaces = _by_namespace(rows)
-    roots = spaces.get("", [])
-    kept = _newest(roots, keep_last) | _ends(roots, since=lost_before)
-    known = {row.id for row in roots}
-    dropped: dict[str, set[str]] = {}
-    for namespace, space in spaces.items():
-        if namespace == "":
-            ids = known - kept
-        elif ":" not in namespace:
-            ids = {row.id for row in space} - _loaded(space, kept, keep_last)
-        else:
-            dead = known - kept
-            ids = {row.id for row in space if row.root in dead or _lost(row, known, lost_before)}
-        if ids:
-            dropped[namespace] = ids
-    return dropped
-
-
-def all_but_heads(rows: Iterable[Row]) -> dict[str, set[str]]:
-    """Return what LangGraph's ``keep_latest`` drops: all but each namespace's newest.
-
-    A call of a subgraph goes whole where its checkpoint of the graph does.
-    """
-    spaces = _by_namespace(rows)
-    known = {row.id for row in spaces.get("", ())}
-    kept = _newest(spaces.get("", []), 1)
-    dropped: dict[str, set[str]] = {}
-    for namespace, space in spaces.items():
-        ids = {row.id for row in space}
-        root = max(space, key=lambda row: row.id).root
-        if ":" not in namespace or root not in known or root in kept:
-            ids -= _newest(space, 1)
-        if ids:
-            dropped[namespace] = ids
-    return dropped
-
-
-def _by_namespace(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    spaces: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        spaces[row.namespace].append(row)
-    return spaces
-
-
-def _newest(space: list[Row], number: int) -> set[str]:
-    newest = sorted(space, key=lambda row: row.id, reverse=True)[:number]
-    parents = {row.parent for row in newest if row.sends_before and row.parent is not None}
-    return {row.id for row in newest} | parents
-
-
-def _ends(roots: list[Row], *, since: str) -> set[str]:
-    parents = {row.parent for row in roots}
-    return {row.id for row in roots if row.id >= since and row.id not in parents}
-
-
-def _loaded(space: list[Row], kept: set[str], keep_last: int) -> set[str]:
-    """Return what runs that start from kept checkpoints of the graph load of a subgraph's state."""
-    if not kept:
-        return _newest(space, keep_last)
-    loaded = _newest(space, 1) | {row.id for row in space if row.root in kept}
-    for root in kept:
-        before = [row for row in space if row.id < root]
-        if before:
-            loaded |= _newest(before, 1)
-    return loaded
-
-
-def _lost(row: Row, roots: set[str], before: str) -> bool:
-    return row.root is not None and row.root not in roots and row.id < before
+_LEAST = {"older_than": 0, "keep_last": 1, "checkpoints_older_than": 0, "keep_bytes": 1}

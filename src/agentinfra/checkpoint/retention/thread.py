@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from agentinfra.checkpoint.retention.policies import PruneResult, Row, all_but_heads
+from agentinfra.checkpoint.retention.policies import PruneResult
+from agentinfra.checkpoint.retention.reachability import Row, Weight, all_but_heads
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 __all__ = ["Thread", "delete_for_runs", "keep_latest"]
+
+Delta = Literal["none", "known", "unknown"]
+"""Whether a conversation has delta channels, and what their values are spread over."""
+
+_COLUMNS = ("checkpoint_ns", "checkpoint_id", "parent_checkpoint_id", "sends_before", "root")
 
 _LOCK = 0x70727565
 
@@ -22,8 +28,8 @@ SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
         AND w.checkpoint_id = c.parent_checkpoint_id AND w.channel = '__pregel_tasks'
     ) AS sends_before,
     c.metadata -> 'parents' ->> '' AS root,
-    c.metadata ? 'counters_since_delta_snapshot'
-        OR c.metadata ? 'delta_writes_versioned' AS delta
+    c.metadata ? 'counters_since_delta_snapshot' AS delta,
+    c.metadata ? 'delta_writes_versioned' AS foreign
 FROM checkpoints c WHERE c.thread_id = $1
 """
 
@@ -40,6 +46,43 @@ SELECT EXISTS (
     ) AS snapshot
     WHERE c.thread_id = $1 AND v.value = 'true'::jsonb
 )
+"""
+
+# What is spread over the checkpoints before it, and what stands here: a snapshot, or a value that
+# was stored before its channel became a delta channel.
+_DELTAS = """
+SELECT c.checkpoint_ns, c.checkpoint_id,
+    ARRAY(
+        SELECT k FROM jsonb_object_keys(
+            coalesce(c.metadata -> 'counters_since_delta_snapshot', '{}')) AS k
+        WHERE c.checkpoint -> 'channel_versions' ? k
+    ) AS deltas,
+    ARRAY(
+        SELECT jsonb_object_keys(coalesce(c.checkpoint -> 'channel_values', '{}'))
+        UNION
+        SELECT b.channel FROM jsonb_each_text(c.checkpoint -> 'channel_versions') AS v
+        JOIN checkpoint_blobs b ON b.thread_id = c.thread_id
+            AND b.checkpoint_ns = c.checkpoint_ns AND b.channel = v.key AND b.version = v.value
+        WHERE b.type <> 'empty'
+    ) AS holds
+FROM checkpoints c WHERE c.thread_id = $1
+"""
+
+_WEIGHTS = """
+SELECT c.checkpoint_ns, c.checkpoint_id, c.metadata -> 'parents' ->> '' AS root,
+    pg_column_size(c.checkpoint) + pg_column_size(c.metadata) + coalesce((
+        SELECT sum(octet_length(w.blob)) FROM checkpoint_writes w
+        WHERE w.thread_id = c.thread_id AND w.checkpoint_ns = c.checkpoint_ns
+        AND w.checkpoint_id = c.checkpoint_id
+    ), 0) AS bytes,
+    (
+        SELECT array_agg(ROW(b.channel, b.version, octet_length(b.blob)))
+        FROM jsonb_each_text(c.checkpoint -> 'channel_versions') AS v
+        JOIN checkpoint_blobs b ON b.thread_id = c.thread_id
+            AND b.checkpoint_ns = c.checkpoint_ns AND b.channel = v.key AND b.version = v.value
+        WHERE b.blob IS NOT NULL
+    ) AS blobs
+FROM checkpoints c WHERE c.thread_id = $1
 """
 
 _NAMED_BY = """
@@ -60,29 +103,19 @@ SELECT count(*) FROM (
 ) AS locked
 """
 
-_DROP = """
-WITH dropped AS (
-    DELETE FROM {rows} RETURNING {size} AS bytes
-)
-SELECT count(*) AS rows, coalesce(sum(bytes), 0) AS bytes FROM dropped
-"""
-
 _SPACE = "WHERE thread_id = $1 AND checkpoint_ns = $2 AND checkpoint_id = ANY($3)"
-_SIZE = "octet_length(blob)"
+_WHOLE = "WHERE thread_id = $1"
+_NAMED = """WHERE thread_id = $1 AND checkpoint_ns = $2
+    AND (channel, version) IN (SELECT * FROM unnest($3::text[], $4::text[]))"""
 
-_DROP_WRITES = _DROP.format(rows=f"checkpoint_writes {_SPACE}", size=_SIZE)
-_DROP_CHECKPOINTS = _DROP.format(rows=f"checkpoints {_SPACE}", size="0")
-_DROP_BLOBS = _DROP.format(
-    rows="checkpoint_blobs b USING unnest($3::text[], $4::text[]) AS n(channel, version) "
-    "WHERE b.thread_id = $1 AND b.checkpoint_ns = $2 "
-    "AND b.channel = n.channel AND b.version = n.version",
-    size="octet_length(b.blob)",
-)
-_DROP_ALL = {
-    "writes": _DROP.format(rows="checkpoint_writes WHERE thread_id = $1", size=_SIZE),
-    "checkpoints": _DROP.format(rows="checkpoints WHERE thread_id = $1", size="0"),
-    "blobs": _DROP.format(rows="checkpoint_blobs WHERE thread_id = $1", size=_SIZE),
-}
+_TAKEN = """
+WITH taken AS ({taken}) SELECT count(*) AS rows, coalesce(sum(bytes), 0) AS bytes FROM taken
+"""
+_DELETE = _TAKEN.format(taken="DELETE FROM {table} {where} RETURNING {size} AS bytes")
+_COUNT = _TAKEN.format(taken="SELECT {size} AS bytes FROM {table} {where}")
+
+_SIZES = {"checkpoints": "0", "checkpoint_writes": "octet_length(blob)"}
+_SIZES["checkpoint_blobs"] = _SIZES["checkpoint_writes"]
 
 _UNPARENT = """
 UPDATE checkpoints SET parent_checkpoint_id = NULL
@@ -99,39 +132,60 @@ class Thread:
     """One conversation's rows.
 
     Args:
-        connection: A connection inside of a transaction that is read committed.
+        connection: A connection, inside of a transaction that is read committed where rows go.
         thread: The conversation.
+        dry_run: Count, and take nothing.
     """
 
-    def __init__(self, connection: Any, thread: str) -> None:
+    def __init__(self, connection: Any, thread: str, *, dry_run: bool = False) -> None:
         self._connection = connection
         self._thread = thread
+        self._dry_run = dry_run
 
     async def claim(self) -> bool:
         """Return whether no other prune is working on this conversation."""
         got = "SELECT pg_try_advisory_xact_lock($1::int, hashtext($2::text))"
         return bool(await self._connection.fetchval(got, _LOCK, self._thread))
 
-    async def rows(self) -> tuple[list[Row], bool]:
+    async def rows(self) -> tuple[list[Row], Delta]:
         """Return every checkpoint, and whether a delta channel is among their channels."""
         found = await self._connection.fetch(_ROWS, self._thread)
-        delta = any(row["delta"] for row in found)
-        if not delta:
-            delta = await self._connection.fetchval(_SNAPSHOTS, self._thread)
-        columns = ("checkpoint_ns", "checkpoint_id", "parent_checkpoint_id", "sends_before", "root")
-        return [Row(*(row[column] for column in columns)) for row in found], delta
+        rows = [Row(*(row[column] for column in _COLUMNS)) for row in found]
+        if any(row["foreign"] for row in found):
+            return rows, "unknown"
+        if not any(row["delta"] for row in found) and not await self._connection.fetchval(
+            _SNAPSHOTS, self._thread
+        ):
+            return rows, "none"
+        spread = {
+            (row["checkpoint_ns"], row["checkpoint_id"]): (row["deltas"], row["holds"])
+            for row in await self._connection.fetch(_DELTAS, self._thread)
+        }
+        nothing: tuple[list[str], list[str]] = ([], [])
+        for place, row in enumerate(rows):
+            deltas, holds = spread.get((row.namespace, row.id), nothing)
+            rows[place] = row._replace(deltas=frozenset(deltas), holds=frozenset(holds))
+        return rows, "known"
+
+    async def weights(self) -> list[Weight]:
+        """Return what each checkpoint weighs."""
+        return [
+            Weight(
+                row["checkpoint_ns"],
+                row["checkpoint_id"],
+                row["root"],
+                int(row["bytes"]),
+                tuple(tuple(blob) for blob in row["blobs"] or ()),
+            )
+            for row in await self._connection.fetch(_WEIGHTS, self._thread)
+        ]
 
     async def drop(self) -> PruneResult:
         """Drop the whole conversation."""
-        counts = {
-            name: await self._connection.fetchrow(sql, self._thread)
-            for name, sql in _DROP_ALL.items()
-        }
-        return PruneResult(
-            threads=1,
-            bytes=sum(int(row["bytes"]) for row in counts.values()),
-            **{table: row["rows"] for table, row in counts.items()},
-        )
+        writes = await self._take("checkpoint_writes", _WHOLE, self._thread)
+        checkpoints = await self._take("checkpoints", _WHOLE, self._thread)
+        blobs = await self._take("checkpoint_blobs", _WHOLE, self._thread)
+        return PruneResult(threads=1) + writes + checkpoints + blobs
 
     async def trim(self, dropped: Mapping[str, Collection[str]]) -> PruneResult:
         """Drop some checkpoints, their writes, and the blobs none of the others needs."""
@@ -144,20 +198,27 @@ class Thread:
         space = (self._thread, namespace)
         garbage = await self._named(_NAMED_BY, *space, ids)
         garbage -= await self._named(_NAMED_BESIDE, *space, ids)
-        # Locked before it is looked a second time: a run that saves a checkpoint which names one
-        # of these holds a share of the lock until that can be seen, or finds it gone afterwards.
-        await self._connection.execute(_LOCK_BLOBS, *space, *_columns(garbage))
-        writes = await self._connection.fetchrow(_DROP_WRITES, *space, ids)
-        checkpoints = await self._connection.fetchrow(_DROP_CHECKPOINTS, *space, ids)
-        await self._connection.execute(_UNPARENT, *space, ids)
-        garbage -= await self._named(_NAMED_BESIDE, *space, ids)
-        blobs = await self._connection.fetchrow(_DROP_BLOBS, *space, *_columns(garbage))
-        return PruneResult(
-            checkpoints=checkpoints["rows"],
-            writes=writes["rows"],
-            blobs=blobs["rows"],
-            bytes=int(writes["bytes"]) + int(blobs["bytes"]),
+        if not self._dry_run:
+            # Locked before it is looked a second time: a run that saves a checkpoint which names
+            # one of these holds a share of the lock until that can be seen, or finds it gone
+            # afterwards.
+            await self._connection.execute(_LOCK_BLOBS, *space, *_columns(garbage))
+        writes = await self._take("checkpoint_writes", _SPACE, *space, ids)
+        checkpoints = await self._take("checkpoints", _SPACE, *space, ids)
+        if not self._dry_run:
+            await self._connection.execute(_UNPARENT, *space, ids)
+            garbage -= await self._named(_NAMED_BESIDE, *space, ids)
+        blobs = await self._take("checkpoint_blobs", _NAMED, *space, *_columns(garbage))
+        return writes + checkpoints + blobs
+
+    async def _take(self, table: str, where: str, *args: Any) -> PruneResult:
+        """Delete rows, or count them where it is only tried."""
+        sql = _COUNT if self._dry_run else _DELETE
+        taken = await self._connection.fetchrow(
+            sql.format(table=table, where=where, size=_SIZES[table]), *args
         )
+        name = table.removeprefix("checkpoint_")
+        return PruneResult(**{name: taken["rows"], "bytes": int(taken["bytes"])})
 
     async def _named(self, sql: str, *args: Any) -> set[tuple[str, str]]:
         return {(row[0], row[1]) for row in await self._connection.fetch(sql, *args)}
@@ -170,7 +231,7 @@ async def keep_latest(connection: Any, thread: str) -> None:
         NotImplementedError: It has a delta channel.
     """
     rows, delta = await Thread(connection, thread).rows()
-    if delta:
+    if delta != "none":
         raise NotImplementedError(
             f"keep_latest can't prune threads that use a DeltaChannel: {thread}"
         )
