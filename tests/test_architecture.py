@@ -60,9 +60,10 @@ INSIDE = {
         "outcome scripts answers faults ledger replies origin leaks clock"
     ),
     "checkpoint": (
-        "checkpointer durable standalone saver noop memory schema retention rows link serde sql"
+        "keeper checkpointer store durable standalone saver noop memory schema retention rows link "
+        "serde sql"
     ),
-    "runtime": "runtime running life leaving health owned meeting plan",
+    "runtime": "runtime running stateful life leaving health owned meeting plan",
 }
 """What is inside of a room, from top to bottom: its files and the rooms in it."""
 
@@ -110,6 +111,10 @@ EXTENSIONS = {
     "checkpoint/saver.py",
     "checkpoint/schema.py",
     "checkpoint/serde.py",
+    "checkpoint/store/embedding.py",
+    "checkpoint/store/memory.py",
+    "checkpoint/store/postgres.py",
+    "checkpoint/store/tables.py",
 }
 """Modules that are made of a vendor's classes and loaded together with it."""
 

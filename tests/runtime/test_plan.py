@@ -32,7 +32,8 @@ def test_levels_follow_from_who_needs_whom(quiet):
         ["tracing"],
         ["embedded PostgreSQL", "imports"],
         ["cache", "database", "llm"],
-        ["checkpointer"],
+        ["checkpointer", "store"],
+        ["keeper"],
         ["lag", "probes"],
     ]
 
@@ -55,7 +56,7 @@ async def test_one_that_cannot_open_degrades_in_its_level(quiet, name, capfd, mo
         report = await rt.health()
         states = {row.name: row.state for row in report.resources}
         assert states[name] == "degraded"
-        also = {"checkpointer": {"database"}, "cache": {"redis"}}.get(name, set())
+        also = {"checkpointer": {"database", "store"}, "cache": {"redis"}}.get(name, set())
         assert {n for n, s in states.items() if s not in ("ready", "disabled")} == {name} | also
         assert report[name].reason
         assert f'resource_degraded{{resource="{name}"}} 1' in rt.metrics.expose()

@@ -108,6 +108,7 @@ async def test_a_database_that_is_away_degrades_its_part_only(openai_server, cap
             "database": "degraded",
             "cache": "ready",
             "checkpointer": "degraded",
+            "store": "degraded",
             "logging": "ready",
             "metrics": "ready",
             "tracing": "ready",

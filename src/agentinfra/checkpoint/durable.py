@@ -83,6 +83,22 @@ class Durable(Resource):
         """The way to the database, None where what is kept is in memory now."""
         return self._link if self._in_database else None
 
+    async def is_due(self, duty: str, every: float) -> bool:
+        """Return whether a duty is due, and take it on: then no other process has to.
+
+        Args:
+            duty: Its name.
+            every: Seconds after which it is due again.
+
+        Raises:
+            CheckpointError: The database failed.
+        """
+        if (link := self.link) is None:
+            return True  # of what is in memory nobody else can take care
+        from agentinfra.checkpoint.sql import TAKE_ON
+
+        return bool(await link.run("take_on", lambda c: c.fetchval(TAKE_ON, duty, every)))
+
     async def probe(self) -> ResourceHealth:
         """Return the state now; the database is asked where one is used."""
         latency = None

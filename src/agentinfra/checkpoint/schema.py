@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from agentinfra.checkpoint.link import Link
 
-__all__ = ["CHECKPOINTS", "Tables", "ensure_schema"]
+__all__ = ["CHECKPOINTS", "DUTIES", "Tables", "ensure_schema"]
 
 _LOCK = "SELECT pg_advisory_xact_lock(7091611476842321012)"
 
@@ -67,6 +67,17 @@ class Tables:
         return int(done)
 
 
+DUTIES = (
+    # What one process of all does now and then, and when it is due again.
+    "agentinfra_duties",
+    """
+CREATE TABLE IF NOT EXISTS agentinfra_duties (
+    name text PRIMARY KEY,
+    due timestamptz NOT NULL
+)
+""",
+)
+
 CHECKPOINTS = Tables(
     log="checkpoint_migrations",
     names=("checkpoints", "checkpoint_blobs", "checkpoint_writes"),
@@ -85,6 +96,7 @@ CREATE TABLE IF NOT EXISTS agentinfra_forgotten (
 )
 """,
         ),
+        DUTIES,
     ),
 )
 

@@ -16,6 +16,7 @@ __all__ = [
     "REPLACE_WRITES",
     "SELECT",
     "SETTLED",
+    "TAKE_ON",
 ]
 
 SELECT = """
@@ -159,4 +160,10 @@ INSERT INTO checkpoints
 SELECT $2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata
 FROM checkpoints WHERE thread_id = $1
 ON CONFLICT DO NOTHING
+"""
+
+TAKE_ON = """
+INSERT INTO agentinfra_duties (name, due) VALUES ($1, now() + $2::float8 * interval '1 second')
+ON CONFLICT (name) DO UPDATE SET due = EXCLUDED.due WHERE agentinfra_duties.due <= now()
+RETURNING true
 """

@@ -163,6 +163,7 @@ CHECKPOINT_OPERATIONS = _histogram(
 STORE_OPERATIONS = _histogram(
     "store_seconds", "Seconds an operation of the long-term store took.", "operation", "outcome"
 )
+STORE_SWEPT = _counter("store_swept_total", "Items of the long-term store dropped for age.")
 CHECKPOINT_BYTES = _counter("checkpoint_bytes_total", "Bytes of checkpoints written.")
 CHECKPOINTS_REFUSED = _counter(
     "checkpoints_refused_total", "Checkpoints of conversations deleted while a run was under way."

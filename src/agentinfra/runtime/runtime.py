@@ -11,8 +11,8 @@ from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra.cache.caches import Caches
 from agentinfra.checkpoint.checkpointer import Checkpointer
+from agentinfra.checkpoint.store.long_term import LongTerm
 from agentinfra.db.database import Database
-from agentinfra.db.embedded import EmbeddedPostgres
 from agentinfra.llm.client import AsyncLLMClient
 from agentinfra.observability.logging import Logging, get_logger
 from agentinfra.observability.metrics import Metrics
@@ -26,12 +26,14 @@ from agentinfra.runtime.health import Health
 from agentinfra.runtime.life import Life
 from agentinfra.runtime.meeting import Meeting
 from agentinfra.runtime.owned import Owned, owned
-from agentinfra.runtime.plan import Imports, Plan, ServerAddress
+from agentinfra.runtime.plan import Imports, Plan
 from agentinfra.runtime.running import run_program
+from agentinfra.runtime.stateful import stateful
 from agentinfra.settings import Settings
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.store.base import BaseStore
 
 __all__ = ["InfraRuntime", "get_checkpointer", "get_llm_client"]
 
@@ -83,6 +85,9 @@ class InfraRuntime:
     checkpoints: Checkpointer
     """The resource behind `checkpointer`, for pruning."""
 
+    long_term: LongTerm
+    """The resource behind `store`, for sweeping."""
+
     metrics: Metrics
     """The series, and the page that shows them: `rt.metrics.expose()`."""
 
@@ -125,13 +130,17 @@ class InfraRuntime:
         )
         self.caches.embed_with(self.llm)
         self.nodes = Nodes(self.metrics, clock=clock)
-        self._server = self._embedded_server()
-        self.db, self.checkpoints = self._stateful(self._server, allowed_types, clock)
+        self._stateful = stateful(
+            s, metrics=self.metrics, embedder=self.llm, allowed_types=allowed_types, clock=clock
+        )
+        self.db = self._stateful.db
+        self.checkpoints = self._stateful.checkpoints
+        self.long_term = self._stateful.long_term
         self._probes = self._probe_server()
         self._clock = clock
         self._required = set[str](s.runtime.required)
         self._health = Health(self.metrics, self._required, s.warnings)
-        self._health.show(self.llm, self.db, self.caches, self.checkpoints)
+        self._health.show(self.llm, self.db, self.caches, self.checkpoints, self.long_term)
         self._health.show(self.logging, self.metrics, self.tracing)
         if self.caches.redis is not None:
             self._health.show(self.caches.redis)
@@ -205,6 +214,17 @@ class InfraRuntime:
             CheckpointError: LangGraph is not installed.
         """
         return self.checkpoints.saver
+
+    @property
+    def store(self) -> BaseStore:
+        """LangGraph's long-term store, for ``builder.compile(store=...)``.
+
+        Raises:
+            NotStartedError: The runtime was not entered.
+            ClosedError: It was left.
+            CheckpointError: It is switched off, or LangGraph is not installed.
+        """
+        return self.long_term.store
 
     @property
     def startup(self) -> dict[str, float]:
@@ -328,27 +348,6 @@ class InfraRuntime:
     def __repr__(self) -> str:
         return f"<InfraRuntime {self._life.state} at {id(self):#x}>"
 
-    def _embedded_server(self) -> EmbeddedPostgres | None:
-        database = self.settings.database
-        wanted = database.enabled and database.dsn is None and database.embedded
-        return EmbeddedPostgres(database.data_dir) if wanted else None
-
-    def _stateful(
-        self, server: EmbeddedPostgres | None, allowed_types: Iterable[type], clock: Clock
-    ) -> tuple[Database, Checkpointer]:
-        """Make what keeps state; a server of our own is asked for its address while opening."""
-        s = self.settings
-        address = ServerAddress(server) if server is not None else None
-        db = Database(s.database, url=address, metrics=self.metrics, embedder=self.llm, clock=clock)
-        checkpoints = Checkpointer(
-            s.checkpointer,
-            database=db if s.database.enabled else None,
-            allowed_types=allowed_types,
-            metrics=self.metrics,
-            clock=clock,
-        )
-        return db, checkpoints
-
     def _probe_server(self) -> ProbeServer | None:
         address = self.settings.runtime.serve
         if address is None:
@@ -362,17 +361,14 @@ class InfraRuntime:
         plan.add(self.metrics)
         plan.add(self.logging, needs=["metrics"])
         plan.add(self.tracing, needs=["logging"])
-        imports = Imports([self.llm, self.caches, self.db, self.checkpoints])
+        imports = Imports([self.llm, self.caches, self.db, self.checkpoints, self.long_term])
         plan.add(imports, needs=["tracing"])
         before = {imports.name}
-        if self._server is not None:
-            plan.add(self._server, needs=["tracing"])
+        if self._stateful.server is not None:
+            plan.add(self._stateful.server, needs=["tracing"])
         for resource in (self.llm, self.caches):
             plan.add(resource, needs=before)
-        server = {self._server.name} if self._server is not None else set[str]()
-        plan.add(self.db, needs=before | server)
-        # Its operations run on the database's connections.
-        plan.add(self.checkpoints, needs=before | {self.db.name})
+        self._stateful.plan(plan, needs=before, embedder=self.llm.name)
         plan.close()
         if self.settings.metrics.enabled:
             plan.add(LoopLag(self.metrics), last=True)

@@ -18,6 +18,7 @@ from agentinfra.settings.groups import (
     MetricsSettings,
     ModelPrice,
     RuntimeSettings,
+    StoreSettings,
     TracingSettings,
 )
 from agentinfra.settings.origins import Origin, SettingsWarning
@@ -43,6 +44,7 @@ __all__ = [
     "Secret",
     "Settings",
     "SettingsWarning",
+    "StoreSettings",
     "TracingSettings",
     "Url",
 ]

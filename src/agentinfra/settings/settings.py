@@ -16,6 +16,7 @@ from agentinfra.settings.groups import (
     LoggingSettings,
     MetricsSettings,
     RuntimeSettings,
+    StoreSettings,
     TracingSettings,
 )
 from agentinfra.settings.groups.group import Group
@@ -50,6 +51,7 @@ class Settings(BaseModel):
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
     checkpointer: CheckpointerSettings = Field(default_factory=CheckpointerSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
 
     _origins: dict[tuple[str, ...], Origin] = PrivateAttr(default_factory=dict)

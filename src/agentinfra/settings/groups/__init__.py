@@ -24,6 +24,9 @@ from agentinfra.settings.groups.observability import (
 from agentinfra.settings.groups.runtime import (
     RuntimeSettings,
 )
+from agentinfra.settings.groups.store import (
+    StoreSettings,
+)
 
 __all__ = [
     "CacheSettings",
@@ -35,5 +38,6 @@ __all__ = [
     "MetricsSettings",
     "ModelPrice",
     "RuntimeSettings",
+    "StoreSettings",
     "TracingSettings",
 ]

@@ -1,0 +1,138 @@
+"""Items in memory: by choice, or until the database is there.
+
+Importing this module imports langgraph.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from langgraph.store.base import GetOp, Item, PutOp, SearchOp
+from langgraph.store.memory import InMemoryStore
+
+from agentinfra.checkpoint.link import observed
+from agentinfra.observability.semconv import SPAN_STORE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from langgraph.store.base import IndexConfig, Op, Result, TTLConfig
+
+    from agentinfra._mechanics.clock import Clock
+    from agentinfra.observability.metrics import Metrics
+
+__all__ = ["Kept", "MemoryStore", "Shelf"]
+
+_MINUTE = 60.0
+
+
+class Kept(NamedTuple):
+    """An item, and for how many more minutes."""
+
+    item: Item
+    ttl: float | None
+
+
+@dataclass(slots=True)
+class Shelf:
+    """What answers until the database is there; None from then on."""
+
+    memory: MemoryStore | None
+
+
+class MemoryStore(InMemoryStore):
+    """LangGraph's store in memory, whose items age, and which is seen like the other.
+
+    Args:
+        index: How texts become vectors; None for a store that is not searched by meaning.
+        ttl: How items age.
+        metrics: Where operations are counted.
+        clock: Where time comes from.
+    """
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        *,
+        index: IndexConfig | None,
+        ttl: TTLConfig,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        super().__init__(index=index)
+        self.ttl_config = ttl
+        self._metrics = metrics
+        self._clock = clock
+        self._ends: dict[tuple[tuple[str, ...], str], tuple[float, float]] = {}
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Run operations one after the other."""
+        ops = self._aged(ops)
+        with self._seen():
+            results = super().batch(ops)
+        self._refresh(ops, results)
+        return results
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Run operations one after the other."""
+        ops = self._aged(ops)
+        with self._seen():
+            results = await super().abatch(ops)
+        self._refresh(ops, results)
+        return results
+
+    def sweep(self) -> int:
+        """Drop what has aged; return how many items it was."""
+        now = time.time()
+        over = [place for place, (end, _) in self._ends.items() if end <= now]
+        for namespace, key in over:
+            self._forget(namespace, key)
+        return len(over)
+
+    def kept(self) -> Iterator[Kept]:
+        """Yield every item."""
+        self.sweep()
+        now = time.time()
+        for namespace, items in list(self._data.items()):
+            for key, item in list(items.items()):
+                end = self._ends.get((namespace, key))
+                yield Kept(item, None if end is None else (end[0] - now) / _MINUTE)
+
+    def _forget(self, namespace: tuple[str, ...], key: str) -> None:
+        del self._ends[namespace, key]
+        self._data[namespace].pop(key, None)
+        self._vectors[namespace].pop(key, None)
+
+    def _aged(self, ops: Iterable[Op]) -> list[Op]:
+        self.sweep()
+        return list(ops)
+
+    def _refresh(self, ops: list[Op], results: list[Result]) -> None:
+        now = time.time()
+        for op, result in zip(ops, results, strict=True):
+            if isinstance(op, PutOp):
+                self._ends.pop((op.namespace, op.key), None)
+                if op.value is not None and op.ttl is not None:
+                    self._ends[op.namespace, op.key] = now + op.ttl * _MINUTE, op.ttl
+            elif isinstance(op, GetOp | SearchOp) and op.refresh_ttl:
+                found: Any = result if isinstance(result, list) else [result]
+                for item in found:
+                    if item is not None and (item.namespace, item.key) in self._ends:
+                        _, ttl = self._ends[item.namespace, item.key]
+                        self._ends[item.namespace, item.key] = now + ttl * _MINUTE, ttl
+
+    def _insertinmem_store(
+        self,
+        to_embed: dict[str, list[tuple[tuple[str, ...], str, str]]],
+        embeddings: list[list[float]],
+    ) -> None:
+        # The vendor's refuses a text that two items of one batch share.
+        for places, vector in zip(to_embed.values(), embeddings, strict=True):
+            for namespace, key, path in places:
+                self._vectors[namespace][key][path] = vector
+
+    def _seen(self) -> Any:
+        return observed("batch", None, self._metrics, self._clock, kind=SPAN_STORE)

@@ -1,0 +1,245 @@
+"""LangGraph's PostgreSQL store on the runtime's connections.
+
+Importing this module imports langgraph and psycopg.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from langgraph.store.base import BaseStore, GetOp, ListNamespacesOp, PutOp, SearchOp
+from langgraph.store.postgres.aio import AsyncPostgresStore
+from langgraph.store.postgres.base import (
+    PLACEHOLDER,
+    _decode_ns_bytes,
+    _group_ops,
+    _row_to_item,
+    _row_to_search_item,
+)
+
+from agentinfra.checkpoint.store.translated import translated
+from agentinfra.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from langgraph.store.base import Op, Result, TTLConfig
+    from langgraph.store.postgres.base import PostgresIndexConfig
+
+    from agentinfra.checkpoint.link import Link
+    from agentinfra.checkpoint.store.memory import MemoryStore, Shelf
+
+__all__ = ["PostgresStore"]
+
+_SWEEP = """
+WITH over AS (
+    SELECT prefix, key FROM store WHERE expires_at < now()
+    ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), dropped AS (
+    DELETE FROM store s USING over WHERE s.prefix = over.prefix AND s.key = over.key RETURNING 1
+)
+SELECT count(*) FROM dropped
+"""
+
+_BATCH = 500
+"""Items at most that one statement takes away, or brings over."""
+
+_NAMES = {GetOp: "get", SearchOp: "search", ListNamespacesOp: "list", PutOp: "put"}
+
+
+class _Statement(NamedTuple):
+    """One statement of a batch, and what is done with its rows."""
+
+    sql: str
+    args: list[Any]
+    take: Callable[[Sequence[Any]], None]
+
+
+class PostgresStore(AsyncPostgresStore):
+    """The store graphs are compiled with.
+
+    Tables and bytes are LangGraph's own: its store reads what this one wrote, and the other way
+    round. Where the database fails, ``CheckpointError`` is raised. Vectors are made before a
+    connection is asked for.
+
+    Args:
+        link: The way to the database.
+        shelf: What answers until the database is there.
+        index: How texts become vectors; None for a store that is not searched by meaning.
+        ttl: How items age.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        shelf: Shelf,
+        index: PostgresIndexConfig | None,
+        ttl: TTLConfig,
+    ) -> None:
+        super().__init__(None, index=index, ttl=ttl)  # type: ignore[arg-type]
+        self._link = link
+        self._shelf = shelf
+
+    # Each caller has a statement, a deadline and a span of its own: not the vendor's queue, whose
+    # one task runs them together and hands everybody the error of one.
+    aget = BaseStore.aget
+    asearch = BaseStore.asearch
+    aput = BaseStore.aput
+    adelete = BaseStore.adelete
+    alist_namespaces = BaseStore.alist_namespaces
+
+    def _ensure_task(self) -> None:
+        """Start no task; see above."""
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Run operations in one transaction: reads, then writes.
+
+        Raises:
+            CheckpointError: The database failed, or an item cannot be stored.
+        """
+        ops = list(ops)
+        if (memory := self._shelf.memory) is not None:
+            return await memory.abatch(ops)
+        grouped, number = _group_ops(ops)
+        results: list[Result] = [None] * number
+        statements = await self._statements(grouped, results)
+        if statements:
+            kinds = set(grouped)
+            name = _NAMES.get(kinds.pop(), "batch") if len(kinds) == 1 else "batch"
+            several = len(statements) > 1
+            work = partial(_run, statements=statements)
+            await self._link.run(name, work, transaction=several)
+        return results
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """As the asynchronous one, from another thread."""
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is self._loop:
+            raise asyncio.InvalidStateError(
+                "synchronous methods wait for this event loop: call the asynchronous ones here"
+            )
+        return asyncio.run_coroutine_threadsafe(self.abatch(ops), self._loop).result()
+
+    async def setup(self) -> None:
+        """Do nothing: the tables were made when the store was opened."""
+
+    async def sweep_ttl(self) -> int:
+        """Drop the items that have aged, some at a time; return how many it was.
+
+        Raises:
+            CheckpointError: The database failed.
+        """
+        if (memory := self._shelf.memory) is not None:
+            return memory.sweep()
+        total = 0
+        while True:
+            taken = int(await self._link.run("sweep", lambda c: c.fetchval(_SWEEP, _BATCH)))
+            total += taken
+            if taken < _BATCH:
+                return total
+
+    async def carry_over(self, memory: MemoryStore) -> int:
+        """Store what was kept in memory; return how many items it was.
+
+        Raises:
+            CheckpointError: The database failed.
+        """
+        ops: list[Op] = [
+            PutOp(kept.item.namespace, kept.item.key, kept.item.value, ttl=kept.ttl)
+            for kept in memory.kept()
+        ]
+        for start in range(0, len(ops), _BATCH):
+            await self.abatch(ops[start : start + _BATCH])
+        return len(ops)
+
+    async def _statements(
+        self, grouped: Mapping[type, list[tuple[int, Any]]], results: list[Result]
+    ) -> list[_Statement]:
+        statements = self._gets(grouped.get(GetOp, []), results)
+        statements += await self._searches(grouped.get(SearchOp, []), results)
+        statements += self._lists(grouped.get(ListNamespacesOp, []), results)
+        return statements + await self._puts(grouped.get(PutOp, []))
+
+    def _gets(self, ops: list[tuple[int, GetOp]], results: list[Result]) -> list[_Statement]:
+        def take(
+            namespace: tuple[str, ...], wanted: Sequence[tuple[int, str]], rows: Sequence[Any]
+        ) -> None:
+            by_key = {row["key"]: row for row in rows}
+            for place, key in wanted:
+                row = by_key.get(key)
+                results[place] = None if row is None else _row_to_item(namespace, row)
+
+        return [
+            _Statement(*translated(sql, params), partial(take, namespace, cast("Any", wanted)))
+            for sql, params, namespace, wanted in self._get_batch_GET_ops_queries(ops)
+        ]
+
+    async def _searches(
+        self, ops: list[tuple[int, SearchOp]], results: list[Result]
+    ) -> list[_Statement]:
+        if not ops:
+            return []
+        try:
+            queries, to_embed = self._prepare_batch_search_queries(ops)
+        except ValueError as error:
+            raise CheckpointError(f"store search failed: {error}") from error
+        vectors = await self._vectors([text for _, text in to_embed])
+        for (place, _), vector in zip(to_embed, vectors, strict=True):
+            params = cast("list[Any]", queries[place][1])
+            params[:] = [vector if value is PLACEHOLDER else value for value in params]
+
+        def take(place: int, rows: Sequence[Any]) -> None:
+            results[place] = [
+                _row_to_search_item(_decode_ns_bytes(row["prefix"]), row) for row in rows
+            ]
+
+        return [
+            _Statement(*translated(sql, params), partial(take, place))
+            for (place, _), (sql, params) in zip(ops, queries, strict=True)
+        ]
+
+    def _lists(
+        self, ops: list[tuple[int, ListNamespacesOp]], results: list[Result]
+    ) -> list[_Statement]:
+        def take(place: int, rows: Sequence[Any]) -> None:
+            results[place] = [_decode_ns_bytes(row["truncated_prefix"]) for row in rows]
+
+        queries = self._get_batch_list_namespaces_queries(ops)
+        return [
+            _Statement(*translated(sql, params), partial(take, place))
+            for (place, _), (sql, params) in zip(ops, queries, strict=True)
+        ]
+
+    async def _puts(self, ops: list[tuple[int, PutOp]]) -> list[_Statement]:
+        queries, to_embed = self._prepare_batch_PUT_queries(ops)
+        statements = [_Statement(*translated(sql, params), _nothing) for sql, params in queries]
+        if to_embed is not None:
+            sql, rows = to_embed
+            vectors = await self._vectors([row[-1] for row in rows])
+            params = [
+                value
+                for row, vector in zip(rows, vectors, strict=True)
+                for value in (*row[:-1], vector)
+            ]
+            statements.append(_Statement(*translated(sql, params), _nothing))
+        return statements
+
+    async def _vectors(self, texts: list[str]) -> list[list[float]]:
+        if not texts or self.embeddings is None:
+            return []
+        return await self.embeddings.aembed_documents(texts)
+
+
+async def _run(connection: Any, *, statements: Sequence[_Statement]) -> None:
+    for statement in statements:
+        statement.take(await connection.fetch(statement.sql, *statement.args))
+
+
+def _nothing(rows: Sequence[Any]) -> None:
+    """Have no use for the rows."""

@@ -1,0 +1,91 @@
+"""What of a runtime keeps state, and who of it works on whose connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentinfra.checkpoint.checkpointer import Checkpointer
+from agentinfra.checkpoint.keeper import Keeper
+from agentinfra.checkpoint.store.long_term import LongTerm
+from agentinfra.db.database import Database
+from agentinfra.db.embedded import EmbeddedPostgres
+from agentinfra.runtime.plan import Plan, ServerAddress
+
+if TYPE_CHECKING:
+    from agentinfra._mechanics.clock import Clock
+    from agentinfra.observability.metrics import Metrics
+    from agentinfra.protocols import Embedder
+    from agentinfra.settings import Settings
+
+__all__ = ["Stateful", "stateful"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stateful:
+    """The parts that keep state.
+
+    Attributes:
+        server: A server of our own, where no address is given.
+        db: The database.
+        checkpoints: Conversations.
+        long_term: What outlives them.
+        keeper: Prunes and sweeps both.
+    """
+
+    server: EmbeddedPostgres | None
+    db: Database
+    checkpoints: Checkpointer
+    long_term: LongTerm
+    keeper: Keeper
+
+    def plan(self, plan: Plan, *, needs: set[str], embedder: str) -> None:
+        """Say who needs whom: checkpoints and items go over the database's connections.
+
+        Args:
+            plan: Where to say it.
+            needs: What all of them need.
+            embedder: The name of what makes vectors.
+        """
+        server = {self.server.name} if self.server is not None else set[str]()
+        plan.add(self.db, needs=needs | server)
+        plan.add(self.checkpoints, needs=needs | {self.db.name})
+        plan.add(self.long_term, needs=needs | {self.db.name, embedder})
+        plan.add(self.keeper, needs=[self.checkpoints.name, self.long_term.name])
+
+
+def stateful(
+    s: Settings,
+    *,
+    metrics: Metrics,
+    embedder: Embedder,
+    allowed_types: Iterable[type],
+    clock: Clock,
+) -> Stateful:
+    """Make what keeps state; a server of our own is asked for its address while opening."""
+    server = _embedded_server(s)
+    address = ServerAddress(server) if server is not None else None
+    db = Database(s.database, url=address, metrics=metrics, embedder=embedder, clock=clock)
+    lender = db if s.database.enabled else None
+    checkpoints = Checkpointer(
+        s.checkpointer, database=lender, allowed_types=allowed_types, metrics=metrics, clock=clock
+    )
+    long_term = LongTerm(
+        s.store.beside(s.checkpointer),
+        database=lender,
+        embedder=embedder,
+        metrics=metrics,
+        clock=clock,
+    )
+    keeper = Keeper(checkpoints, long_term, every=s.checkpointer.prune_every, clock=clock)
+    return Stateful(
+        server=server, db=db, checkpoints=checkpoints, long_term=long_term, keeper=keeper
+    )
+
+
+def _embedded_server(s: Settings) -> EmbeddedPostgres | None:
+    database = s.database
+    if database.enabled and database.dsn is None and database.embedded:
+        return EmbeddedPostgres(database.data_dir)
+    return None
