@@ -60,8 +60,8 @@ INSIDE = {
         "outcome scripts answers faults ledger replies origin leaks clock"
     ),
     "checkpoint": (
-        "keeper checkpointer store durable standalone saver noop memory schema retention rows link "
-        "serde sql"
+        "keeper checkpointer conversations store durable standalone saver noop memory schema "
+        "retention rows link serde sql"
     ),
     "runtime": "runtime running stateful life leaving health owned meeting plan",
 }

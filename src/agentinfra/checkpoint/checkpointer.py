@@ -19,10 +19,11 @@ from agentinfra.observability.logging import get_logger
 from agentinfra.observability.semconv import CHECKPOINTS_PRUNED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
+    from agentinfra.checkpoint.conversations import Conversation
     from agentinfra.checkpoint.link import Link
     from agentinfra.checkpoint.memory import Standby
     from agentinfra.observability.metrics import Metrics
@@ -156,6 +157,75 @@ class Checkpointer(Durable):
                 bytes=result.bytes,
             )
         return result
+
+    async def threads(
+        self,
+        pattern: str = "*",
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[Conversation]:
+        """Return conversations, in the order of their ids.
+
+        Args:
+            pattern: Of their ids, with ``*`` and ``?``.
+            metadata: What the metadata of one of their checkpoints has to contain.
+            after: The last id of the page before.
+            limit: How many at most.
+
+        Raises:
+            CheckpointError: The database failed, or the metadata cannot be searched.
+        """
+        from agentinfra.checkpoint.conversations import listed, listed_in_memory
+
+        with self._working():
+            wanted = {"pattern": pattern, "metadata": metadata, "after": after, "limit": limit}
+            if self.link is not None:
+                return await listed(self.link, **wanted)  # type: ignore[arg-type]
+            memory = self._standby.memory if self._standby is not None else None
+            return [] if memory is None else listed_in_memory(memory, **wanted)  # type: ignore[arg-type]
+
+    async def export(self, thread: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield what is stored of a conversation: each checkpoint, the newest first.
+
+        A dict a checkpoint, with ``values``, ``metadata``, ``writes``, its ids and its time; the
+        values are those the graph sees.
+
+        Args:
+            thread: The conversation.
+
+        Raises:
+            CheckpointError: The database failed.
+        """
+        from agentinfra.checkpoint.conversations import export
+
+        async for checkpoint in export(self.saver, thread):
+            yield checkpoint
+
+    async def erase(self, thread: str) -> PruneResult:
+        """Take a conversation out of every table, look whether it is gone, and say what that was.
+
+        A run of it that is under way stores nothing any more. What the long-term store knows is
+        not touched: see `LongTerm.erase`.
+
+        Args:
+            thread: The conversation.
+
+        Raises:
+            CheckpointError: The database failed, or rows of it are there again.
+        """
+        from agentinfra.checkpoint.conversations import erase
+
+        with self._working():
+            if self.link is not None:
+                return await erase(self.link, self.saver, thread)
+            memory = self._standby.memory if self._standby is not None else None
+            if memory is None:
+                return PruneResult()
+            from agentinfra.checkpoint.memory import erase as erase_in_memory
+
+            return erase_in_memory(memory, thread)
 
     async def _open(self) -> None:
         try:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from agentinfra.checkpoint.retention.policies import Policy
     from agentinfra.observability.metrics import Metrics
 
-__all__ = ["MemorySaver", "Standby", "carry_over", "prune"]
+__all__ = ["MemorySaver", "Standby", "carry_over", "erase", "prune"]
 
 
 class MemorySaver(InMemorySaver):
@@ -146,6 +146,17 @@ def prune(
             total += _drop(memory, (thread, namespace), ids, dry_run=dry_run)
         if not any(memory.storage[thread].values()):
             del memory.storage[thread]
+    return total
+
+
+def erase(memory: InMemorySaver, thread: str) -> PruneResult:
+    """Drop a conversation from memory, and return what that was."""
+    if thread not in memory.storage:
+        return PruneResult()
+    total = PruneResult(threads=1)
+    for namespace, saved in memory.storage[thread].items():
+        total += _drop(memory, (thread, namespace), set(saved), dry_run=True)
+    memory.delete_thread(thread)
     return total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from agentinfra.checkpoint.retention.policies import liked
 from agentinfra.checkpoint.retention.reachability import boundary_id
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ async def long_threads(
     for sql, bound in _questions(policy, now):
         last = ""
         while True:
-            args = (last, policy.like, _PAGE, bound)
+            args = (last, liked(policy.threads), _PAGE, bound)
             page = await link.run("prune", partial(_fetch, sql=sql, args=args), timeout=limit)
             for row in page:
                 yield row["thread_id"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 from agentinfra.errors import ConfigurationError
 
-__all__ = ["Policy", "PruneResult"]
+__all__ = ["Policy", "PruneResult", "liked", "matches"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +85,21 @@ class Policy:
         """Whether it takes single checkpoints away."""
         return not (self.keep_last is self.checkpoints_older_than is self.keep_bytes is None)
 
-    @property
-    def like(self) -> str:
-        """The pattern in SQL's words, for ``LIKE`` with a backslash."""
-        escaped = re.sub(r"([\\%_])", r"\\\1", self.threads)
-        return escaped.replace("*", "%").replace("?", "_")
-
     def is_about(self, thread: str) -> bool:
         """Return whether it is about a conversation."""
-        pattern = re.escape(self.threads).replace(r"\*", ".*").replace(r"\?", ".")
-        return re.fullmatch(pattern, thread, re.DOTALL) is not None
+        return matches(self.threads, thread)
+
+
+def liked(pattern: str) -> str:
+    """Return a pattern with ``*`` and ``?`` in SQL's words, for ``LIKE`` with a backslash."""
+    escaped = re.sub(r"([\\%_])", r"\\\1", pattern)
+    return escaped.replace("*", "%").replace("?", "_")
+
+
+def matches(pattern: str, thread: str) -> bool:
+    """Return whether a conversation's id is one that a pattern stands for."""
+    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(expression, thread, re.DOTALL) is not None
 
 
 _LEAST = {"older_than": 0, "keep_last": 1, "checkpoints_older_than": 0, "keep_bytes": 1}

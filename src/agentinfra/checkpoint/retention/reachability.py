@@ -10,7 +10,16 @@ if TYPE_CHECKING:
 
     from agentinfra.checkpoint.retention.policies import Policy
 
-__all__ = ["LOST_AFTER", "Row", "Weight", "all_but_heads", "boundary_id", "doomed", "has_aged"]
+__all__ = [
+    "LOST_AFTER",
+    "Row",
+    "Weight",
+    "all_but_heads",
+    "boundary_id",
+    "doomed",
+    "has_aged",
+    "moment_of",
+]
 
 LOST_AFTER = 3600.0
 """Seconds after which no run is expected to go on from where nothing has followed."""
@@ -71,6 +80,17 @@ def boundary_id(epoch: float) -> str:
     steps = max(0, round(epoch * 10_000_000) + _GREGORIAN_TO_UNIX)
     high, middle, low = steps >> 28, (steps >> 12) & 0xFFFF, steps & 0xFFF
     return f"{high:08x}-{middle:04x}-6{low:03x}-0000-000000000000"
+
+
+def moment_of(identifier: str) -> float | None:
+    """Return when an id was made, in seconds since 1970; None where it does not say."""
+    if len(identifier) != 36 or identifier[14] != "6":  # UUIDs of version 6, LangGraph's own
+        return None
+    try:
+        steps = int(identifier[:8] + identifier[9:13] + identifier[15:18], 16)
+    except ValueError:
+        return None
+    return (steps - _GREGORIAN_TO_UNIX) / 10_000_000
 
 
 def doomed(
@@ -237,7 +257,7 @@ def _loaded(space: list[Row], kept: set[str]) -> set[str]:
 
 
 def _tells_time(row: Row) -> bool:
-    return len(row.id) == 36 and row.id[14] == "6"  # UUIDs of version 6, which LangGraph makes
+    return moment_of(row.id) is not None
 
 
 def _lost(row: Row, roots: set[str], before: str) -> bool:

@@ -185,7 +185,8 @@ class Thread:
         writes = await self._take("checkpoint_writes", _WHOLE, self._thread)
         checkpoints = await self._take("checkpoints", _WHOLE, self._thread)
         blobs = await self._take("checkpoint_blobs", _WHOLE, self._thread)
-        return PruneResult(threads=1) + writes + checkpoints + blobs
+        taken = writes + checkpoints + blobs
+        return taken.of_threads(0 if taken == PruneResult() else 1)
 
     async def trim(self, dropped: Mapping[str, Collection[str]]) -> PruneResult:
         """Drop some checkpoints, their writes, and the blobs none of the others needs."""

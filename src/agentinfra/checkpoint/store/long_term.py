@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.vendors import MissingPackageError, load
 from agentinfra.checkpoint.durable import Durable
-from agentinfra.errors import AgentInfraError, CheckpointError, ClosedError, NotStartedError
+from agentinfra.errors import (
+    AgentInfraError,
+    CheckpointError,
+    ClosedError,
+    ConfigurationError,
+    NotStartedError,
+)
 from agentinfra.observability.logging import get_logger
 from agentinfra.observability.semconv import STORE_SWEPT
 
@@ -116,6 +122,27 @@ class LongTerm(Durable):
         if swept:
             _log.info("store.swept", items=swept)
         return swept
+
+    async def erase(self, namespace: tuple[str, ...]) -> int:
+        """Drop every item of a namespace and of those in it, with its vectors.
+
+        Args:
+            namespace: As ``("users", "1")``; never empty.
+
+        Returns:
+            How many items it was.
+
+        Raises:
+            CheckpointError: The database failed.
+            ConfigurationError: The namespace is empty, which would be everything.
+        """
+        if not namespace:
+            raise ConfigurationError("erase(()) would drop every item: give a namespace")
+        with self._working():
+            if self._postgres is not None:
+                return await self._postgres.erase(namespace)
+            memory = self._shelf.memory if self._shelf is not None else None
+            return memory.erase(namespace) if memory is not None else 0
 
     async def _open(self) -> None:
         if self._settings.enabled is False:

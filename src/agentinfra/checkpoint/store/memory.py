@@ -92,6 +92,18 @@ class MemoryStore(InMemoryStore):
             self._forget(namespace, key)
         return len(over)
 
+    def erase(self, prefix: tuple[str, ...]) -> int:
+        """Drop all items of a namespace and of those in it; return how many it was."""
+        places = [
+            (namespace, key)
+            for namespace, items in self._data.items()
+            if namespace[: len(prefix)] == prefix
+            for key in items
+        ]
+        for namespace, key in places:
+            self._forget(namespace, key)
+        return len(places)
+
     def kept(self) -> Iterator[Kept]:
         """Yield every item."""
         self.sweep()
@@ -102,9 +114,11 @@ class MemoryStore(InMemoryStore):
                 yield Kept(item, None if end is None else (end[0] - now) / _MINUTE)
 
     def _forget(self, namespace: tuple[str, ...], key: str) -> None:
-        del self._ends[namespace, key]
+        self._ends.pop((namespace, key), None)
         self._data[namespace].pop(key, None)
         self._vectors[namespace].pop(key, None)
+        if not self._data[namespace]:  # an empty one would still be listed
+            del self._data[namespace]
 
     def _aged(self, ops: Iterable[Op]) -> list[Op]:
         self.sweep()

@@ -15,6 +15,7 @@ from langgraph.store.postgres.base import (
     PLACEHOLDER,
     _decode_ns_bytes,
     _group_ops,
+    _namespace_prefix_condition,
     _row_to_item,
     _row_to_search_item,
 )
@@ -42,6 +43,8 @@ WITH over AS (
 )
 SELECT count(*) FROM dropped
 """
+
+_ERASE = "DELETE FROM store WHERE"  # their vectors go with them
 
 _BATCH = 500
 """Items at most that one statement takes away, or brings over."""
@@ -143,6 +146,19 @@ class PostgresStore(AsyncPostgresStore):
             total += taken
             if taken < _BATCH:
                 return total
+
+    async def erase(self, prefix: tuple[str, ...]) -> int:
+        """Drop all items of a namespace and of those in it; return how many it was.
+
+        Raises:
+            CheckpointError: The database failed.
+        """
+        if (memory := self._shelf.memory) is not None:
+            return memory.erase(prefix)
+        condition, params = _namespace_prefix_condition(prefix)
+        sql, args = translated(f"{_ERASE} {condition} RETURNING 1", params)
+        rows = await self._link.run("erase", lambda c: c.fetch(sql, *args))
+        return len(rows)
 
     async def carry_over(self, memory: MemoryStore) -> int:
         """Store what was kept in memory; return how many items it was.
