@@ -6,7 +6,10 @@ import operator
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
 
 from agentinfra import InfraRuntime, Settings, get_logger, instrument_graph
@@ -144,6 +147,90 @@ async def test_lines_of_a_node_say_which_one_it_is(rt, capfd):
     line = next(text for text in "".join(capfd.readouterr()).splitlines() if "shop.closed" in text)
     assert '"node":"talk"' in line
     assert '"agent":"sales"' in line
+
+
+class Chat(TypedDict):
+    messages: Annotated[list[Any], operator.add]
+
+
+@tool
+async def weather(city: str) -> str:
+    """Say the weather."""
+    if city == "Atlantis":
+        raise ValueError("no such city")
+    get_logger("shop").warning("weather.asked")
+    return f"rain in {city}"
+
+
+@tool
+def approve(what: str) -> str:
+    """Ask a human."""
+    return str(interrupt(what))
+
+
+def calling(*calls: tuple[str, dict[str, Any]]) -> Chat:
+    wanted = [{"name": name, "args": args, "id": f"c{n}"} for n, (name, args) in enumerate(calls)]
+    return {"messages": [AIMessage("", tool_calls=wanted)]}
+
+
+def tools_graph(node: Any) -> StateGraph[Any]:
+    graph = StateGraph(Chat)
+    graph.add_node("tools", node)
+    graph.add_edge(START, "tools")
+    return graph
+
+
+async def test_every_tool_has_its_span_series_and_context(rt, ended, capfd):
+    """Each call of a tool is recorded inside of its node, whatever became of it."""
+    node = ToolNode([weather, approve], handle_tool_errors=True)
+    graph = instrument_graph(tools_graph(node).compile(), agent="sales")
+    asked = calling(
+        ("weather", {"city": "Bern"}), ("weather", {"city": "Atlantis"}), ("invented", {})
+    )
+    answers = (await graph.ainvoke(asked))["messages"][1:]
+    assert [answer.status for answer in answers] == ["success", "error", "error"]
+    spans = {span.attributes["gen_ai.tool.call.id"]: span for span in ended[:-1]}
+    assert [spans[f"c{n}"].name for n in range(3)] == [
+        *("execute_tool weather", "execute_tool weather", "execute_tool unknown")
+    ]
+    assert {span.parent_id for span in spans.values()} == {ended[-1].span_id}
+    assert [bool(spans[f"c{n}"].error) for n in range(3)] == [False, True, True]
+    page = rt.metrics.expose()
+    assert 'tool_seconds_count{tool="weather",outcome="ok"} 1' in page
+    assert 'tool_seconds_count{tool="weather",outcome="error"} 1' in page
+    line = next(text for text in capfd.readouterr().err.splitlines() if "weather.asked" in text)
+    assert '"tool":"weather"' in line
+    assert len(ended) == 4
+    await tools_graph(node).compile().ainvoke(calling(("weather", {"city": "Bern"})))
+    assert len(ended) == 4, "the node it was made from is as it was"
+
+
+async def test_a_tool_that_asks_a_human_has_not_failed(rt, ended):
+    """An interrupt in a tool is no error, and is resumed as ever."""
+    graph = tools_graph(ToolNode([approve])).compile(checkpointer=rt.checkpointer)
+    graph = instrument_graph(graph)
+    assert "__interrupt__" in await graph.ainvoke(calling(("approve", {"what": "?"})), THREAD)
+    (span,) = [span for span in ended if span.name.startswith("execute_tool")]
+    assert span.error is None
+    state = await graph.ainvoke(Command(resume="yes"), THREAD)
+    assert state["messages"][-1].content == "yes"
+
+
+async def test_errors_and_wrappers_of_tools_are_as_without(rt, ended):
+    """What a node of tools does not handle comes out, and a user's own wrapper is called."""
+    wrapped: list[str] = []
+
+    async def wrap(request: Any, execute: Any) -> Any:
+        wrapped.append(request.tool_call["name"])
+        return await execute(request)
+
+    strict = instrument_graph(tools_graph(ToolNode([weather], handle_tool_errors=False)).compile())
+    with pytest.raises(ValueError, match="no such city"):
+        await strict.ainvoke(calling(("weather", {"city": "Atlantis"})))
+    assert ended[0].error is not None
+    mine = instrument_graph(tools_graph(ToolNode([weather], awrap_tool_call=wrap)).compile())
+    await mine.ainvoke(calling(("weather", {"city": "Bern"})))
+    assert wrapped == ["weather"]
 
 
 def test_without_a_runtime_nodes_run_as_ever():

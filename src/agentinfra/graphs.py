@@ -5,20 +5,23 @@ Importing this module imports langgraph.
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.runnables import Runnable
+from langgraph.prebuilt.tool_node import ToolNode
 from langgraph.pregel import Pregel
 
 from agentinfra.errors import ConfigurationError, LifecycleError
 from agentinfra.runtime import InfraRuntime
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractContextManager
 
     from langchain_core.runnables import RunnableConfig
+    from langgraph.prebuilt.tool_node import ToolCallRequest
     from langgraph.pregel._read import PregelNode
 
 __all__ = ["instrument_graph"]
@@ -29,13 +32,14 @@ _START = "__start__"
 
 
 def instrument_graph(graph: Graph, *, agent: str = "default") -> Graph:
-    """Return a copy of a compiled graph in which every node is recorded, those of subgraphs too.
+    """Return a copy of a compiled graph in which every node is recorded, and every tool.
 
     A run of a node is what ``rt.node(name, agent=...)`` around its code would record, on the
-    runtime of the loop it runs in. Interrupts and commands are no errors. Outside of any runtime
-    nodes run as ever, and are not seen. A runtime that is left waits for the nodes under way, and
-    lets their graphs save what came of them. A graph that a node calls from its own code is not
-    seen: give it the same treatment where it is compiled.
+    runtime of the loop it runs in; the nodes of subgraphs are seen too. In a ``ToolNode`` each
+    tool has a span, a series and a log context of its own. Interrupts and commands are no errors.
+    Outside of any runtime nodes run as ever, and are not seen. A runtime that is left waits for
+    the nodes under way, and lets their graphs save what came of them. A graph that a node calls
+    from its own code is not seen: give it the same treatment where it is compiled.
 
     Args:
         graph: What ``StateGraph.compile()`` returned; it stays as it is.
@@ -54,19 +58,64 @@ def instrument_graph(graph: Graph, *, agent: str = "default") -> Graph:
         name: node if name == _START else _seen(node, name, agent, runtime)
         for name, node in graph.nodes.items()
     }
-    copy = graph.copy()
-    copy.nodes = nodes
-    return copy
+    seen = graph.copy()
+    seen.nodes = nodes
+    return seen
 
 
 def _seen(node: PregelNode, name: str, agent: str, runtime: InfraRuntime | None) -> PregelNode:
     bound = node.bound
     if isinstance(bound, SeenNode):
         return node
-    inner = instrument_graph(bound, agent=agent) if isinstance(bound, Pregel) else bound
+    inner = bound
+    if isinstance(bound, Pregel):
+        inner = instrument_graph(bound, agent=agent)
+    elif isinstance(bound, ToolNode):
+        inner = _with_seen_tools(bound, agent, runtime)
     subgraphs = [inner if subgraph is bound else subgraph for subgraph in node.subgraphs]
     seen = SeenNode(inner, name=name, agent=agent, runtime=runtime)
     return node.copy({"bound": seen, "subgraphs": subgraphs})
+
+
+def _with_seen_tools(node: ToolNode, agent: str, runtime: InfraRuntime | None) -> ToolNode:
+    seen = copy.copy(node)
+    kind = type(node)
+    if not issubclass(kind, SeenTools):
+        # The class that runs its tools one by one, whatever a user's own adds to that.
+        seen.__class__ = type(f"Seen{kind.__name__}", (SeenTools, kind), {})
+    seen.func, seen.afunc = seen._func, seen._afunc  # noqa: SLF001 - else they run the original
+    vars(seen).update(_seen_agent=agent, _seen_runtime=runtime)
+    return seen
+
+
+class SeenTools(ToolNode):
+    """A node of tools, each run of which is recorded."""
+
+    _seen_agent: str
+    _seen_runtime: InfraRuntime | None
+
+    def _execute_tool_sync(self, request: ToolCallRequest, *args: Any, **kwargs: Any) -> Any:
+        with self._tool(request) as failed:
+            return _told(super()._execute_tool_sync(request, *args, **kwargs), failed)
+
+    async def _execute_tool_async(self, request: ToolCallRequest, *args: Any, **kwargs: Any) -> Any:
+        with self._tool(request) as failed:
+            return _told(await super()._execute_tool_async(request, *args, **kwargs), failed)
+
+    def _tool(self, request: ToolCallRequest) -> AbstractContextManager[Any]:
+        runtime = _running() or self._seen_runtime
+        if runtime is None:
+            return nullcontext()
+        # A name that no tool has is a model's invention, of which there may be any number.
+        name = request.tool.name if request.tool is not None else "unknown"
+        call = str(request.tool_call.get("id") or "")
+        return runtime.nodes.tool(name, agent=self._seen_agent, call=call)
+
+
+def _told(answer: Any, failed: Callable[[str], None] | None) -> Any:
+    if failed is not None and getattr(answer, "status", None) == "error":
+        failed("tool_error")
+    return answer
 
 
 class SeenNode(Runnable[Any, Any]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,44 @@ class Nodes:
         finally:
             milliseconds = (self._clock.now() - began) * 1000
             self._metrics.histogram(semconv.NODE_LATENCY, node).observe(milliseconds)
+
+    @contextmanager
+    def tool(self, tool: str, *, agent: str, call: str) -> Iterator[Callable[[str], None]]:
+        """Record what happens inside as one run of a tool.
+
+        Args:
+            tool: The tool's name; never one that a model has made up.
+            agent: The agent it belongs to.
+            call: The id of the model's call.
+
+        Yields:
+            What to call with a reason, where the tool failed and its graph goes on.
+        """
+        names = {
+            semconv.OPERATION: semconv.SPAN_TOOL,
+            semconv.TOOL_NAME: tool,
+            semconv.TOOL_CALL_ID: call,
+            semconv.AGENT_NAME: agent,
+        }
+        began, outcome = self._clock.now(), "ok"
+
+        def failed(reason: str) -> None:
+            nonlocal outcome
+            outcome = "error"
+            span.fail(reason)
+
+        try:
+            with (
+                bind_context(agent=agent, tool=tool),
+                start_span(f"{semconv.SPAN_TOOL} {tool}", names) as span,
+            ):
+                yield failed
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            seconds = self._metrics.histogram(semconv.TOOL_SECONDS, tool, outcome)
+            seconds.observe(self._clock.now() - began)
 
     def routing_fallback(self, from_agent: str, to_agent: str) -> None:
         """Count a question that one agent handed to another."""

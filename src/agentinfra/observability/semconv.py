@@ -157,6 +157,9 @@ CACHE_SEMANTIC_FALSE = _gauge(
     "bound",
 )
 
+TOOL_SECONDS = _histogram(
+    "tool_seconds", "Seconds a run of a graph's tool took.", "tool", "outcome"
+)
 CHECKPOINT_OPERATIONS = _histogram(
     "checkpoint_seconds", "Seconds a checkpoint operation took.", "operation", "outcome"
 )
@@ -196,6 +199,7 @@ METRICS: tuple[MetricSpec, ...] = tuple(
 
 # Spans
 SPAN_NODE = "agent.node"
+SPAN_TOOL = "execute_tool"
 SPAN_CHECKPOINT = "checkpoint"
 SPAN_STORE = "store"
 
@@ -217,6 +221,8 @@ REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
 AGENT_NAME = "gen_ai.agent.name"
 CONVERSATION_ID = "gen_ai.conversation.id"
 EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"
