@@ -61,7 +61,7 @@ INSIDE = {
     ),
     "checkpoint": (
         "keeper checkpointer conversations store durable standalone saver noop memory schema "
-        "retention rows link serde sql"
+        "retention rows link serde cipher sql"
     ),
     "runtime": "runtime running stateful life leaving health owned meeting plan",
 }
@@ -98,6 +98,7 @@ VENDORS = {
         "observability/otlp.py",
         "observability/metrics/push.py",
     },
+    "cryptography": {"checkpoint/cipher.py"},
     "rich": {"cli", "demo"},
     "dotenv": {"settings/dotenv_file.py"},
 }

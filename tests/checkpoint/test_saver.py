@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 
 from agentinfra.checkpoint import Checkpointer
+from agentinfra.errors import ConfigurationError
 from agentinfra.observability.metrics import Metrics
 from agentinfra.settings import CheckpointerSettings
 
@@ -24,12 +26,14 @@ class Ticket:
     number: int
 
 
-async def test_the_saver_conforms(database_url):
+@pytest.mark.parametrize("backend", ["postgres", "memory"])
+async def test_the_saver_conforms(database_url, backend):
     """LangGraph's own tests for savers pass, those of the extended capabilities too."""
+    settings = CheckpointerSettings(backend=backend)
 
     @checkpointer_test(name="agentinfra")
     async def saver() -> AsyncIterator[object]:
-        async with Checkpointer(CheckpointerSettings(), url=database_url) as checkpointer:
+        async with Checkpointer(settings, url=database_url) as checkpointer:
             yield checkpointer.saver
 
     report = await validate(saver)
@@ -139,3 +143,25 @@ async def test_work_under_way_is_waited_for(database_url, graphs):
             assert not leaving.done()
         assert (await run)["turns"] == 1
         assert await leaving == 0
+
+
+@pytest.mark.parametrize("path", ["types_of_a_shop.Ticket", "types_of_a_shop:Ticket"])
+async def test_types_are_named_in_the_settings(database_url, tmp_path, monkeypatch, path):
+    """A type that no schema names comes back as itself where the settings name it."""
+    (tmp_path / "types_of_a_shop.py").write_text(
+        "from dataclasses import dataclass\n@dataclass\nclass Ticket:\n    number: int\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    ticket = importlib.import_module("types_of_a_shop").Ticket(7)
+    for types, found in (((path,), ticket), ((), {"number": 7})):
+        settings = CheckpointerSettings(allowed_types=types)
+        async with Checkpointer(settings, url=database_url) as checkpointer:
+            checkpoint = empty_checkpoint()
+            checkpoint["channel_values"] = {"x": [ticket]}
+            checkpoint["channel_versions"] = {"x": "1"}
+            place = {"configurable": {"thread_id": "alice", "checkpoint_ns": ""}}
+            await checkpointer.saver.aput(place, checkpoint, {}, {"x": "1"})
+            stored = await checkpointer.saver.aget_tuple(ALICE)
+            assert stored.checkpoint["channel_values"] == {"x": [found]}
+    with pytest.raises(ConfigurationError, match="allowed_types"):
+        CheckpointerSettings(allowed_types=("Ticket",))

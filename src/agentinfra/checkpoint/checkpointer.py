@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.vendors import MissingPackageError, load
+from agentinfra.checkpoint.cipher import KeyRing, Sealed, keys_of
 from agentinfra.checkpoint.durable import Durable
 from agentinfra.checkpoint.retention.policies import Policy, PruneResult
 from agentinfra.errors import (
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.checkpoint.serde.base import SerializerProtocol
 
+    from agentinfra.checkpoint.cipher import Cipher
     from agentinfra.checkpoint.conversations import Conversation
     from agentinfra.checkpoint.link import Link
     from agentinfra.checkpoint.memory import Standby
@@ -51,7 +54,9 @@ class Checkpointer(Durable):
         url: The address of a database of its own, where there is none to share.
         connect_timeout: Seconds a new connection to a database of its own may take.
         allowed_types: Your own types that state may contain, beside those that the schemas of
-            graphs name; other unknown ones come back as the data they were made of.
+            graphs and the setting name; other unknown ones come back as the data they were made
+            of.
+        cipher: What seals state in the database; None seals it under the settings' keys, if any.
         metrics: Where operations are counted; None counts nothing.
         clock: Where time comes from.
 
@@ -71,6 +76,7 @@ class Checkpointer(Durable):
         url: str | None = None,
         connect_timeout: float = 5.0,
         allowed_types: Iterable[type] = (),
+        cipher: Cipher | None = None,
         metrics: Metrics | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -88,7 +94,14 @@ class Checkpointer(Durable):
         elif settings.backend == "memory":
             self.vendors = ("langgraph.checkpoint.memory",)
         self._settings = settings
-        self._allowed_types = tuple(allowed_types)
+        named = (_named(path) for path in settings.allowed_types)
+        self._allowed_types: tuple[type | tuple[str, str], ...] = (*allowed_types, *named)
+        self._cipher = cipher
+        self._keys = [key.get_secret_value() for key in settings.encryption_keys]
+        if self._keys:
+            keys_of(self._keys)  # a key that is none is told before anything is stored in the open
+            self.vendors = (*self.vendors, "cryptography.hazmat.primitives.ciphers.aead")
+        self._seal: Sealed | None = None
         self._saver: BaseCheckpointSaver[Any] | None = None
         self._standby: Standby | None = None
         said = said_by(settings)
@@ -182,6 +195,8 @@ class Checkpointer(Durable):
         with self._working():
             wanted = {"pattern": pattern, "metadata": metadata, "after": after, "limit": limit}
             if self.link is not None:
+                if metadata and self._seal is not None:
+                    self._seal.check(metadata)
                 return await listed(self.link, **wanted)  # type: ignore[arg-type]
             memory = self._standby.memory if self._standby is not None else None
             return [] if memory is None else listed_in_memory(memory, **wanted)  # type: ignore[arg-type]
@@ -249,6 +264,7 @@ class Checkpointer(Durable):
         try:
             load("agentinfra.checkpoint.saver")
             link = self._connect()
+            self._seal = self._sealed()
         except AgentInfraError as error:
             self._not_durable(str(error))
             return
@@ -266,12 +282,20 @@ class Checkpointer(Durable):
         return Standby(memory)
 
     def _use_postgres(self, link: Link, standby: Standby) -> None:
+        from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+
         from agentinfra.checkpoint.saver import PostgresSaver
         from agentinfra.checkpoint.serde import StrictSerializer
 
-        self._saver = PostgresSaver(
-            link, serde=StrictSerializer(self._allowed_types), standby=standby
-        )
+        serde: SerializerProtocol = StrictSerializer(self._allowed_types)
+        if self._seal is not None:
+            serde = EncryptedSerializer(self._seal.cipher, serde)
+        self._saver = PostgresSaver(link, serde=serde, standby=standby, sealed=self._seal)
+
+    def _sealed(self) -> Sealed | None:
+        cipher = self._cipher or (KeyRing(self._keys) if self._keys else None)
+        plain = frozenset(self._settings.plain_metadata)
+        return None if cipher is None else Sealed(cipher=cipher, plain=plain)
 
     async def _move(self, link: Link) -> None:
         from agentinfra.checkpoint.memory import carry_over
@@ -315,6 +339,12 @@ def said_by(settings: CheckpointerSettings) -> dict[str, Any]:
         "checkpoints_older_than": _days(settings.checkpoint_days),
         "keep_bytes": settings.keep_bytes,
     }
+
+
+def _named(path: str) -> tuple[str, str]:
+    """Return the module and the name of a type, as LangGraph lists them."""
+    module, _, name = path.replace(":", ".").rpartition(".")
+    return module, name
 
 
 def _days(number: float | None) -> float | None:

@@ -15,6 +15,7 @@ from agentinfra.checkpoint.retention.reachability import (
     LOST_AFTER,
     Row,
     Weight,
+    all_but_heads,
     boundary_id,
     doomed,
     has_aged,
@@ -82,6 +83,47 @@ class MemorySaver(InMemorySaver):
         """Keep what a task wrote."""
         with self._seen("put_writes", config):
             self.put_writes(config, writes, task_id, task_path)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy a conversation: checkpoints, values and writes."""
+        source, target = str(source_thread_id), str(target_thread_id)
+        if source not in self.storage:
+            return
+        for namespace, saved in self.storage[source].items():
+            self.storage[target][namespace].update(saved)
+        for space, kept in list(self.writes.items()):
+            if space[0] == source:
+                self.writes[target, space[1], space[2]] = dict(kept)
+        for blob, value in list(self.blobs.items()):
+            if blob[0] == source:
+                self.blobs[target, blob[1], blob[2], blob[3]] = value
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Drop the checkpoints of runs, with what only they need."""
+        runs = {str(run) for run in run_ids}
+        for thread in list(self.storage):
+            for namespace, saved in self.storage[thread].items():
+                said = {i: self.serde.loads_typed(row[1]) for i, row in saved.items()}
+                gone = {i for i, metadata in said.items() if metadata.get("run_id") in runs}
+                _drop(self, (thread, namespace), gone, dry_run=False)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Shorten conversations to their newest checkpoints, or drop them; as in the database.
+
+        Raises:
+            NotImplementedError: A conversation has a delta channel, and cannot be shortened.
+        """
+        for thread in map(str, thread_ids):
+            if strategy == "delete":
+                self.delete_thread(thread)
+                continue
+            rows = _rows(self, thread) if thread in self.storage else []
+            if any(row.deltas for row in rows):
+                raise NotImplementedError(
+                    f"keep_latest can't prune threads that use a DeltaChannel: {thread}"
+                )
+            for namespace, ids in all_but_heads(rows).items():
+                _drop(self, (thread, namespace), ids, dry_run=False)
 
     def _seen(self, operation: str, config: RunnableConfig) -> AbstractContextManager[None]:
         thread = config["configurable"]["thread_id"]
@@ -221,6 +263,9 @@ def _drop(
     if not dry_run:
         for identifier in ids:
             del saved[identifier]
+        for identifier, (checkpoint, said, parent) in saved.items():
+            if parent in ids:
+                saved[identifier] = (checkpoint, said, None)
         for key in writes:
             del memory.writes[key]
         for blob in blobs:

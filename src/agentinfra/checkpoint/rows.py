@@ -18,6 +18,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.types import TASKS, _DeltaSnapshot
 
+from agentinfra.checkpoint.cipher import opened
 from agentinfra.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
     from langgraph.checkpoint.serde.base import SerializerProtocol
+
+    from agentinfra.checkpoint.cipher import Sealed
 
 __all__ = ["Put", "Writes", "is_large", "read", "row_size"]
 
@@ -39,6 +42,7 @@ class Put:
     """A checkpoint on its way to the tables.
 
     Attributes:
+        sealed: What seals metadata; then no value is in the checkpoint's own row.
         blobs: Values with a row of their own that are written, by channel.
         kept: Values with a row of their own that should be there already, by channel.
         inline: Everything else, which is in the checkpoint's own row.
@@ -47,6 +51,7 @@ class Put:
     config: RunnableConfig
     checkpoint: Checkpoint
     metadata: CheckpointMetadata
+    sealed: Sealed | None = None
     blobs: dict[str, Any] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
     inline: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +62,7 @@ class Put:
         for channel, value in self.checkpoint["channel_values"].items():
             if isinstance(value, _DeltaSnapshot):
                 self.inline[channel] = True  # the mark of a snapshot, which is the blob
-            elif _fits_json(value):
+            elif self.sealed is None and _fits_json(value):
                 self.inline[channel] = value
                 continue
             elif channel not in versions and channel not in changed:
@@ -83,7 +88,9 @@ class Put:
         configurable = self.config["configurable"]
         versions = {**self.checkpoint["channel_versions"], **changed}
         packed = [_dumps(serde, channel, value) for channel, value in self.blobs.items()]
-        metadata = get_serializable_checkpoint_metadata(self.config, self.metadata)
+        metadata: Any = get_serializable_checkpoint_metadata(self.config, self.metadata)
+        if self.sealed is not None:
+            metadata = self.sealed.metadata(metadata)
         return (
             str(configurable["thread_id"]),
             configurable.get("checkpoint_ns", ""),
@@ -138,8 +145,14 @@ class Writes:
         )
 
 
-def read(serde: SerializerProtocol, next_version: Any, row: Mapping[str, Any]) -> CheckpointTuple:
-    """Return the checkpoint a row holds."""
+def read(
+    serde: SerializerProtocol, next_version: Any, sealed: Sealed | None, row: Mapping[str, Any]
+) -> CheckpointTuple:
+    """Return the checkpoint a row holds.
+
+    Raises:
+        CheckpointError: It is sealed, and cannot be opened.
+    """
     checkpoint = json.loads(row["checkpoint"])
     values = dict(checkpoint.get("channel_values") or {})
     for channel, kind, blob in row["blobs"] or ():
@@ -155,7 +168,7 @@ def read(serde: SerializerProtocol, next_version: Any, row: Mapping[str, Any]) -
     return CheckpointTuple(
         {"configurable": {**place, "checkpoint_id": row["checkpoint_id"]}},
         cast("Checkpoint", {**checkpoint, "channel_values": values}),
-        json.loads(row["metadata"]),
+        cast("CheckpointMetadata", opened(json.loads(row["metadata"]), sealed)),
         {"configurable": {**place, "checkpoint_id": parent}} if parent else None,
         [
             (task, channel, serde.loads_typed((kind, blob)))

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.memory import InMemorySaver
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
+    from agentinfra.checkpoint.cipher import Sealed
     from agentinfra.checkpoint.link import Link
     from agentinfra.checkpoint.memory import Standby
 
@@ -65,11 +66,20 @@ class PostgresSaver(AsyncPostgresSaver):
         link: The way to the database.
         serde: How state becomes bytes.
         standby: What answers until the database is there.
+        sealed: What seals metadata; None leaves it plain.
     """
 
-    def __init__(self, link: Link, *, serde: SerializerProtocol, standby: Standby) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        serde: SerializerProtocol,
+        standby: Standby,
+        sealed: Sealed | None = None,
+    ) -> None:
         super().__init__(None, serde=serde)  # type: ignore[arg-type]
         self._link = link
+        self._sealed = sealed
         self._standby = standby
         self._bytes = link.metrics.counter(CHECKPOINT_BYTES)
         self._refused = link.metrics.counter(CHECKPOINTS_REFUSED)
@@ -112,6 +122,8 @@ class PostgresSaver(AsyncPostgresSaver):
             async for found in memory.alist(config, filter=filter, before=before, limit=limit):
                 yield found
             return
+        if filter and self._sealed is not None:
+            self._sealed.check(filter)
         wheres, args = _search(config, filter, before)
         thread = args[0] if config else None
         left, page = limit, 0
@@ -141,7 +153,7 @@ class PostgresSaver(AsyncPostgresSaver):
         """
         if (memory := self._memory) is not None:
             return await memory.aput(config, checkpoint, metadata, new_versions)
-        put = Put(config=config, checkpoint=checkpoint, metadata=metadata)
+        put = Put(config=config, checkpoint=checkpoint, metadata=metadata, sealed=self._sealed)
         put.sort(new_versions)
         for _ in range(_TRIES):
             columns = await self._encoded(
@@ -304,9 +316,8 @@ class PostgresSaver(AsyncPostgresSaver):
         return found
 
     async def _read(self, row: Mapping[str, Any]) -> CheckpointTuple:
-        if row_size(row) < _LARGE:
-            return read(self.serde, self.get_next_version, row)
-        return await asyncio.to_thread(read, self.serde, self.get_next_version, row)
+        decode = partial(read, self.serde, self.get_next_version, self._sealed, row)
+        return decode() if row_size(row) < _LARGE else await asyncio.to_thread(decode)
 
     async def _encoded(
         self, values: Iterable[Any], encode: Callable[[], tuple[Any, ...]]

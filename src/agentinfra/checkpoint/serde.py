@@ -17,6 +17,7 @@ from langgraph._internal import _serde as derivation
 from langgraph.checkpoint.serde import jsonplus
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from agentinfra.checkpoint.cipher import NO_KEY
 from agentinfra.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ class StrictSerializer(JsonPlusSerializer):
     What takes long in a thread lets the event loop run in between.
 
     Args:
-        types: Your own types that may be rebuilt.
+        types: Your own types that may be rebuilt, or their modules and names.
     """
 
-    def __init__(self, types: Iterable[type] = ()) -> None:
+    def __init__(self, types: Iterable[type | tuple[str, str]] = ()) -> None:
         super().__init__(allowed_msgpack_modules=(*types, *_OURS))
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
@@ -96,8 +97,14 @@ class StrictSerializer(JsonPlusSerializer):
         return kind, data
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
-        """Return the value that a kind and bytes stand for."""
+        """Return the value that a kind and bytes stand for.
+
+        Raises:
+            CheckpointError: They are sealed, and nothing here opens them.
+        """
         kind, content = data
+        if "+" in kind:
+            raise CheckpointError(NO_KEY)
         if kind != "msgpack":
             return super().loads_typed(data)
         rebuild = self._unpack_ext_hook

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.store.base import BaseStore
 
+    from agentinfra.checkpoint.cipher import Cipher
+
 __all__ = ["InfraRuntime", "get_checkpointer", "get_llm_client"]
 
 R = TypeVar("R", bound=Resource)
@@ -57,6 +59,7 @@ class InfraRuntime:
     Args:
         settings: What to open; None reads the environment.
         allowed_types: Your own types in the state of graphs; others come back as their data.
+        cipher: What seals the state of graphs; None seals it under the settings' keys, if any.
         clock: Where time comes from.
 
     Raises:
@@ -105,6 +108,7 @@ class InfraRuntime:
         settings: Settings | None = None,
         *,
         allowed_types: Iterable[type] = (),
+        cipher: Cipher | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         s = self.settings = settings if settings is not None else Settings()
@@ -131,7 +135,12 @@ class InfraRuntime:
         self.caches.embed_with(self.llm)
         self.nodes = Nodes(self.metrics, clock=clock)
         self._stateful = stateful(
-            s, metrics=self.metrics, embedder=self.llm, allowed_types=allowed_types, clock=clock
+            s,
+            metrics=self.metrics,
+            embedder=self.llm,
+            allowed_types=allowed_types,
+            cipher=cipher,
+            clock=clock,
         )
         self.db = self._stateful.db
         self.checkpoints = self._stateful.checkpoints

@@ -15,6 +15,7 @@ from agentinfra.runtime.plan import Plan, ServerAddress
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
+    from agentinfra.checkpoint.cipher import Cipher
     from agentinfra.observability.metrics import Metrics
     from agentinfra.protocols import Embedder
     from agentinfra.settings import Settings
@@ -61,6 +62,7 @@ def stateful(
     metrics: Metrics,
     embedder: Embedder,
     allowed_types: Iterable[type],
+    cipher: Cipher | None,
     clock: Clock,
 ) -> Stateful:
     """Make what keeps state; a server of our own is asked for its address while opening."""
@@ -69,7 +71,12 @@ def stateful(
     db = Database(s.database, url=address, metrics=metrics, embedder=embedder, clock=clock)
     lender = db if s.database.enabled else None
     checkpoints = Checkpointer(
-        s.checkpointer, database=lender, allowed_types=allowed_types, metrics=metrics, clock=clock
+        s.checkpointer,
+        database=lender,
+        allowed_types=allowed_types,
+        cipher=cipher,
+        metrics=metrics,
+        clock=clock,
     )
     long_term = LongTerm(
         s.store.beside(s.checkpointer),
