@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.types import TASKS
 
 from agentinfra.checkpoint.link import observed
 from agentinfra.checkpoint.retention.policies import PruneResult
@@ -209,6 +210,7 @@ def _rows(memory: InMemorySaver, thread: str) -> list[Row]:
             metadata, checkpoint = memory.serde.loads_typed(said), memory.serde.loads_typed(kept)
             root = (metadata.get("parents") or {}).get("")
             versions = checkpoint["channel_versions"]
+            sent = {w[1] for w in memory.writes.get((thread, namespace, parent or ""), {}).values()}
             spread = metadata.get("counters_since_delta_snapshot") or ()
             blobs = ((c, memory.blobs.get((thread, namespace, c, v))) for c, v in versions.items())
             holds = {channel for channel, blob in blobs if blob and blob[0] != "empty"}
@@ -217,7 +219,7 @@ def _rows(memory: InMemorySaver, thread: str) -> list[Row]:
                     namespace,
                     identifier,
                     parent,
-                    checkpoint["v"] < 4,
+                    checkpoint["v"] < 4 and TASKS in sent,
                     root,
                     frozenset(channel for channel in spread if channel in versions),
                     frozenset(holds),
