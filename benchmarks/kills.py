@@ -180,8 +180,9 @@ async def _talk(saver: Any, name: str, account: Account, over: asyncio.Event) ->
     place = {"configurable": {"thread_id": name}}
     while not over.is_set():
         try:
-            state = await graph.aget_state(place)
-            await graph.ainvoke(None if state.next else {"log": []}, place, durability="sync")
+            # Not `next`, which leaves out a node that has run, and whose outcome is to be applied.
+            under_way = (await graph.aget_state(place)).tasks
+            await graph.ainvoke(None if under_way else {"log": []}, place, durability="sync")
         except CheckpointError:
             account.errors += 1
             await asyncio.sleep(0.02)

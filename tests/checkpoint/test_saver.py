@@ -165,3 +165,16 @@ async def test_types_are_named_in_the_settings(database_url, tmp_path, monkeypat
             assert stored.checkpoint["channel_values"] == {"x": [found]}
     with pytest.raises(ConfigurationError, match="allowed_types"):
         CheckpointerSettings(allowed_types=("Ticket",))
+
+
+@pytest.mark.parametrize("length", [131_000, 131_072, 131_080, 1_000_000])
+async def test_large_values_come_in_pieces(checkpointer, length):
+    """A value of any size comes back whole, with small ones beside it; a listing has it too."""
+    checkpoint = empty_checkpoint()
+    values = {"large": "x" * (length - 5), "other": ["y" * length], "small": [1]}
+    checkpoint["channel_values"] = values
+    checkpoint["channel_versions"] = dict.fromkeys(values, "1")
+    place = await checkpointer.saver.aput(ALICE, checkpoint, {}, dict.fromkeys(values, "1"))
+    found = await checkpointer.saver.aget_tuple(place)
+    assert found.checkpoint["channel_values"] == values
+    assert [one async for one in checkpointer.saver.alist(ALICE)] == [found]

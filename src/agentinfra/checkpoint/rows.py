@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
     CheckpointTuple,
+    get_checkpoint_id,
     get_serializable_checkpoint_metadata,
     writes_sort_key,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from agentinfra.checkpoint.cipher import Sealed
 
-__all__ = ["Put", "Writes", "is_large", "read", "row_size"]
+__all__ = ["Put", "Writes", "conditions", "is_large", "large_of", "read", "row_size", "with_pieces"]
 
 _LARGE = 16_384
 _GLANCE = 200
@@ -155,9 +156,10 @@ def read(
     """
     checkpoint = json.loads(row["checkpoint"])
     values = dict(checkpoint.get("channel_values") or {})
-    for channel, kind, blob in row["blobs"] or ():
+    for channel, kind, blob, _ in row["blobs"] or ():
         if kind != "empty":
-            values[channel] = serde.loads_typed((kind, blob))
+            whole = b"".join(blob) if isinstance(blob, list) else blob
+            values[channel] = serde.loads_typed((kind, whole))
     if row["sends"]:
         values[TASKS] = [serde.loads_typed((kind, blob)) for kind, blob in row["sends"]]
         versions = checkpoint["channel_versions"]
@@ -177,9 +179,58 @@ def read(
     )
 
 
+def conditions(
+    config: RunnableConfig | None,
+    metadata: dict[str, Any] | None,
+    before: RunnableConfig | None,
+) -> tuple[list[str], list[Any]]:
+    """Return what a search asks of checkpoints, and the arguments."""
+    wheres: list[str] = []
+    args: list[Any] = []
+
+    def where(condition: str, value: Any) -> None:
+        args.append(value)
+        wheres.append(condition.format(f"${len(args)}"))
+
+    if config:
+        place = config["configurable"]
+        where("c.thread_id = {}", str(place["thread_id"]))
+        if (namespace := place.get("checkpoint_ns")) is not None:
+            where("c.checkpoint_ns = {}", namespace)
+        if checkpoint_id := get_checkpoint_id(config):
+            where("c.checkpoint_id = {}", checkpoint_id)
+    if metadata:
+        where("c.metadata @> {}::text::jsonb", json.dumps(metadata))
+    if before is not None:
+        where("c.checkpoint_id < {}", get_checkpoint_id(before))
+    return wheres, args
+
+
+def large_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions of the values that are not in the row, by channel."""
+    return {channel: version for channel, _, _, version in row["blobs"] or () if version}
+
+
+def with_pieces(row: Mapping[str, Any], pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a row with the values it lacks, in pieces."""
+    found: dict[str, dict[int, bytes]] = {}
+    for piece in pieces:
+        found.setdefault(piece["channel"], {})[piece["number"]] = piece["piece"]
+    blobs = [
+        (channel, kind, [found[channel][n] for n in sorted(found[channel])], version)
+        if version
+        else (channel, kind, blob, version)
+        for channel, kind, blob, version in row["blobs"]
+    ]
+    return {**row, "blobs": blobs}
+
+
 def row_size(row: Mapping[str, Any]) -> int:
     """Return about how many bytes have to be decoded."""
-    blobs = sum(len(blob or b"") for _, _, blob in row["blobs"] or ())
+    blobs = sum(
+        sum(map(len, blob)) if isinstance(blob, list) else len(blob or b"")
+        for _, _, blob, _ in row["blobs"] or ()
+    )
     return blobs + sum(len(w[5]) for w in row["writes"] or ()) + len(row["checkpoint"])
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +17,16 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from agentinfra.checkpoint import sql
 from agentinfra.checkpoint.retention.reachability import boundary_id
 from agentinfra.checkpoint.retention.thread import delete_for_runs, keep_latest
-from agentinfra.checkpoint.rows import Put, Writes, is_large, read, row_size
+from agentinfra.checkpoint.rows import (
+    Put,
+    Writes,
+    conditions,
+    is_large,
+    large_of,
+    read,
+    row_size,
+    with_pieces,
+)
 from agentinfra.checkpoint.serde import WRITTEN, Written
 from agentinfra.errors import CheckpointError
 from agentinfra.observability.logging import get_logger
@@ -106,8 +114,13 @@ class PostgresSaver(AsyncPostgresSaver):
         else:
             where += "ORDER BY c.checkpoint_id DESC LIMIT 1"
         statement = sql.SELECT + where
-        row = await self._link.run("get", lambda c: c.fetchrow(statement, *args), thread=args[0])
-        return None if row is None else await self._read(row)
+        for _ in range(_TRIES):
+            row = await self._link.run(
+                "get", lambda c: c.fetchrow(statement, *args), thread=args[0]
+            )
+            if row is None or (found := await self._read(row)) is not None:
+                return None if row is None else found
+        raise CheckpointError("checkpoint get failed: its values are taken away again and again")
 
     async def alist(
         self,
@@ -124,7 +137,7 @@ class PostgresSaver(AsyncPostgresSaver):
             return
         if filter and self._sealed is not None:
             self._sealed.check(filter)
-        wheres, args = _search(config, filter, before)
+        wheres, args = conditions(config, filter, before)
         thread = args[0] if config else None
         left, page = limit, 0
         after: list[Any] = []
@@ -133,7 +146,8 @@ class PostgresSaver(AsyncPostgresSaver):
             size = size if left is None else min(size, left)
             rows = await self._page(wheres, args, after, size, thread)
             for row in rows:
-                yield await self._read(row)
+                if (one := await self._read(row)) is not None:
+                    yield one
             if len(rows) < size:
                 return
             last = rows[-1]
@@ -315,7 +329,17 @@ class PostgresSaver(AsyncPostgresSaver):
         )
         return found
 
-    async def _read(self, row: Mapping[str, Any]) -> CheckpointTuple:
+    async def _read(self, row: Mapping[str, Any]) -> CheckpointTuple | None:
+        """Return what a row holds, None where a prune has taken its values away meanwhile."""
+        if large := large_of(row):
+            place = (row["thread_id"], row["checkpoint_ns"])
+            args = (*place, list(large), list(large.values()))
+            pieces = await self._link.run(
+                "get", lambda c: c.fetch(sql.PIECES, *args), thread=place[0]
+            )
+            if len({piece["channel"] for piece in pieces}) < len(large):
+                return None
+            row = with_pieces(row, pieces)
         decode = partial(read, self.serde, self.get_next_version, self._sealed, row)
         return decode() if row_size(row) < _LARGE else await asyncio.to_thread(decode)
 
@@ -355,29 +379,3 @@ class PostgresSaver(AsyncPostgresSaver):
 
 async def _fetchrow(statement: str, args: tuple[Any, ...], connection: Any) -> Any:
     return await connection.fetchrow(statement, *args)
-
-
-def _search(
-    config: RunnableConfig | None,
-    metadata: dict[str, Any] | None,
-    before: RunnableConfig | None,
-) -> tuple[list[str], list[Any]]:
-    wheres: list[str] = []
-    args: list[Any] = []
-
-    def where(condition: str, value: Any) -> None:
-        args.append(value)
-        wheres.append(condition.format(f"${len(args)}"))
-
-    if config:
-        place = config["configurable"]
-        where("c.thread_id = {}", str(place["thread_id"]))
-        if (namespace := place.get("checkpoint_ns")) is not None:
-            where("c.checkpoint_ns = {}", namespace)
-        if checkpoint_id := get_checkpoint_id(config):
-            where("c.checkpoint_id = {}", checkpoint_id)
-    if metadata:
-        where("c.metadata @> {}::text::jsonb", json.dumps(metadata))
-    if before is not None:
-        where("c.checkpoint_id < {}", get_checkpoint_id(before))
-    return wheres, args

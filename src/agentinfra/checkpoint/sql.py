@@ -11,6 +11,7 @@ __all__ = [
     "DELETE",
     "DELETE_LATE",
     "FORGOTTEN",
+    "PIECES",
     "PUT",
     "PUT_WRITES",
     "REPLACE_WRITES",
@@ -23,7 +24,9 @@ SELECT = """
 SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
     c.checkpoint::text AS checkpoint, c.metadata::text AS metadata,
     (
-        SELECT array_agg(ROW(b.channel, b.type, b.blob))
+        SELECT array_agg(ROW(b.channel, b.type,
+            CASE WHEN octet_length(b.blob) <= 131072 THEN b.blob END,
+            CASE WHEN octet_length(b.blob) > 131072 THEN b.version END))
         FROM jsonb_each_text(c.checkpoint -> 'channel_versions') AS v
         JOIN checkpoint_blobs b ON b.thread_id = c.thread_id AND b.checkpoint_ns = c.checkpoint_ns
             AND b.channel = v.key AND b.version = v.value
@@ -40,7 +43,22 @@ SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
     ) END AS sends
 FROM checkpoints c
 """
-"""A checkpoint with everything that belongs to it; before version 4 sends stood with its parent."""
+"""A checkpoint with everything that belongs to it; before version 4 sends stood with its parent.
+
+Of values larger than 128 KiB there is the version alone: the driver holds the event loop for each
+row that it reads.
+"""
+
+# Joined to nothing, so that a compressed value is taken apart once and not for each of its pieces.
+PIECES = """
+WITH whole AS MATERIALIZED (
+    SELECT b.channel, b.blob || ''::bytea AS blob FROM checkpoint_blobs b
+    WHERE b.thread_id = $1 AND b.checkpoint_ns = $2
+    AND (b.channel, b.version) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+)
+SELECT w.channel, n AS number, substring(w.blob FROM n * 131072 + 1 FOR 131072) AS piece
+FROM whole w CROSS JOIN LATERAL generate_series(0, (octet_length(w.blob) - 1) / 131072) AS n
+"""
 
 # A prune locks the blobs it takes and then looks once more who names them. A share of that lock
 # makes either the prune see this checkpoint, or this statement see that the blob is gone: it then
