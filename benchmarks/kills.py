@@ -167,7 +167,10 @@ async def _one_process(url: str, chance: random.Random, account: Account) -> Non
     assert output is not None
     left = chance.randint(1, 60)  # puts after which it is killed, and a moment later
     while line := await output.readline():
-        account.acknowledged.add(tuple(line.decode().split()))  # type: ignore[arg-type]
+        thread, _, checkpoint = line.decode().partition(" ")
+        if not checkpoint.endswith("\n"):
+            break  # it was killed while it said so
+        account.acknowledged.add((thread, checkpoint.strip()))
         left -= 1
         if left == 0:
             await asyncio.sleep(chance.random() * 0.01)
@@ -270,7 +273,7 @@ async def _converse(url: str) -> None:
         async def printed(*args: Any) -> dict[str, Any]:
             stored: dict[str, Any] = await put(*args)
             place = stored["configurable"]
-            print(place["thread_id"], place["checkpoint_id"], flush=True)
+            print(f"{place['thread_id']} {place['checkpoint_id']}", flush=True)
             return stored
 
         saver.aput = printed

@@ -33,8 +33,7 @@ def test_levels_follow_from_who_needs_whom(quiet):
         ["embedded PostgreSQL", "imports"],
         ["cache", "database", "llm"],
         ["checkpointer", "store"],
-        ["keeper"],
-        ["lag", "probes"],
+        ["keeper", "lag", "probes"],
     ]
 
 

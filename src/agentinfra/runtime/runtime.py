@@ -379,6 +379,7 @@ class InfraRuntime:
             plan.add(resource, needs=before)
         self._stateful.plan(plan, needs=before, embedder=self.llm.name)
         plan.close()
+        plan.add(self._stateful.keeper, last=True)
         if self.settings.metrics.enabled:
             plan.add(LoopLag(self.metrics), last=True)
         if self._probes is not None:

@@ -53,7 +53,6 @@ class Stateful:
         plan.add(self.db, needs=needs | server)
         plan.add(self.checkpoints, needs=needs | {self.db.name})
         plan.add(self.long_term, needs=needs | {self.db.name, embedder})
-        plan.add(self.keeper, needs=[self.checkpoints.name, self.long_term.name])
 
 
 def stateful(
