@@ -58,12 +58,6 @@ class Nodes:
         Yields:
             What to call with a reason, where the tool failed and its graph goes on.
         """
-        names = {
-            semconv.OPERATION: semconv.SPAN_TOOL,
-            semconv.TOOL_NAME: tool,
-            semconv.TOOL_CALL_ID: call,
-            semconv.AGENT_NAME: agent,
-        }
         began, outcome = self._clock.now(), "ok"
 
         def failed(reason: str) -> None:
@@ -74,8 +68,9 @@ class Nodes:
         try:
             with (
                 bind_context(agent=agent, tool=tool),
-                start_span(f"{semconv.SPAN_TOOL} {tool}", names) as span,
+                tool_span(tool, call_id=call) as span,
             ):
+                span.set(semconv.AGENT_NAME, agent)
                 yield failed
         except BaseException as error:
             outcome = type(error).__name__

@@ -199,7 +199,6 @@ METRICS: tuple[MetricSpec, ...] = tuple(
 
 # Spans
 SPAN_NODE = "agent.node"
-SPAN_TOOL = "execute_tool"
 SPAN_CHECKPOINT = "checkpoint"
 SPAN_STORE = "store"
 
@@ -221,8 +220,6 @@ REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
-TOOL_NAME = "gen_ai.tool.name"
-TOOL_CALL_ID = "gen_ai.tool.call.id"
 AGENT_NAME = "gen_ai.agent.name"
 CONVERSATION_ID = "gen_ai.conversation.id"
 EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"

@@ -226,13 +226,7 @@ class InfraRuntime:
 
     @property
     def store(self) -> BaseStore:
-        """LangGraph's long-term store, for ``builder.compile(store=...)``.
-
-        Raises:
-            NotStartedError: The runtime was not entered.
-            ClosedError: It was left.
-            CheckpointError: It is switched off, or LangGraph is not installed.
-        """
+        """LangGraph's long-term store, for ``builder.compile(store=...)``; raises as `LongTerm`."""
         return self.long_term.store
 
     @property
