@@ -49,7 +49,8 @@ INSIDE = {
     "llm": "client probing kinds structured calls policy wire dialects money",
     "db": (
         "notices database vectors documents reaching access route reading warm plans transactions "
-        "server reader_role layout scope guard pool connecting embedded outage errors operations"
+        "server reader_role layout ledger scope guard pool connecting embedded outage errors "
+        "operations"
     ),
     "cache": (
         "caches semantic kinds loading replies tiered options backend ordering shared entry memory "

@@ -29,6 +29,7 @@ package unmapped: where a vendor's error is behind one of ours it is its
       * OutputFilteredError
       * OutputCutOffError
     * BudgetExceededError
+    * BudgetUnavailableError
     * CircuitOpenError
   * DatabaseError
     * PoolTimeoutError
@@ -58,6 +59,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceededError",
+    "BudgetUnavailableError",
     "CacheError",
     "CheckpointError",
     "CircuitOpenError",
@@ -311,6 +313,15 @@ class BudgetExceededError(LLMError):
         self.limit = limit
         self.spent = spent
         self.reserved = reserved
+
+
+class BudgetUnavailableError(LLMError):
+    """The ledger of a budget cannot be reached, and what was leased of it is used up.
+
+    Nothing was sent: what nobody can count is not spent.
+    """
+
+    retryable = True
 
 
 class CircuitOpenError(LLMError):

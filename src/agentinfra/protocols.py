@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from agentinfra.results import EmbeddingBatch
 
-__all__ = ["Address", "Connections", "Embedder", "NoticeBoard", "ReplyCache", "VectorCache"]
+__all__ = [
+    "Address",
+    "Connections",
+    "Embedder",
+    "NoticeBoard",
+    "ReplyCache",
+    "Tables",
+    "VectorCache",
+]
 
 Address: TypeAlias = Callable[[], Awaitable[str]]
 """Says where a database is, when that is needed; raises a DatabaseError that says why nowhere."""
@@ -45,6 +53,25 @@ class Connections(Protocol):
         self, *, reset: bool = True, late: bool = False
     ) -> AbstractAsyncContextManager[Any]:
         """Lend one inside of a transaction that may write."""
+        ...
+
+
+class Tables(Protocol):
+    """Lends connections as `Connections` does, and makes our own tables; the ledger is in them."""
+
+    @property
+    def server(self) -> Any:
+        """What is known of it: ``pooled``, and where our tables are: ``schema``, ``layout``."""
+        ...
+
+    def connection(
+        self, *, readonly: bool = True, reset: bool = True, late: bool = False
+    ) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection; ``late`` also while it is being left, to what is closed before."""
+        ...
+
+    async def migrate(self) -> tuple[str, ...]:
+        """Bring the schema of our own tables to the newest layout."""
         ...
 
 

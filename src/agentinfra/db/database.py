@@ -266,8 +266,7 @@ class Database(Resource):
 
     async def probe(self) -> ResourceHealth:
         """Ask the server now, unless it failed a moment ago."""
-        began = time.perf_counter()
-        detail = ""
+        began, detail = time.perf_counter(), ""
         try:
             access = await self._ready()
             await access.read.ask(self.settings.connect_timeout)

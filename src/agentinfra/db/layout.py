@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agentinfra.db.ledger import make_ledger
 from agentinfra.db.scope import DEFAULT_SCHEMA, quoted
 from agentinfra.errors import DatabaseError
 
@@ -266,6 +267,7 @@ _STEPS: tuple[tuple[str, Callable[[Any, str], Awaitable[None]]], ...] = (
     ("0001 collections of vectors", _collections),
     ("0002 words of vectors are written or left out", _words),
     ("0003 notices of running processes", _notices),
+    ("0004 the ledger of budgets", make_ledger),
 )
 """The steps, oldest first. One that was published never changes."""
 

@@ -117,6 +117,30 @@ LLM_UNKNOWN_PRICES = _counter(
 LLM_BUDGET_REFUSALS = _counter(
     "llm_budget_refusals_total", "Calls refused before they were sent, by budget.", "budget"
 )
+LLM_BUDGET_SPENT = MetricSpec(
+    name="llm_budget_spent_usd_total",
+    kind="counter",
+    help="US dollars that calls of this process spent of an account of rt.budgets.",
+    labels=("budget", "per"),
+    decimals=10,
+)
+LLM_BUDGET_REMAINING = MetricSpec(
+    name="llm_budget_remaining_usd",
+    kind="gauge",
+    help="US dollars left of an account of rt.budgets, as far as this process knows.",
+    labels=("budget", "per"),
+    across="min",
+)
+LLM_BUDGET_WARNINGS = _counter(
+    "llm_budget_warnings_total",
+    "Times a share of an account of rt.budgets was found spent.",
+    "budget",
+    "per",
+    "share",
+)
+LLM_BUDGET_ROUNDS = _histogram(
+    "llm_budget_ledger_seconds", "Seconds a question to the ledger of budgets took.", "outcome"
+)
 LLM_DEGRADED_EMBEDDINGS = _counter(
     "llm_degraded_embeddings_total", "Texts embedded by the hash fallback."
 )

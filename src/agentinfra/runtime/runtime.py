@@ -14,6 +14,7 @@ from agentinfra.checkpoint.checkpointer import Checkpointer
 from agentinfra.checkpoint.store.long_term import LongTerm
 from agentinfra.db.database import Database
 from agentinfra.llm.client import AsyncLLMClient
+from agentinfra.llm.money.budgets import Budgets
 from agentinfra.observability.logging import Logging, get_logger
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.metrics.lag import LoopLag
@@ -90,7 +91,8 @@ class InfraRuntime:
 
     long_term: LongTerm
     """The resource behind `store`, for sweeping."""
-
+    budgets: Budgets
+    """Accounts by tenant, user or any key, which all processes on the database share."""
     metrics: Metrics
     """The series, and the page that shows them: `rt.metrics.expose()`."""
 
@@ -134,17 +136,17 @@ class InfraRuntime:
         )
         self.caches.embed_with(self.llm)
         self.nodes = Nodes(self.metrics, clock=clock)
-        self._stateful = stateful(
+        made = self._stateful = stateful(
             s,
             metrics=self.metrics,
             embedder=self.llm,
             allowed_types=allowed_types,
             cipher=cipher,
+            accounts=lambda: self._health.show(self.budgets),
             clock=clock,
         )
-        self.db = self._stateful.db
-        self.checkpoints = self._stateful.checkpoints
-        self.long_term = self._stateful.long_term
+        self.db, self.checkpoints = made.db, made.checkpoints
+        self.long_term, self.budgets = made.long_term, made.budgets
         self._probes = self._probe_server()
         self._clock = clock
         self._required = set[str](s.runtime.required)
@@ -367,8 +369,6 @@ class InfraRuntime:
         imports = Imports([self.llm, self.caches, self.db, self.checkpoints, self.long_term])
         plan.add(imports, needs=["tracing"])
         before = {imports.name}
-        if self._stateful.server is not None:
-            plan.add(self._stateful.server, needs=["tracing"])
         for resource in (self.llm, self.caches):
             plan.add(resource, needs=before)
         self._stateful.plan(plan, needs=before, embedder=self.llm.name)

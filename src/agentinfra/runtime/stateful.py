@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from agentinfra.checkpoint.keeper import Keeper
 from agentinfra.checkpoint.store.long_term import LongTerm
 from agentinfra.db.database import Database
 from agentinfra.db.embedded import EmbeddedPostgres
+from agentinfra.llm.money.budgets import Budgets
 from agentinfra.runtime.plan import Plan, ServerAddress
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Stateful:
         checkpoints: Conversations.
         long_term: What outlives them.
         keeper: Prunes and sweeps both.
+        budgets: Accounts, whose ledger is in the database.
     """
 
     server: EmbeddedPostgres | None
@@ -40,6 +42,7 @@ class Stateful:
     checkpoints: Checkpointer
     long_term: LongTerm
     keeper: Keeper
+    budgets: Budgets
 
     def plan(self, plan: Plan, *, needs: set[str], embedder: str) -> None:
         """Say who needs whom: checkpoints and items go over the database's connections.
@@ -49,9 +52,13 @@ class Stateful:
             needs: What all of them need.
             embedder: The name of what makes vectors.
         """
-        server = {self.server.name} if self.server is not None else set[str]()
+        server = set[str]()
+        if self.server is not None:
+            plan.add(self.server, needs=["tracing"])
+            server.add(self.server.name)
         plan.add(self.db, needs=needs | server)
         plan.add(self.checkpoints, needs=needs | {self.db.name})
+        plan.add(self.budgets, needs=needs | {self.db.name})
         plan.add(self.long_term, needs=needs | {self.db.name, embedder})
 
 
@@ -62,9 +69,20 @@ def stateful(
     embedder: Embedder,
     allowed_types: Iterable[type],
     cipher: Cipher | None,
+    accounts: Callable[[], None],
     clock: Clock,
 ) -> Stateful:
-    """Make what keeps state; a server of our own is asked for its address while opening."""
+    """Make what keeps state; a server of our own is asked for its address while opening.
+
+    Args:
+        s: The runtime's settings.
+        metrics: Where operations are counted.
+        embedder: What turns texts into vectors.
+        allowed_types: Your own types that the state of graphs may contain.
+        cipher: What seals state.
+        accounts: Called when the first account is asked for.
+        clock: Where time comes from.
+    """
     server = _embedded_server(s)
     address = ServerAddress(server) if server is not None else None
     db = Database(s.database, url=address, metrics=metrics, embedder=embedder, clock=clock)
@@ -85,8 +103,21 @@ def stateful(
         clock=clock,
     )
     keeper = Keeper(checkpoints, long_term, every=s.checkpointer.prune_every, clock=clock)
+    budgets = Budgets(
+        s.budgets,
+        database=lender,
+        configured=s.database.dsn is not None,
+        metrics=metrics,
+        asked=accounts,
+        clock=clock,
+    )
     return Stateful(
-        server=server, db=db, checkpoints=checkpoints, long_term=long_term, keeper=keeper
+        server=server,
+        db=db,
+        checkpoints=checkpoints,
+        long_term=long_term,
+        keeper=keeper,
+        budgets=budgets,
     )
 
 

@@ -9,6 +9,7 @@ environment over ``.env``.
 from __future__ import annotations
 
 from agentinfra.settings.groups import (
+    BudgetsSettings,
     CacheSettings,
     CheckpointerSettings,
     DatabaseSettings,
@@ -27,6 +28,7 @@ from agentinfra.settings.settings import Settings
 from agentinfra.settings.url import CollectorUrl, DatabaseUrl, HttpUrl, RedisUrl, Url
 
 __all__ = [
+    "BudgetsSettings",
     "CacheSettings",
     "CheckpointerSettings",
     "CollectorUrl",

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from agentinfra.settings.groups import (
+    BudgetsSettings,
     CacheSettings,
     CheckpointerSettings,
     DatabaseSettings,
@@ -52,6 +53,7 @@ class Settings(BaseModel):
     tracing: TracingSettings = Field(default_factory=TracingSettings)
     checkpointer: CheckpointerSettings = Field(default_factory=CheckpointerSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    budgets: BudgetsSettings = Field(default_factory=BudgetsSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
 
     _origins: dict[tuple[str, ...], Origin] = PrivateAttr(default_factory=dict)

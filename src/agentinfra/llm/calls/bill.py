@@ -31,6 +31,7 @@ class Bill(Generic[T]):
         asked: What is asked.
         worst: The most one request of it to a target costs in USD, None where nobody knows.
         likely: What one that nobody answered costs, about: its prompt, which was read.
+        until: How long budgets that wait may do so, on the client's clock; None has no end.
 
     Attributes:
         lost: USD that requests cost whose answers nobody has, by our estimate.
@@ -44,6 +45,7 @@ class Bill(Generic[T]):
         "_model",
         "_open",
         "_parts",
+        "_until",
         "_worst",
         "answers",
         "lost",
@@ -55,11 +57,14 @@ class Bill(Generic[T]):
         asked: T,
         worst: Callable[[T, Target], Decimal | None],
         likely: Callable[[T, Target], Decimal],
+        *,
+        until: float | None = None,
     ) -> None:
         # Tuples, of which an empty one costs nothing: most calls are one request.
         self.lost = _ZERO
         self.answers: tuple[tuple[Target, Any], ...] = ()
         self._model = model
+        self._until = until
         self._asked = asked
         self._worst = worst
         self._likely = likely
@@ -67,7 +72,7 @@ class Bill(Generic[T]):
         self._parts: tuple[Bill[T], ...] = ()
         self._open = 0
 
-    def hold(self, amount: Decimal | None) -> None:
+    async def hold(self, amount: Decimal | None) -> None:
         """Hold money for a request.
 
         Args:
@@ -76,11 +81,13 @@ class Bill(Generic[T]):
         Raises:
             BudgetExceededError: A budget around the call has too little left.
         """
-        self._held = (*self._held, (reserve(self._model, amount), amount or _ZERO))
+        held = await reserve(self._model, amount, until=self._until)
+        # Only now: another request of the call may have been held for meanwhile.
+        self._held = (*self._held, (held, amount or _ZERO))
 
     def part(self, asked: T) -> Bill[T]:
         """Return the bill of a part of the call, whose first request is held for already."""
-        part = Bill(self._model, asked, self._worst, self._likely)
+        part = Bill(self._model, asked, self._worst, self._likely, until=self._until)
         part._open = -1
         self._parts = (*self._parts, part)
         return part
@@ -89,14 +96,14 @@ class Bill(Generic[T]):
         """Take in an answer beside which another may come."""
         self.answers = (*self.answers, (target, answer))
 
-    def begin(self, target: Target) -> None:
+    async def begin(self, target: Target) -> None:
         """Hold for a request that is about to be sent, where what is held is not for it.
 
         Raises:
             BudgetExceededError: A budget around the call has too little left.
         """
         if active_budgets() and self._open >= len(self._held):
-            self.hold(self._worst(self._asked, target))
+            await self.hold(self._worst(self._asked, target))
         self._open += 1
 
     def failed(self, target: Target, error: BaseException) -> None:

@@ -75,7 +75,7 @@ class ChatCalls:
                 response = self._again(self._response({}, known, request, call, record))
                 record.close(self._outcome(response))
                 return response
-            bill = self._held(request, call, targets)
+            bill = await self._held(request, call, targets)
             cost: Decimal | None = None
             try:
                 send = partial(self._sender.send, request, call, bill)
@@ -111,7 +111,7 @@ class ChatCalls:
                     await asyncio.wait(set(self._keeping))
                 source = await kept.replay(request)
             if source is None:
-                bill = self._held(request, call, targets)
+                bill = await self._held(request, call, targets)
                 source = await self._dispatcher.run(
                     call, targets, partial(self._sender.open, request, call, bill)
                 )
@@ -142,11 +142,11 @@ class ChatCalls:
         request.size = len(self._sender.prepare(request, targets[0]))
         call.tokens = request.rate_tokens
 
-    def _held(
+    async def _held(
         self, request: TextRequest, call: Call, targets: Sequence[Target]
     ) -> Bill[TextRequest]:
         """Return the call's bill, on which the most that its first request costs is held."""
-        bill = Bill(request.model, request, worst_cost, _prompt_cost)
+        bill = Bill(request.model, request, worst_cost, _prompt_cost, until=call.until)
         if not active_budgets():
             return bill
         worst: Decimal | None = Decimal(0)
@@ -154,7 +154,7 @@ class ChatCalls:
             most = worst_cost(request, target)
             worst = None if worst is None or most is None else max(worst, most)
         try:
-            bill.hold(worst)
+            await bill.hold(worst)
         except BudgetExceededError:
             names = [budget.name for budget in active_budgets()]
             call.note(semconv.EVENT_BUDGET_REFUSED, {semconv.BUDGETS: names})

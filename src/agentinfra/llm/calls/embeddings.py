@@ -142,13 +142,13 @@ class EmbeddingCalls:
         self, space: Space, texts: list[str], wanted: Wanted, call: Call, target: Target
     ) -> _Fetched:
         """Have texts embedded; what was paid for is kept and booked even where a part fails."""
-        bill = Bill(target.model, texts, worst_of, likely_of)
+        bill = Bill(target.model, texts, worst_of, likely_of, until=call.until)
         call.tokens = sum(map(estimate_tokens, texts))
         call.target = target
         with self._record(call, target.model) as record:
             record.span.set(semconv.EMBEDDING_DIMENSIONS, wanted.dimensions)
             if active_budgets():
-                bill.hold(worst_of(texts, target))
+                await bill.hold(worst_of(texts, target))
             done: list[Part] = []
             failure: BaseException | None = None
             try:

@@ -65,7 +65,7 @@ class TextSender:
             LLMError: It failed, and its refusals taught no other way.
         """
         api = _way(request, target)
-        bill.begin(target)
+        await bill.begin(target)
         try:
             try:
                 got = await self._ask(request, call, target, DIALECTS[api])
@@ -88,7 +88,7 @@ class TextSender:
             LLMError: It failed, and its refusals taught no other way.
         """
         api = _way(request, target)
-        bill.begin(target)
+        await bill.begin(target)
         try:
             try:
                 return await self._begin(request, call, target, DIALECTS[api])

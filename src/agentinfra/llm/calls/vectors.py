@@ -149,7 +149,7 @@ class VectorRequests:
     async def _send(
         self, texts: list[str], wanted: Wanted, call: Call, bill: Bill[list[str]], target: Target
     ) -> Part:
-        bill.begin(target)
+        await bill.begin(target)
         try:
             return await self._ask(texts, wanted, call, target)
         except BaseException as error:

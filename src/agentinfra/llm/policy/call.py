@@ -52,6 +52,13 @@ class Call(msgspec.Struct, kw_only=True):
     span: Span | None = None
     key: str = msgspec.field(default_factory=lambda: f"agentinfra-{random_hex(16)}")
 
+    @property
+    def until(self) -> float | None:
+        """When waiting before it is sent has to end, by the clock of its deadline."""
+        if self.deadline.at is not None or self.longest_wait is None:
+            return self.deadline.at
+        return self.started + self.longest_wait
+
     def allows(self, seconds: float) -> bool:
         """Return whether it may wait so long at once.
 

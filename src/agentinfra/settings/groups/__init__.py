@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from agentinfra.settings.groups.budgets import (
+    BudgetsSettings,
+)
 from agentinfra.settings.groups.cache import (
     CacheSettings,
 )
@@ -29,6 +32,7 @@ from agentinfra.settings.groups.store import (
 )
 
 __all__ = [
+    "BudgetsSettings",
     "CacheSettings",
     "CheckpointerSettings",
     "DatabaseSettings",

@@ -1,4 +1,4 @@
-"""Budgets: a cap on what calls may cost, whatever becomes of them."""
+"""Budgets: reserved before anything is sent, settled once, around many tasks."""
 
 import asyncio
 import random
@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from llm_support import HELLO
 
 from agentinfra.errors import BudgetExceededError, ConfigurationError
-from agentinfra.llm.money.budget import Budget, reserve
+from agentinfra.llm.money.budget import Budget, active_budgets, reserve
 from agentinfra.results import Usage
 from agentinfra.testing.replies import Reply
-
-
-def _usage(prompt, completion, **more):
-    return Usage(
-        prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, **more
-    )
 
 
 async def test_a_budget_refuses_before_anything_is_sent(client, server):
@@ -70,7 +64,14 @@ def test_a_budget_is_a_number_from_zero_up(value):
 
 async def test_a_thousand_calls_under_a_cap_with_random_cancellations(client, server):
     """Spend stays under the cap, nothing stays reserved, and the books agree with the server's."""
-    server.on("hello", Reply(text="x", usage=_usage(1000, 9000), delay=0.001))
+    server.on(
+        "hello",
+        Reply(
+            text="x",
+            usage=Usage(prompt_tokens=1000, completion_tokens=9000, total_tokens=10_000),
+            delay=0.001,
+        ),
+    )
     dice = random.Random(7)
     messages = [{"role": "user", "content": "hello " * 500}]
     finished = []
@@ -113,7 +114,7 @@ def test_whatever_is_reserved_and_settled_the_cap_holds(calls):
             held = []
             for most, cost, fails in calls:
                 try:
-                    held.append((reserve("m", most), None if fails else min(cost, most)))
+                    held.append((await reserve("m", most), None if fails else min(cost, most)))
                 except BudgetExceededError:
                     continue
                 assert budget.spent + budget.reserved <= budget.limit
@@ -124,3 +125,100 @@ def test_whatever_is_reserved_and_settled_the_cap_holds(calls):
             assert budget.spent == sum((cost or 0 for _, cost in held), Decimal(0))
 
     asyncio.run(main())
+
+
+async def test_many_tasks_are_inside_of_one_budget_at_once(client):
+    """A tenant's budget is entered by every request, and leaves with each of them."""
+    acme = client.budget(usd=1, name="acme")
+
+    async def request():
+        async with acme:
+            assert active_budgets() == (acme,)
+            reply = await client.chat_completion(HELLO, max_tokens=9)
+            assert active_budgets() == (acme,)
+        assert active_budgets() == ()
+        return reply.cost_usd
+
+    costs = await asyncio.gather(*(request() for _ in range(5)))
+    assert acme.spent == sum(costs)
+    assert acme.reserved == 0
+
+
+async def test_a_budget_inside_of_itself_counts_a_call_once(client):
+    """Entering again changes nothing, and leaving again ends only that block."""
+    acme = client.budget(usd=1, name="acme")
+    async with acme, acme:
+        reply = await client.chat_completion(HELLO, max_tokens=9)
+        assert active_budgets() == (acme,)
+    assert acme.spent == reply.cost_usd
+    assert active_budgets() == ()
+
+
+async def test_a_block_is_left_in_another_task():
+    """As frameworks do it: then it is around nobody any more."""
+    acme = Budget(1)
+    await asyncio.create_task(acme.__aenter__())
+    await acme.__aenter__()
+    await asyncio.create_task(acme.__aexit__(None, None, None))
+    await acme.__aexit__(None, None, None)
+    assert active_budgets() == ()
+    await acme.__aexit__(None, None, None)
+
+
+async def test_leaving_elsewhere_ends_the_block_of_the_task_that_is_there():
+    """In another context of the same task it is that task's block, not a neighbour's."""
+    acme, seen, inside, go_on = Budget(1), [], asyncio.Event(), asyncio.Event()
+
+    async def neighbour():
+        async with acme:
+            inside.set()
+            await go_on.wait()
+            seen.append(active_budgets())
+
+    other = asyncio.create_task(neighbour())
+    await inside.wait()
+    await acme.__aenter__()
+    import contextvars
+
+    elsewhere = contextvars.Context().run(acme.__aexit__, None, None, None)
+    await elsewhere
+    go_on.set()
+    await other
+    assert seen == [(acme,)]
+
+
+async def test_where_it_cannot_be_known_which_block_was_left_all_go_on_counting():
+    """The cap is kept until as many were left as were entered."""
+    acme, seen, go_on = Budget(1), [], [asyncio.Event(), asyncio.Event()]
+
+    async def inside():
+        await acme.__aenter__()
+        await go_on[0].wait()
+        seen.append(active_budgets())
+        await go_on[1].wait()
+        seen.append(active_budgets())
+
+    tasks = [asyncio.create_task(inside()) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.create_task(acme.__aexit__(None, None, None))
+    go_on[0].set()
+    await asyncio.sleep(0)
+    await asyncio.create_task(acme.__aexit__(None, None, None))
+    go_on[1].set()
+    await asyncio.gather(*tasks)
+    assert seen == [(acme,), (acme,), (), ()]
+
+
+async def test_what_is_around_a_generator_ends_with_it():
+    """A block that is left by a generator's end in its reader's context leaves nothing behind."""
+    acme = Budget(1)
+
+    async def pieces():
+        async with acme:
+            yield active_budgets()
+            yield active_budgets()
+
+    reading = pieces()
+    assert await anext(reading) == (acme,)
+    await reading.aclose()
+    assert active_budgets() == ()
