@@ -91,7 +91,7 @@ def fleet(names: Sequence[str]) -> Iterator[Fleet]:
         url = server.stdout.readline().strip()
         clients = []
         for name in names:
-            python = environment(name, PEERS[name]) if name in PEERS else sys.executable
+            python = environment_of(name)
             worker = stack.enter_context(
                 _process(cores[-1], python, "-m", "benchmarks.wire_client", name, url)
             )
@@ -142,3 +142,8 @@ def _cores() -> list[int | None]:
         return [None]
     cores = sorted(os.sched_getaffinity(0))
     return cores[:2] if len(cores) > 1 else [None]
+
+
+def environment_of(name: str) -> str:
+    """Return the Python of a client: a peer has an environment of its own, made on first use."""
+    return environment(name, PEERS[name]) if name in PEERS else sys.executable

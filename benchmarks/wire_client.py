@@ -119,6 +119,9 @@ class Ours:
     def tracing(self, _url):
         return {"exporter": "none"}
 
+    def database(self):
+        return {"enabled": False}
+
     async def open(self, url):
         import os
 
@@ -129,7 +132,7 @@ class Ours:
         self.rt = InfraRuntime(
             Settings(
                 llm={"base_url": url, "api_key": "x", "transport": self.transport},
-                database={"enabled": False},
+                database=self.database(),
                 checkpointer={"enabled": False},
                 cache={"enabled": False},
                 logging={"json_output": True, "enabled": self.observed},
@@ -170,6 +173,22 @@ class Ours:
 
     async def embed(self, texts):
         return (await self.rt.llm.get_embeddings(texts)).vectors
+
+
+class OursShared(Ours):
+    """rt.llm under an account of all processes on a database."""
+
+    budgeted = False
+
+    def database(self):
+        import os
+
+        return {"url": os.environ["BENCHMARK_DATABASE"]}
+
+    async def open(self, url):
+        found = await super().open(url)
+        await self.rt.budgets.of("bench", usd=1_000_000, per="run").__aenter__()
+        return found
 
 
 class OursQuiet(Ours):
@@ -341,6 +360,7 @@ CLIENTS = {
     "openai": Sdk,
     "openai on aiohttp": SdkAiohttp,
     "agentinfra": Ours,
+    "agentinfra, shared account": OursShared,
     "agentinfra, observation off": OursQuiet,
     "agentinfra, spans exported": OursExporting,
     "agentinfra, transport sdk": OursSdk,

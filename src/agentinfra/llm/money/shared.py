@@ -158,7 +158,10 @@ class SharedAccount:
 
     @property
     def leases(self) -> list[Lease]:
-        """The leases there are something to say of."""
+        """The leases there is something to say of: the last one is this period's, if there is."""
+        self._turn()
+        if self._waiters:
+            self._current()
         past = [lease for lease in self._past if not lease.settled]
         return [*past, self._lease] if self._lease is not None else past
 
@@ -191,14 +194,13 @@ class SharedAccount:
             async with self._clock.timeout_at(until):
                 got = await future
         except TimeoutError:
-            got = future.result() if future.done() and not future.exception() else None
+            got = _given(future)
             if got is None:
                 raise refused(self, amount) from None
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and not future.exception():
-                late = future.result()  # it was given what it waited for, and does not want it now
-                if late is not None:
-                    self.give(late, ZERO)
+            late = _given(future)
+            if late is not None:  # it has just got what it waited for, and has no use for it
+                self.give(late, ZERO)
             raise
         finally:
             if waiter in self._waiters:
@@ -230,11 +232,12 @@ class SharedAccount:
             parting: Whether it is said for the last time.
         """
         now = self._wall()
-        current = lease is self._lease and not parting
-        amounts = [waiter.amount for waiter in self._waiters] if current else []
         left = None
         if self._known is not None:
             left = self.limit - self.spent - self.reserved - self.lost
+        # Only now: a period may have ended meanwhile, and this lease with it.
+        current = lease is self._lease and not parting
+        amounts = [waiter.amount for waiter in self._waiters] if current else []
         ask = lease.ask(sum(amounts, ZERO), max(amounts, default=ZERO), left if current else ZERO)
         place = (_moment(self.window.period(now)), _moment(self.window.horizon(now)))
         told = (ask.spent, ask.busy, ask.kept, ask.queued, ask.spare, ask.least)
@@ -261,12 +264,7 @@ class SharedAccount:
             if self.when_spent == "wait" and waiter.amount:
                 self._waiters.append(waiter)
             elif not waiter.future.done():
-                waiter.future.set_exception(
-                    BudgetUnavailableError(
-                        f"the budget {self.name!r} cannot be asked for {waiter.amount:.6f} USD, "
-                        f"and what this process had leased of it is used up: {reason}"
-                    )
-                )
+                waiter.future.set_exception(self._unavailable(waiter.amount, reason))
 
     def next_round(self, term: float) -> float:
         """Return in how many seconds the ledger has to be asked again; infinity for never."""
@@ -278,6 +276,14 @@ class SharedAccount:
         if any(lease.room > 0 for lease in leases):
             return min(_IDLE, term / 3)
         return term / 3 if any(lease.held for lease in leases) else math.inf
+
+    def _unavailable(self, amount: Decimal, reason: str) -> BudgetUnavailableError:
+        if not amount:
+            return BudgetUnavailableError(f"nobody can say how {self.name!r} stands: {reason}")
+        return BudgetUnavailableError(
+            f"the budget {self.name!r} cannot be asked for {amount:.6f} USD, and what this process "
+            f"had leased of it is used up: {reason}"
+        )
 
     def _serve(self, lease: Lease) -> None:
         now, left = self._clock.now(), []
@@ -336,6 +342,12 @@ class SharedAccount:
         for lease in [lease for lease in self._past if lease.settled]:
             self._past.remove(lease)
             self._rounds.drop(lease)
+
+
+def _given(future: asyncio.Future[Hold | None]) -> Hold | None:
+    if not future.done() or future.cancelled() or future.exception() is not None:
+        return None
+    return future.result()
 
 
 def _moment(at: float) -> datetime:
