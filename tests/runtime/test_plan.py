@@ -32,7 +32,7 @@ def test_levels_follow_from_who_needs_whom(quiet):
         ["tracing"],
         ["embedded PostgreSQL", "imports"],
         ["cache", "database", "llm"],
-        ["checkpointer", "store"],
+        ["budgets", "checkpointer", "store"],
         ["keeper", "lag", "probes"],
     ]
 

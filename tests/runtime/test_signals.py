@@ -295,7 +295,7 @@ def test_the_embedded_server_stops_with_the_program(program):
 
     async def main(rt):
         await rt.db.query("SELECT 1")
-        print(rt._server.data_dir, flush=True)
+        print(rt._stateful.server.data_dir, flush=True)
         say("up")
         await asyncio.Event().wait()
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Final
 
-__all__ = ["duration", "whole"]
+__all__ = ["amount", "duration", "whole"]
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])", re.ASCII)
 _LONGEST: Final = 100 * 365 * 86_400.0
+_AMOUNT: Final = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
 _DIGITS: Final = re.compile(r"-?\d[\d_,]{0,24}", re.ASCII)
 
 
@@ -34,6 +36,14 @@ def whole(what: str, *, least: int, most: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def amount(text: str) -> Decimal:
+    """Return an amount of money such as ``7.50``, exactly."""
+    given = text.strip().removeprefix("$")
+    if not _AMOUNT.fullmatch(given):
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount in US dollars: write 7.50")
+    return Decimal(given)
 
 
 def duration(text: str) -> float:

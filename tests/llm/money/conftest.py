@@ -1,5 +1,6 @@
 """A ledger in a real database, and processes of it whose time a test moves."""
 
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -20,10 +21,14 @@ class Fleet:
         self.database = database
         self.clock = clock
         self.folder = folder
-        self._start = clock.now()
+        self._epoch = BEGAN - clock.now()
+
+    def begin_now(self):
+        """Go on at this moment, among processes whose time is the machine's."""
+        self._epoch = time.time() - self.clock.now()
 
     def wall(self):
-        return BEGAN + self.clock.now() - self._start
+        return self._epoch + self.clock.now()
 
     @asynccontextmanager
     async def process(self, *, metrics=None, **fields):

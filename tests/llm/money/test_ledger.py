@@ -53,7 +53,7 @@ async def test_what_one_process_spends_the_other_cannot(fleet, hold, spend):
     async with fleet.process() as one, fleet.process() as other:
         mine, theirs = one.of("acme", usd=1), other.of("acme", usd=1)
         await spend(mine, "0.7", "0.6")
-        await fleet.clock.advance(0.2)  # it is told to the ledger
+        await fleet.clock.advance(0.3)  # it is told to the ledger
         with pytest.raises(BudgetExceededError, match=r"has 0\.400000 of 1 USD left") as caught:
             await hold(theirs, "0.41")
         assert caught.value.spent == Decimal("0.6")
@@ -61,7 +61,7 @@ async def test_what_one_process_spends_the_other_cannot(fleet, hold, spend):
         with pytest.raises(BudgetExceededError):
             await hold(mine, "0.01")
         held.settle(Decimal("0.1"))
-        await fleet.clock.advance(0.2)
+        await fleet.clock.advance(0.3)
         await spend(mine, "0.3", "0.3")
         await mine.refresh()
         await theirs.refresh()
@@ -273,10 +273,13 @@ async def test_shares_that_are_spent_are_told_once(fleet, counted, spend):
         acme = budgets.of("acme", usd=1, per="hour", warn_at=[0.5, 0.9], on_warning=tell)
         for _ in range(9):
             await spend(acme, "0.1", "0.1")
+            await fleet.clock.advance(0.3)
         assert told == [("acme", Decimal("0.5")), ("acme", Decimal("0.9"))]
         await fleet.clock.advance(HOUR)
         await spend(acme, "0.1", "0.1")
+        await fleet.clock.advance(0.3)
         await spend(acme, "0.5", "0.5")
+        await fleet.clock.advance(0.3)
         assert told[2:] == [("acme", Decimal("0.5"))]
     page = counted.expose()
     assert 'llm_budget_warnings_total{budget="acme",per="hour",share="0.5"} 2' in page

@@ -42,7 +42,7 @@ class Account(Protocol):
     limit: Decimal
     when_spent: WhenSpent
     told: Callable[[], None] | None
-    """Called when it has learned of spending."""
+    """Called soon after there was spending: ours, or others' as far as we hear of it."""
 
     @property
     def idle(self) -> bool:

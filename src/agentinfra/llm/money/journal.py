@@ -88,8 +88,9 @@ class Journal:
         self._file: BinaryIO = self._path.open("x+b")
         try:
             _lock(self._file)
-        except BaseException:
-            self.close(keep=False)
+        except OSError:
+            self._path.unlink()
+            self._file.close()
             raise
         self._pages = 0
         self._free: list[Page] = []
@@ -110,9 +111,11 @@ class Journal:
         Args:
             keep: Whether there is something in it that the ledger does not know.
         """
-        if not keep:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if not keep:
                 self._path.unlink()
+            # Mapped memory holds the file open, and with it the lock, for as long as it lives.
+            _unlock(self._file)
         self._file.close()
 
     def _grow(self) -> None:
@@ -163,6 +166,12 @@ def _lock(file: Any) -> None:
     except ImportError as error:
         raise OSError("this system has no locks that end with their process") from error
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _unlock(file: Any) -> None:
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _entries(data: bytes) -> Iterator[Entry]:

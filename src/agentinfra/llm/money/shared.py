@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "Rounds", "SharedAccount"]
 
-_SOON = 0.1
+_SOON = 0.25
 """Seconds after which what calls cost is told to the ledger, together with what came meanwhile."""
 
 _IDLE = 2.0
 """Seconds without a call after which the room of a lease is given back."""
 
-_RECALL = 3.0
+_RECALL = 2.5
 """Seconds a call waits for room that other processes do not use, before it is refused."""
+
+_FUTILE = 10.0
+"""Seconds in which no other call waits for room that did not come back: its owner may be dead."""
 
 _AGAIN, _LATER = 0.1, 0.5
 """Seconds between two questions for calls that are refused soon, and for those that wait."""
@@ -79,6 +82,7 @@ class _Waiter:
     amount: Decimal
     since: float
     future: asyncio.Future[Hold | None]
+    asked: bool = False
 
 
 class SharedAccount:
@@ -123,6 +127,7 @@ class SharedAccount:
         self._past: list[Lease] = []
         self._waiters: list[_Waiter] = []
         self._confirmed = -math.inf
+        self._futile: tuple[Decimal, float] | None = None
 
     @property
     def idle(self) -> bool:
@@ -212,8 +217,6 @@ class SharedAccount:
         """Give back what was held, and book what the call cost; the ledger is told soon."""
         hold.place.give(hold.amount, cost)
         self._rounds.schedule(self, _SOON)
-        if cost and self.told is not None:
-            self.told()
 
     async def refresh(self) -> None:
         """Ask the ledger now; see `Account`."""
@@ -237,7 +240,10 @@ class SharedAccount:
             left = self.limit - self.spent - self.reserved - self.lost
         # Only now: a period may have ended meanwhile, and this lease with it.
         current = lease is self._lease and not parting
-        amounts = [waiter.amount for waiter in self._waiters] if current else []
+        waiters = self._waiters if current else []
+        for waiter in waiters:
+            waiter.asked = True
+        amounts = [waiter.amount for waiter in waiters]
         ask = lease.ask(sum(amounts, ZERO), max(amounts, default=ZERO), left if current else ZERO)
         place = (_moment(self.window.period(now)), _moment(self.window.horizon(now)))
         told = (ask.spent, ask.busy, ask.kept, ask.queued, ask.spare, ask.least)
@@ -292,13 +298,25 @@ class SharedAccount:
                 continue
             if lease.take(waiter.amount):
                 waiter.future.set_result(Hold(waiter.amount, lease))
-            elif self.when_spent == "wait":
+            elif self.when_spent == "wait" or not waiter.asked:
+                left.append(waiter)  # one that came meanwhile was no part of the question
+            elif self._comes_back(waiter, now):
                 left.append(waiter)
-            elif self._seen.idle > 0 and now - waiter.since < _RECALL:
-                left.append(waiter)  # others hold room they do not use, and give it back soon
             else:
                 waiter.future.set_exception(refused(self, waiter.amount))
         self._waiters = left
+
+    def _comes_back(self, waiter: _Waiter, now: float) -> bool:
+        """Say whether others hold enough room that they do not use, and give back soon."""
+        idle = self._seen.idle
+        if not idle or self.remaining + idle < waiter.amount:
+            return False
+        if self._futile is not None and self._futile[0] == idle and now < self._futile[1]:
+            return False
+        if now - waiter.since < _RECALL:
+            return True
+        self._futile = (idle, now + _FUTILE)
+        return False
 
     @property
     def _counting(self) -> list[Lease]:
