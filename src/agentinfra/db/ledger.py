@@ -64,7 +64,7 @@ END $do$
 _TURN: Final = """
 CREATE OR REPLACE FUNCTION {place}.agentinfra_budget_turn(
     a_key text, a_per text, a_usd numeric, a_now timestamptz, a_until timestamptz,
-    a_period timestamptz, a_horizon timestamptz, a_lease text, a_lease_period timestamptz,
+    a_horizon timestamptz, a_lease text, a_period timestamptz,
     a_spent numeric, a_busy numeric, a_kept numeric, a_queued numeric, a_spare numeric,
     a_least numeric
 ) RETURNS TABLE (
@@ -85,7 +85,7 @@ BEGIN
     IF l_named IS DISTINCT FROM a_usd THEN
         UPDATE {place}.agentinfra_budgets b SET usd = a_usd WHERE b.key = a_key AND b.per = a_per;
     END IF;
-    PERFORM {place}.agentinfra_budget_book(a_lease, a_key, a_per, a_lease_period, a_spent);
+    PERFORM {place}.agentinfra_budget_book(a_lease, a_key, a_per, a_period, a_spent);
     SELECT coalesce(sum(p.spent), 0) INTO used FROM {place}.agentinfra_budget_periods p
         WHERE p.key = a_key AND p.per = a_per AND p.period >= a_horizon;
     -- An expired lease counts like any other: its calls may have been paid for.
@@ -98,7 +98,7 @@ BEGIN
         WHERE l.key = a_key AND l.per = a_per AND l.expires_at <= a_now
         AND l.expires_at > '-infinity' AND l.amount > 0 AND l.id <> a_lease;
     granted := a_kept;
-    IF a_lease_period >= a_horizon THEN
+    IF a_period >= a_horizon THEN
         l_left := greatest(cap - used - lent - gone - a_kept, 0);
         granted := a_kept + least(a_queued, l_left);
         l_more := least(a_spare, trunc((l_left - a_queued) / 4, 12));
@@ -108,7 +108,7 @@ BEGIN
     END IF;
     INSERT INTO {place}.agentinfra_budget_leases AS l
         (id, key, per, period, amount, busy, reported, expires_at)
-        VALUES (a_lease, a_key, a_per, a_lease_period, granted, a_busy, a_spent, a_until)
+        VALUES (a_lease, a_key, a_per, a_period, granted, a_busy, a_spent, a_until)
         ON CONFLICT (id) DO UPDATE SET amount = excluded.amount, busy = excluded.busy,
             reported = excluded.reported, expires_at = excluded.expires_at;
     DELETE FROM {place}.agentinfra_budget_leases l WHERE l.key = a_key AND l.per = a_per

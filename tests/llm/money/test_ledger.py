@@ -1,6 +1,7 @@
 """Accounts that processes share: what one spends the others cannot, whatever becomes of it."""
 
 import asyncio
+from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import urlsplit
 
@@ -16,9 +17,13 @@ from agentinfra.errors import (
 )
 from agentinfra.llm.money.budget import reserve
 from agentinfra.llm.money.budgets import Budgets
+from agentinfra.llm.money.journal import Journal
+from agentinfra.llm.money.lease import Lease
+from agentinfra.llm.money.windows import Window
 from agentinfra.settings import BudgetsSettings
 
 HOUR = 3600.0
+WINDOW = Window.of("hour")
 
 
 async def reserved(budget, amount, until=None):
@@ -181,7 +186,7 @@ async def test_what_is_said_twice_is_booked_once(fleet):
         await budgets.of("acme", usd=5).refresh()
     told = (
         "SELECT used FROM agentinfra.agentinfra_budget_turn('acme', 'day', 5, now(), "
-        "now() + '30s', date_trunc('day', now(), 'UTC'), date_trunc('day', now(), 'UTC'), 'x.1', "
+        "now() + '30s', date_trunc('day', now(), 'UTC'), 'x.1', "
         "date_trunc('day', now(), 'UTC'), 0.75, 0, 0, 0, 0, 0)"
     )
     said = [await fleet.database.pool.fetchval(told) for _ in range(3)]
@@ -336,3 +341,29 @@ async def test_accounts_are_of_an_entered_runtime():
     """Before that nobody knows where they are kept."""
     with pytest.raises(NotStartedError):
         Budgets(BudgetsSettings()).of("acme", usd=1)
+
+
+async def test_nobody_is_refused_for_what_a_killed_process_gives_back(fleet, hold, spend):
+    """The first call after the term is over finds it: what was recovered counts for it already."""
+    journal = Journal(fleet.folder, "killed")
+    lease = Lease("killed.1", WINDOW.period(fleet.wall()), journal.page())
+    async with fleet.process() as budgets:
+        acme = budgets.of("acme", usd=1, per="hour")
+        await acme.refresh()
+        await fleet.database.pool.execute(
+            "INSERT INTO agentinfra.agentinfra_budget_leases VALUES "
+            "('killed.1', 'acme', 'hour', $1, 0.9, 0, 0, $2)",
+            datetime.fromtimestamp(lease.period, UTC),
+            datetime.fromtimestamp(fleet.wall() + 30, UTC),
+        )
+        lease.room = Decimal("0.9")
+        lease.take(Decimal("0.4"))
+        lease.give(Decimal("0.4"), Decimal("0.1"))
+        lease.take(Decimal("0.2"))
+        journal.close(keep=True)  # as the kernel does
+        with pytest.raises(BudgetExceededError):
+            await hold(acme, "0.7", step=0.5)
+        await fleet.clock.advance(30)
+        await spend(acme, "0.7", "0.7")
+        assert (acme.spent, acme.lost) == (Decimal("0.8"), Decimal("0.2"))
+    assert list(fleet.folder.iterdir()) == []

@@ -30,6 +30,12 @@ AMOUNTS = st.integers(0, 300).map(lambda cents: Decimal(cents) / 100)
 PLACES = st.sampled_from([("tenant",), ("user",), ("tenant", "user"), ("user", "tenant", "user")])
 
 
+TURN = (
+    "SELECT * FROM agentinfra.agentinfra_budget_turn("
+    "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+)
+
+
 class Model:
     """What was spent, held and lost in each period, and nothing else."""
 
@@ -188,13 +194,12 @@ class Process:
                 ask, rest = account.question(lease, parting=parting)
                 now = self.machine.wall()
                 times = [datetime.fromtimestamp(at, UTC) for at in (now, now + TERM)]
-                row = await self.machine.world.connection.fetchrow(
-                    "SELECT * FROM agentinfra.agentinfra_budget_turn($1, $2, $3, $4, $5, $6, $7, "
-                    "$8, $9, $10, $11, $12, $13, $14, $15)",
-                    *(account.name, WINDOWS[name].name, CAPS[name], *times, *rest),
-                )
+                told = (account.name, WINDOWS[name].name, CAPS[name], *times, *rest)
+                row = await self.machine.world.connection.fetchrow(TURN, *told)
+                if row["ended"]:
+                    await self.recover(row["ended"])
+                    row = await self.machine.world.connection.fetchrow(TURN, *told)
                 account.answer(lease, ask, row)
-                await self.recover(row["ended"])
 
     async def recover(self, ended):
         for name in {lease.partition(".")[0] for lease in ended}:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import nullcontext
+from contextvars import Context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ _log = get_logger("agentinfra.budgets")
 
 _TURN = (
     "SELECT * FROM {place}.agentinfra_budget_turn("
-    "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+    "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 )
 _SETTLE = "SELECT {place}.agentinfra_budget_settle($1, $2, $3)"
 
@@ -132,7 +133,11 @@ class Ledger:
             return  # a finalizer in another thread: it is written down, and told with the next
         self._changed.set()
         if self._keeper is None or self._keeper.done():
-            self._keeper = asyncio.create_task(self._keep(), name="agentinfra keeps budgets")
+            # In a context of its own: in the caller's it would log under that one's names, and hold
+            # the budgets that are around it as long as it runs.
+            self._keeper = asyncio.create_task(
+                self._keep(), name="agentinfra keeps budgets", context=Context()
+            )
 
     async def aclose(self) -> None:
         """Tell all that is left to tell, and give back every lease.
@@ -220,16 +225,16 @@ class Ledger:
         # In one order in all processes: two that hold what the other waits for would be a deadlock.
         asked = sorted(accounts, key=lambda account: (account.name, account.window.name))
         told = [self._say(account, lease) for account in asked for lease in account.leases]
-        ended: list[str] = []
         for start in range(0, len(told), _AT_ONCE):
             part = told[start : start + _AT_ONCE]
-            rows = await self._sent(_TURN, [arguments for *_, arguments in part])
+            said = [arguments for *_, arguments in part]
+            rows = await self._sent(_TURN, said)
+            ended = {lease for row in rows for lease in row["ended"]}
+            if ended and await self._recover(ended):
+                # Asked once more before anybody is refused for what has just come back.
+                rows = await self._sent(_TURN, said)
             for (account, lease, ask, _), row in zip(part, rows, strict=True):
                 account.answer(lease, ask, row)
-                ended += row["ended"]
-        if ended and await self._recover(ended):
-            for account in accounts:
-                self.schedule(account, 0.0)
 
     def _say(self, account: SharedAccount, lease: Lease) -> _Told:
         ask, rest = account.question(lease, parting=self._closed)
@@ -242,7 +247,7 @@ class Ledger:
             (account.name, account.window.name, account.named, *times, *rest),
         )
 
-    async def _recover(self, ended: Sequence[str]) -> bool:
+    async def _recover(self, ended: Set[str]) -> bool:
         """Book what killed processes of this machine had written down; say whether there were any.
 
         What their calls under way held stays held until the window is over: it may have been paid.

@@ -245,9 +245,9 @@ class SharedAccount:
             waiter.asked = True
         amounts = [waiter.amount for waiter in waiters]
         ask = lease.ask(sum(amounts, ZERO), max(amounts, default=ZERO), left if current else ZERO)
-        place = (_moment(self.window.period(now)), _moment(self.window.horizon(now)))
+        place = (_moment(self.window.horizon(now)), lease.id, _moment(lease.period))
         told = (ask.spent, ask.busy, ask.kept, ask.queued, ask.spare, ask.least)
-        return ask, (*place, lease.id, _moment(lease.period), *told)
+        return ask, (*place, *told)
 
     def answer(self, lease: Lease, ask: Ask, row: Any) -> None:
         """Take in what the ledger said, and give those who wait what there is."""
