@@ -52,7 +52,7 @@ class Ours:
 
 
 class LiteLLM:
-    """litellm's BudgetManager: asked before each call, told after it."""
+    """litellm's BudgetManager: asked before each call, told after it; it keeps a file."""
 
     async def open(self, url, _database, cap):
         import litellm
@@ -60,8 +60,9 @@ class LiteLLM:
         litellm.suppress_debug_info = True
         litellm.telemetry = False
         self.litellm, self.url = litellm, url
-        self.manager = litellm.BudgetManager(project_name="fleet", client_type="hosted-nowhere")
-        self.manager.create_budget(total_budget=cap, user="acme")
+        self.manager = litellm.BudgetManager(project_name="fleet")
+        if not self.manager.is_valid_user("acme"):
+            self.manager.create_budget(total_budget=cap, user="acme")
 
     async def call(self):
         if self.manager.get_current_cost("acme") > self.manager.get_total_budget("acme"):

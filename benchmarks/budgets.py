@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 from benchmarks.fleet import environment_of, fleet
@@ -88,12 +89,16 @@ async def _spent(name: str, database: str, processes: int, calls: int, cap: Deci
     async with OpenAIServer() as server:
         server.on("hello", Reply(text="x", usage=usage, delay=0.01))
         arguments = (name, server.base_url, database, str(calls), str(cap))
-        with _processes(processes, environment_of(name), *arguments) as fleet_:
+        with _processes(
+            processes, await asyncio.to_thread(environment_of, name), *arguments
+        ) as fleet_:
             for worker in fleet_[::2]:
                 worker.dies_after = dice.randrange(calls // 20, calls // 3)
             await asyncio.gather(*(asyncio.to_thread(worker.thread.join) for worker in fleet_))
         await server.ledger.wait_for(idle=True)
         answered = {r.index for r in server.ledger.requests if r.usage and r.status == 200}
+    if broken := [worker for worker in fleet_ if worker.process.returncode not in (0, -9)]:
+        raise RuntimeError(f"{len(broken)} workers of {name} broke: run one by hand to see why")
     lines = [line for worker in fleet_ for line in worker.lines]
     finished = [line for line in lines if line != "refused"]
     return Run(
@@ -128,23 +133,26 @@ class _Worker:
 def _processes(number: int, python: str, *arguments: str) -> Iterator[list[_Worker]]:
     command = [python, "-m", "benchmarks.budget_client", *arguments]
     plain = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI")}
-    workers = [
-        _Worker(
-            subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**plain, "PYTHONPATH": str(ROOT)},
+    plain |= {"PYTHONPATH": str(ROOT), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    with TemporaryDirectory() as folder:  # where litellm keeps its file
+        workers = [
+            _Worker(
+                subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env=plain,
+                )
             )
-        )
-        for _ in range(number)
-    ]
-    try:
-        yield workers
-    finally:
-        for worker in workers:
-            worker.process.kill()
+            for _ in range(number)
+        ]
+        try:
+            yield workers
+        finally:
+            for worker in workers:
+                worker.process.kill()
+                worker.process.wait()
 
 
 async def _account(database: str, cap: Decimal) -> dict[str, Decimal]:

@@ -14,6 +14,7 @@ __all__ = ["Per", "Window"]
 Per: TypeAlias = Literal["run", "hour", "day", "month"] | float
 """A window's name, or the seconds of one that rolls along."""
 
+_MICRO = 1_000_000
 _SLICES = 60
 """What a rolling window is counted in: it is too long by one of them, never too short."""
 
@@ -72,8 +73,8 @@ class Window:
     def period(self, at: float) -> float:
         """Return when the period of a moment began."""
         if self.rolling:
-            width = self.seconds / _SLICES
-            return math.floor(at / width) * width
+            # In whole microseconds, as the ledger has moments: all processes cut at the same ones.
+            return round(at * _MICRO) // self._slice * self._slice / _MICRO
         if step := _STEPS.get(self.name):
             return math.floor(at / step) * step
         if self.name == "month":
@@ -83,8 +84,7 @@ class Window:
     def ends(self, period: float) -> float:
         """Return when a period is over, infinity for a run."""
         if self.rolling:
-            # The middle of the next slice: whatever a sum of floats is off by, it is in there.
-            return self.period(period + 1.5 * self.seconds / _SLICES)
+            return (round(period * _MICRO) + self._slice) / _MICRO
         if step := _STEPS.get(self.name):
             return period + step
         if self.name == "month":
@@ -94,6 +94,10 @@ class Window:
     def horizon(self, at: float) -> float:
         """Return the beginning of the oldest period that counts at a moment."""
         return self.period(at - self.seconds) if self.rolling else self.period(at)
+
+    @property
+    def _slice(self) -> int:
+        return math.ceil(self.seconds * _MICRO / _SLICES)
 
     def resets_at(self, at: float) -> datetime | None:
         """Return when something of what counts is going to count no more; None where never."""
