@@ -120,6 +120,8 @@ async def test_calls_wait_for_the_next_window_where_they_may(fleet, hold, spend)
     """An account that waits holds a call back until it fits, as long as its deadline lets it."""
     async with fleet.process() as budgets:
         acme = budgets.of("acme", usd=1, per="hour", when_spent="wait")
+        with pytest.raises(BudgetExceededError):
+            await hold(acme, 2, step=1)  # it never fits, which the first answer says
         await spend(acme, 1, 1)
         with pytest.raises(BudgetExceededError):
             await hold(acme, 1, step=1, until=fleet.clock.now() + 10)

@@ -298,16 +298,19 @@ class SharedAccount:
                 continue
             if lease.take(waiter.amount):
                 waiter.future.set_result(Hold(waiter.amount, lease))
-            elif self.when_spent == "wait" or not waiter.asked:
-                left.append(waiter)  # one that came meanwhile was no part of the question
-            elif self._comes_back(waiter, now):
+            elif self._may_fit(waiter, now):
                 left.append(waiter)
             else:
                 waiter.future.set_exception(refused(self, waiter.amount))
         self._waiters = left
 
-    def _comes_back(self, waiter: _Waiter, now: float) -> bool:
-        """Say whether others hold enough room that they do not use, and give back soon."""
+    def _may_fit(self, waiter: _Waiter, now: float) -> bool:
+        """Say whether a call that does not fit now is to be kept waiting."""
+        if not waiter.asked:
+            return True  # it came meanwhile, and was no part of the question
+        if self.when_spent == "wait" or waiter.amount > self.limit:
+            return waiter.amount <= self.limit
+        # Others may hold enough room that they do not use, and give back soon.
         idle = self._seen.idle
         if not idle or self.remaining + idle < waiter.amount:
             return False
