@@ -58,7 +58,7 @@ async def test_what_one_process_spends_the_other_cannot(fleet, hold, spend):
     async with fleet.process() as one, fleet.process() as other:
         mine, theirs = one.of("acme", usd=1), other.of("acme", usd=1)
         await spend(mine, "0.7", "0.6")
-        await fleet.clock.advance(0.3)  # it is told to the ledger
+        await fleet.clock.advance(1.1)  # it is told to the ledger
         with pytest.raises(BudgetExceededError, match=r"has 0\.400000 of 1 USD left") as caught:
             await hold(theirs, "0.41")
         assert caught.value.spent == Decimal("0.6")
@@ -66,7 +66,7 @@ async def test_what_one_process_spends_the_other_cannot(fleet, hold, spend):
         with pytest.raises(BudgetExceededError):
             await hold(mine, "0.01")
         held.settle(Decimal("0.1"))
-        await fleet.clock.advance(0.3)
+        await fleet.clock.advance(1.1)
         await spend(mine, "0.3", "0.3")
         await mine.refresh()
         await theirs.refresh()
@@ -81,14 +81,14 @@ async def test_far_from_the_cap_a_call_asks_nobody(fleet, counted, spend):
         for _ in range(20):
             for _ in range(50):
                 await spend(acme, "0.01", "0.002")
-            await fleet.clock.advance(0.05)
+            await fleet.clock.advance(0.1)
         assert acme.spent == 2
     page = counted.expose()
     asked = [line for line in page.splitlines() if "ledger_seconds_count" in line]
     assert [line.partition(" ")[0] for line in asked] == [
         'llm_budget_ledger_seconds_count{outcome="ok"}'
     ]
-    assert float(asked[0].rpartition(" ")[2]) < 40
+    assert float(asked[0].rpartition(" ")[2]) < 20
 
 
 async def test_a_lease_takes_a_part_of_what_is_left_and_gives_it_back(fleet, spend):
@@ -280,13 +280,13 @@ async def test_shares_that_are_spent_are_told_once(fleet, counted, spend):
         acme = budgets.of("acme", usd=1, per="hour", warn_at=[0.5, 0.9], on_warning=tell)
         for _ in range(9):
             await spend(acme, "0.1", "0.1")
-            await fleet.clock.advance(0.3)
+            await fleet.clock.advance(1.1)
         assert told == [("acme", Decimal("0.5")), ("acme", Decimal("0.9"))]
         await fleet.clock.advance(HOUR)
         await spend(acme, "0.1", "0.1")
-        await fleet.clock.advance(0.3)
+        await fleet.clock.advance(1.1)
         await spend(acme, "0.5", "0.5")
-        await fleet.clock.advance(0.3)
+        await fleet.clock.advance(1.1)
         assert told[2:] == [("acme", Decimal("0.5"))]
     page = counted.expose()
     assert 'llm_budget_warnings_total{budget="acme",per="hour",share="0.5"} 2' in page

@@ -71,6 +71,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, 31.0, 1800.0, 3600.0, 86_400.0]))
     def time_goes_by(self, seconds):
         self.clock.shift(seconds)
+        self.passed()
 
     @rule(number=st.integers(0, 9), share=st.fractions(0, 1))
     def a_call_ends(self, number, share):
@@ -84,6 +85,9 @@ class Machine(RuleBasedStateMachine):
             self.model.held[place] -= amount
             self.model.spent[place] += cost
         self.ended(owner)
+
+    def passed(self):
+        """Processes may have leases to renew."""
 
     def ended(self, owner):
         """A process may have something to tell."""
@@ -233,6 +237,13 @@ class Shared(Machine):
         exact = self.clock.now() >= self.dead_until
         budgets = [process.budgets[name] for name in names]
         self.called(budgets, names, amount, process, exact=exact)
+
+    def passed(self):
+        for process in self.processes:
+            self.runner.run(process.round())
+
+    def ended(self, owner):
+        self.runner.run(owner.round())
 
     async def until(self, task):
         for _ in range(20):  # as long as a call waits for what others do not use

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Ask", "Lease"]
 
-_AHEAD = 4
+_AHEAD = 2
 """How many times of what the last turn used is leased for the next one."""
+
+_PART = 4
+"""What part of what is left is leased at most: a fourth, so that others find something too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +59,23 @@ class Lease:
         page: Where it is written down for those who come after a sudden end.
     """
 
-    __slots__ = ("_page", "_used", "held", "id", "last", "period", "reported", "room", "spent")
+    __slots__ = (
+        "_page",
+        "_used",
+        "ample",
+        "held",
+        "id",
+        "last",
+        "period",
+        "reported",
+        "room",
+        "spent",
+    )
 
     def __init__(self, id: str, period: float, page: Page | None) -> None:  # noqa: A002
         self.id = id
         self.period = period
+        self.ample = False
         self.held = ZERO
         self.room = ZERO
         self.spent = ZERO
@@ -111,11 +126,10 @@ class Lease:
         target = _AHEAD * (self._used + queued)
         self._used = ZERO
         if left is not None:
-            # A quarter of what is left at most, so that the others find something too; where that
-            # is less than a call, there is no room at all and every reservation is asked for.
-            target = min(target, max(left - queued, ZERO) / _AHEAD)
+            target = min(target, max(left - queued, ZERO) / _PART)
         if target < least:
-            target = ZERO
+            target = ZERO  # near the cap there is no room: every reservation is asked for
+        self.ample = target > 0
         self.room = min(self.room, target)
         spare = target - max(self.room, ZERO)
         return Ask(

@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "Rounds", "SharedAccount"]
 
-_SOON = 0.25
-"""Seconds after which what calls cost is told to the ledger, together with what came meanwhile."""
+_SOON, _LATER = 0.1, 1.0
+"""Seconds after which what calls cost is told to the ledger, together with what came meanwhile:
+near the cap, where others wait for what was not needed, and far from it."""
 
 _IDLE = 2.0
 """Seconds without a call after which the room of a lease is given back."""
 
-_RECALL = 2.5
+_RECALL = 3.5
 """Seconds a call waits for room that other processes do not use, before it is refused."""
 
 _FUTILE = 10.0
 """Seconds in which no other call waits for room that did not come back: its owner may be dead."""
 
-_AGAIN, _LATER = 0.1, 0.5
+_AGAIN, _PATIENT = 0.1, 0.5
 """Seconds between two questions for calls that are refused soon, and for those that wait."""
 
 _STALE = 3600.0
@@ -215,8 +216,9 @@ class SharedAccount:
 
     def give(self, hold: Hold, cost: Decimal) -> None:
         """Give back what was held, and book what the call cost; the ledger is told soon."""
-        hold.place.give(hold.amount, cost)
-        self._rounds.schedule(self, _SOON)
+        lease: Lease = hold.place
+        lease.give(hold.amount, cost)
+        self._rounds.schedule(self, _LATER if lease.ample else _SOON)
 
     async def refresh(self) -> None:
         """Ask the ledger now; see `Account`."""
@@ -275,10 +277,10 @@ class SharedAccount:
     def next_round(self, term: float) -> float:
         """Return in how many seconds the ledger has to be asked again; infinity for never."""
         if self._waiters:
-            return _AGAIN if self.when_spent == "refuse" else _LATER
+            return _AGAIN if self.when_spent == "refuse" else _PATIENT
         leases = self.leases
-        if any(lease.spent != lease.reported for lease in leases):
-            return _SOON
+        if untold := [lease for lease in leases if lease.spent != lease.reported]:
+            return _LATER if all(lease.ample for lease in untold) else _SOON
         if any(lease.room > 0 for lease in leases):
             return min(_IDLE, term / 3)
         return term / 3 if any(lease.held for lease in leases) else math.inf
