@@ -32,6 +32,7 @@ async def main(url, database, folder, calls, cap):
                     continue
                 os.write(1, f"{reply.request_id}\n".encode())
 
+        os.write(1, b"ready\n")
         await asyncio.to_thread(sys.stdin.readline)
         await asyncio.gather(*(caller() for _ in range(8)))
 

@@ -126,9 +126,10 @@ class Ledger:
     def schedule(self, account: SharedAccount, seconds: float) -> None:
         """Ask for an account within so many seconds."""
         due = self._clock.now() + seconds
-        if due >= account.due:
+        if due < account.due:
+            account.due = self._due[account] = due
+        elif self._keeper is not None and not self._keeper.done():
             return
-        account.due = self._due[account] = due
         if self._closed or asyncio._get_running_loop() is not self._loop:  # noqa: SLF001
             return  # a finalizer in another thread: it is written down, and told with the next
         self._changed.set()
@@ -185,7 +186,7 @@ class Ledger:
         """Make a round, and say when the next one is due, whatever came of this one."""
         try:
             await self._round(accounts)
-        except (AgentInfraError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - said where it shows, and tried again
             self._lost(_said(error))
             for account in accounts:
                 account.unanswered(self.away)
@@ -195,7 +196,7 @@ class Ledger:
         except BaseException:
             for account in accounts:
                 self.schedule(account, _AWAY)
-                account.unanswered("its ledger failed")
+                account.unanswered("it is being left")
             raise
         self._found()
         for account in accounts:
