@@ -1,8 +1,7 @@
 """Every error agentinfra raises, in one tree.
 
-Catch `AgentInfraError` for all of them. No vendor exception leaves the
-package unmapped: where a vendor's error is behind one of ours it is its
-``__cause__``.
+Catch `AgentInfraError` for all of them. No vendor exception leaves the package unmapped: where a
+vendor's error is behind one of ours it is its ``__cause__``.
 
 * AgentInfraError
   * ConfigurationError
@@ -279,8 +278,7 @@ class StructuredOutputError(LLMError):
         reply: LLMResponse | None = None,
     ) -> None:
         super().__init__(message)
-        self.text = text
-        self.errors = errors
+        self.text, self.errors = text, errors
         self.reply = reply
         self.usage = reply.usage if reply is not None else None
         self.cost = reply.cost_usd if reply is not None else None
@@ -310,16 +308,11 @@ class BudgetExceededError(LLMError):
 
     def __init__(self, message: str, *, limit: Decimal, spent: Decimal, reserved: Decimal) -> None:
         super().__init__(message)
-        self.limit = limit
-        self.spent = spent
-        self.reserved = reserved
+        self.limit, self.spent, self.reserved = limit, spent, reserved
 
 
 class BudgetUnavailableError(LLMError):
-    """The ledger of a budget cannot be reached, and what was leased of it is used up.
-
-    Nothing was sent: what nobody can count is not spent.
-    """
+    """The ledger of a budget cannot be reached, and what was leased of it is used up."""
 
     retryable = True
 
