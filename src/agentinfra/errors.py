@@ -173,8 +173,7 @@ class LLMStreamInterruptedError(LLMError):
         self, message: str, *, partial: LLMResponse, usage: Usage, cost: Decimal | None
     ) -> None:
         super().__init__(message)
-        self.partial = partial
-        self.usage = usage
+        self.partial, self.usage = partial, usage
         self.cost = cost
 
 
@@ -200,10 +199,8 @@ class LLMStatusError(LLMError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
-        self.status_code = status_code
-        self.request_id = request_id
-        self.code = code
-        self.param = param
+        self.status_code, self.request_id = status_code, request_id
+        self.code, self.param = code, param
         self.retry_after = retry_after
 
 
@@ -253,8 +250,7 @@ class LLMResponseError(LLMError):
 
     def __init__(self, message: str, *, body: str = "", retryable: bool = True) -> None:
         super().__init__(message)
-        self.body = body
-        self.retryable = retryable
+        self.body, self.retryable = body, retryable
 
 
 class StructuredOutputError(LLMError):
@@ -401,5 +397,4 @@ class JSONExtractionError(AgentInfraError):
 
     def __init__(self, message: str, *, text: str, errors: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.text = text
-        self.errors = errors
+        self.text, self.errors = text, errors

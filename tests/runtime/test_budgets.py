@@ -42,7 +42,8 @@ async def test_a_call_that_leaving_cuts_off_holds_nothing(shared, openai_server)
     await asyncio.gather(call, return_exceptions=True)
     async with InfraRuntime(shared) as rt:
         acme = await rt.budgets.of("acme", usd=5).refresh()
-        assert (acme.spent, acme.reserved, acme.lost) == (0, 0, 0)
+        assert acme.spent > 0  # its prompt, which was read
+        assert (acme.reserved, acme.lost) == (0, 0)
 
 
 async def test_accounts_have_a_row_in_health_once_there_is_one(quiet):
