@@ -153,8 +153,7 @@ class InfraRuntime:
         self._health = Health(self.metrics, self._required, s.warnings)
         self._health.show(self.llm, self.db, self.caches, self.checkpoints, self.long_term)
         self._health.show(self.logging, self.metrics, self.tracing)
-        if self.caches.redis is not None:
-            self._health.show(self.caches.redis)
+        self._health.show(*filter(None, [self.caches.redis]))
         self._plan = self._planned()
         self._life = Life(
             self,
