@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, TypedDict
 
@@ -174,7 +173,7 @@ async def test_a_cipher_of_ones_own_is_taken(database_url, rows):
     assert rows("SELECT DISTINCT split_part(type, '+', 2) FROM checkpoint_blobs") == [("vault",)]
 
 
-@pytest.mark.parametrize("text", ["short", "x" * 44, base64.b64encode(os.urandom(31)).decode()])
+@pytest.mark.parametrize("text", ["short", "x" * 44, base64.b64encode(bytes(31)).decode()])
 def test_a_key_that_is_none_is_told_at_once(text):
     """The sentence says which one it is and not what it says."""
     with pytest.raises(ConfigurationError, match=r"encryption_keys\[1\]") as caught:
