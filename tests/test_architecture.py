@@ -46,7 +46,7 @@ INSIDE = {
         "settings sources others lenient ours groups dotenv_file origins refusal url secret dsn"
     ),
     "observability": "probes nodes tracing logging logs traces metrics otlp redaction semconv",
-    "llm": "client probing kinds structured calls policy wire dialects money",
+    "llm": "client probing kinds tools structured calls policy wire dialects money",
     "db": (
         "notices database vectors documents reaching access route reading warm plans transactions "
         "server reader_role layout ledger scope guard pool connecting embedded outage errors "

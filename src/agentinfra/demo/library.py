@@ -73,13 +73,15 @@ class Library:
     Attributes:
         edition: Changes whenever a document does.
         subjects: What the documents are about, as their headings say.
+        skipped: The documents that cannot be read, each with the reason.
         unavailable: Why the vectors cannot be searched, empty where they can.
     """
 
     def __init__(self, rt: InfraRuntime, documents: Sequence[Document], *, place: str) -> None:
         self._rt = rt
         self._documents = tuple(documents)
-        passages = [_passages(document) for document in documents]
+        self.skipped: list[str] = []
+        passages = [self._passages(document) for document in documents]
         self._words = WordIndex([passage for group in passages for passage in group])
         self.edition = _digest(*(document.digest for document in documents))
         self.subjects = tuple(_subjects(passages)[:_SUBJECTS])
@@ -94,6 +96,19 @@ class Library:
     @property
     def _store(self) -> VectorStore:
         return self._rt.db.vectors(self._collection)
+
+    def _passages(self, document: Document) -> list[Passage]:
+        """Return the passages of a document, none where it cannot be read."""
+        try:
+            chunks = chunks_of(document, _CHUNKING)
+        except (UnreadableError, MissingPackageError) as error:
+            self.skipped.append(f"{document.name}: {error}")
+            return []
+        if not chunks:
+            self.skipped.append(f"{document.name}: has no text in it")
+        return [
+            Passage(source=chunk.source, heading=chunk.heading, text=chunk.text) for chunk in chunks
+        ]
 
     async def prepare(self, progress: Progress) -> None:
         """Embed what is new or changed, and forget what is gone.
@@ -130,17 +145,6 @@ def _passage(hit: SearchHit) -> Passage:
         heading=heading,
         text=hit.text.removeprefix(f"{heading}\n"),
     )
-
-
-def _passages(document: Document) -> list[Passage]:
-    """Return the passages of a document, none where it cannot be read, which `ingest` says."""
-    try:
-        chunks = chunks_of(document, _CHUNKING)
-    except (UnreadableError, MissingPackageError):
-        return []
-    return [
-        Passage(source=chunk.source, heading=chunk.heading, text=chunk.text) for chunk in chunks
-    ]
 
 
 def _subjects(documents: Iterable[Sequence[Passage]]) -> list[str]:

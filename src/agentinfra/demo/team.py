@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Team"]
 
+_NAMED = 20
+"""Documents that cannot be read and have a line of their own."""
+
 
 class Team:
     """A router and two agents that share a runtime, which whoever entered it leaves.
@@ -63,7 +66,7 @@ class Team:
         self._rt = rt
         self._caveat = caveat
         memory = open_memory(rt, durable=durable)
-        self.notices = tuple(_notices(rt, library, sales))
+        self.notices = (*_skipped(library), *_notices(rt, library, sales))
         self.described = f"{origin}, {len(library)} documents, answers remembered in {memory.where}"
         self._graph = build_graph(
             Router(rt, memory.routing, library, edition=origin),
@@ -181,6 +184,13 @@ class Team:
             yield spans
         finally:
             unsubscribe()
+
+
+def _skipped(library: Library) -> Iterator[str]:
+    for document in library.skipped[:_NAMED]:
+        yield f"skipped {document}"
+    if len(library.skipped) > _NAMED:
+        yield f"skipped {len(library.skipped) - _NAMED} more files"
 
 
 def _notices(rt: InfraRuntime, library: Library, sales: SalesDatabase) -> Iterator[str]:
