@@ -98,6 +98,7 @@ class Machine(RuleBasedStateMachine):
         fits = self.model.fits(names, amount)
         if reservation is None:
             assert not (exact and fits)
+            self.ended(owner)  # what was held in one place before another refused is given back
             return
         assert fits
         places = {self.model.place(name) for name in names}
