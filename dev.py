@@ -42,7 +42,7 @@ def _demo(arguments: list[str]) -> int:
 
 def _test(arguments: list[str]) -> int:
     _install("-e", ".[all]", "--group", "dev")
-    return _run(BIN / "pytest", *(arguments or ["-q"]))
+    return _run(BIN / "pytest", *(arguments or ["-q", "-n", "auto", "--maxprocesses", "4"]))
 
 
 def _check(_: list[str]) -> int:
