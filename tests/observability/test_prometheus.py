@@ -64,8 +64,8 @@ class Prometheus:
         return sum(self.figures(f"sum({query})"))
 
     async def until(self, true: Callable[[], bool]) -> bool:
-        """Wait until something is so; give up when two hundred looks have not shown it."""
-        for _ in range(400):
+        """Wait until something is so; give up when two thousand looks have not shown it."""
+        for _ in range(2000):
             with suppress(OSError):  # it is starting
                 if await asyncio.to_thread(true):
                     return True
@@ -78,7 +78,7 @@ async def reading(port: int, folder: Path) -> AsyncIterator[Prometheus]:
     """Run a Prometheus that reads an agent's page."""
     own, config = free_port(), folder / "prometheus.yml"
     job = {"job_name": "agentinfra", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
-    every = {"scrape_interval": "100ms", "scrape_timeout": "100ms"}
+    every = {"scrape_interval": "250ms", "scrape_timeout": "250ms"}
     config.write_text(yaml.safe_dump({"global": every, "scrape_configs": [job]}))
     options = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
     server = await asyncio.create_subprocess_exec(
