@@ -11,7 +11,7 @@ _ROUNDING = 0.99
 _FRESH = 0.3
 """Seconds for which what a server said remains is true enough where others use it too."""
 
-_CAUTION = 0.85
+_CAUTION = 0.7
 """What part of it is, where those who share it have all just begun."""
 
 WINDOW = 60.0
