@@ -48,6 +48,9 @@ class Run:
     killed: int
 
 
+PACKAGES = {"litellm": "litellm", "pydantic-ai": "pydantic-ai-slim"}
+
+
 async def run(*, quick: bool) -> Result:
     """Measure fleets, ours and others', and the cost of a call."""
     from agentinfra.db.embedded import EmbeddedPostgres
@@ -73,7 +76,19 @@ async def run(*, quick: bool) -> Result:
         Claim("cpu_of_a_memory_budget", ratio, "<=", 1.15),
     )
     tables = (_fleets(runs, processes, calls), _books(account, ours), _calls(costs))
-    return Result(name=NAME, versions=versions("asyncpg"), tables=tables, claims=claims)
+    told = versions("asyncpg") | await asyncio.to_thread(_peers, names)
+    return Result(name=NAME, versions=told, tables=tables, claims=claims)
+
+
+def _peers(names: list[str]) -> dict[str, str]:
+    """Return the versions of the peers, each as its own environment has it."""
+    found = {}
+    for name in names:
+        if (package := PACKAGES.get(name)) is not None:
+            ask = f"import importlib.metadata as m; print(m.version({package!r}))"
+            command = [environment_of(name), "-c", ask]
+            found[name] = subprocess.check_output(command, text=True).strip()
+    return found
 
 
 async def _spent(name: str, database: str, processes: int, calls: int, cap: Decimal) -> Run:

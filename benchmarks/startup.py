@@ -33,7 +33,8 @@ async def main():
     )
     if sys.argv[2] == "preloaded":
         rt = InfraRuntime(settings)
-        for resource in (rt._stateful.server, rt.llm, rt.caches, rt.logging, rt.metrics, rt.tracing):
+        server = rt._stateful.server
+        for resource in (server, rt.llm, rt.caches, rt.logging, rt.metrics, rt.tracing):
             await preload(resource.vendors)
         from agentinfra.checkpoint.checkpointer import Checkpointer
         from agentinfra.db.database import Database
