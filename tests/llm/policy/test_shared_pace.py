@@ -9,6 +9,7 @@ from llm_support import HELLO, run_through
 from agentinfra import AsyncLLMClient, Settings
 from agentinfra._mechanics.pacer import Pacer
 from agentinfra.errors import CacheError
+from agentinfra.llm.policy.gate import Gates
 from agentinfra.llm.policy.sharing import SharedPace
 from agentinfra.testing import OpenAIServer, RateLimits
 
@@ -143,6 +144,8 @@ async def test_without_the_board_each_goes_on_as_it_is(clock, board):
     pacer.told(limits={"requests": (100.0, 100.0, 60.0)})
     await _beats(clock)
     assert shared.failing == "the board is away"
+    gates = Gates(max_running=1, max_queued=1, clock=clock, shared=shared)
+    assert gates.weakness == "limits are not shared with other processes: the board is away"
     assert pacer.expected_wait(1) == 0.0
     assert pacer.window == 100
     board.broken = False

@@ -216,12 +216,15 @@ class Gates:
     @property
     def weakness(self) -> str:
         """What endpoints suffer from; empty when nothing."""
-        return "; ".join(
+        suffered = [
             f"the endpoint {health.name!r} failed too often of late ({health.operation}); it is "
             f"tried again in {health.breaker.retry_after:.0f} s"
             for health in self._healths.values()
             if health.breaker.state != "closed"
-        )
+        ]
+        if self._shared is not None and self._shared.failing:
+            suffered.append(f"limits are not shared with other processes: {self._shared.failing}")
+        return "; ".join(suffered)
 
     async def aclose(self) -> None:
         """Send away who waits, and tell other processes that nothing more is sent."""
