@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.closing import cancel_and_wait
 from agentinfra._mechanics.resource import Resource
-from agentinfra.errors import AgentInfraError
 from agentinfra.observability.logging import get_logger
 
 if TYPE_CHECKING:
@@ -102,5 +101,7 @@ class Keeper(Resource):
         try:
             if await is_due(duty, every):
                 await work()
-        except AgentInfraError as error:
-            _log.warning("checkpoint.keeping_failed", duty=duty, error=str(error))
+        except Exception as error:  # noqa: BLE001 - one that ended the task would end all keeping
+            _log.warning(
+                "checkpoint.keeping_failed", duty=duty, error=f"{type(error).__name__}: {error}"
+            )
