@@ -133,6 +133,34 @@ async def test_a_database_that_comes_late_takes_over_what_was_in_memory(
             await checkpointer.aclose()
 
 
+async def test_conversations_are_there_while_they_are_taken_over(database_url, rows):
+    """None seems to have no history meanwhile; what is stored and deleted then counts as well."""
+    relay = Relay(database_url)
+    async with Checkpointer(CheckpointerSettings(), url=relay.url) as checkpointer:
+        saver = checkpointer.saver
+        every = [{"configurable": {"thread_id": f"t{n}", "checkpoint_ns": ""}} for n in range(40)]
+        for place in every:
+            await saver.aput(place, empty_checkpoint(), {}, {})
+        seen_in_tables = []
+        async with relay.open():
+            while checkpointer.state != "ready":
+                known = await asyncio.gather(*map(saver.aget_tuple, every[1:]))
+                assert None not in known
+                if not seen_in_tables and rows("SELECT to_regclass('checkpoints')") != [(None,)]:
+                    seen_in_tables = rows("SELECT 1 FROM checkpoints WHERE thread_id = 't0'")
+                    if seen_in_tables:  # half of them are there: one goes, and one comes
+                        await saver.adelete_thread("t0")
+                        late = {"configurable": {"thread_id": "late", "checkpoint_ns": ""}}
+                        await saver.aput(late, empty_checkpoint(), {}, {})
+                await asyncio.sleep(0)
+            threads = {thread for (thread,) in rows("SELECT thread_id FROM checkpoints")}
+            assert threads >= {f"t{n}" for n in range(1, 40)}
+            assert seen_in_tables
+            assert "t0" not in threads
+            assert "late" in threads
+            await checkpointer.aclose()
+
+
 async def test_a_deleted_conversation_stays_deleted_while_a_run_goes_on(database_url, rows):
     """A run under way ends as ever and stores nothing; a new one begins from nothing."""
     entered, going = asyncio.Event(), asyncio.Event()

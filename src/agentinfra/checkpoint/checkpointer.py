@@ -298,21 +298,21 @@ class Checkpointer(Durable):
         return None if cipher is None else Sealed(cipher=cipher, plain=plain)
 
     async def _move(self, link: Link) -> None:
-        from agentinfra.checkpoint.memory import carry_over
+        from agentinfra.checkpoint.memory import Standby, carry_over
+        from agentinfra.checkpoint.saver import PostgresSaver
         from agentinfra.checkpoint.schema import CHECKPOINTS, ensure_schema
 
         await ensure_schema(link, CHECKPOINTS)
         standby = self._standby
         if standby is None:
             return
-        memory, standby.memory = standby.memory, None  # what comes from here on goes to the tables
-        if memory is not None and memory.storage and self._saver is not None:
-            try:
-                carried = await carry_over(memory, self._saver)
-            except BaseException:
-                standby.memory = memory
-                raise
+        memory = standby.memory
+        if memory is not None and memory.storage and isinstance(self._saver, PostgresSaver):
+            # Memory goes on answering: a conversation that is not in the tables yet would seem
+            # to have none.
+            carried = await carry_over(memory, self._saver.beside(Standby(None)))
             _log.info("checkpoint.carried_over", checkpoints=carried)
+        standby.memory = None  # in the same turn of the loop as the last look into it
 
     async def _prune(self, policies: Sequence[Policy], *, dry_run: bool) -> PruneResult:
         # The age of a checkpoint is in its id, which comes from the clock on the wall.

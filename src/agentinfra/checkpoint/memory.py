@@ -140,26 +140,52 @@ class Standby:
 
     __slots__ = ("memory",)
 
-    def __init__(self, memory: InMemorySaver) -> None:
-        self.memory: InMemorySaver | None = memory
+    def __init__(self, memory: InMemorySaver | None) -> None:
+        self.memory = memory
 
 
 async def carry_over(memory: InMemorySaver, saver: BaseCheckpointSaver[Any]) -> int:
-    """Store what was kept in memory, the oldest first; return how many checkpoints it was.
+    """Store what is kept in memory, the oldest first; return how many checkpoints it was.
+
+    Runs go on in memory meanwhile, and what they store or delete there is carried over as well.
+    The last look finds nothing new and is followed by no turn of the loop: whoever goes over to
+    the tables at once, when this returns, loses nothing between the two.
 
     Raises:
         CheckpointError: The database failed.
     """
-    found = [item async for item in memory.alist(None)]
-    for item in reversed(found):
-        place = dict(item.config["configurable"])
-        parent = item.parent_config["configurable"] if item.parent_config else {}
-        place["checkpoint_id"] = parent.get("checkpoint_id")
-        versions = item.checkpoint["channel_versions"]
-        await saver.aput({"configurable": place}, item.checkpoint, item.metadata, versions)
-        for task, channel, value in item.pending_writes or ():
-            await saver.aput_writes(item.config, [(channel, value)], task)
-    return len(found)
+    done: dict[tuple[str, str, str], int] = {}
+    while True:
+        found = {_place(item.config): item for item in memory.list(None)}
+        fresh = [key for key, item in found.items() if done.get(key) != _written(item)]
+        gone = {key[0] for key in done} - memory.storage.keys()
+        if not (fresh or gone):
+            return len(done)
+        for thread in gone:
+            await saver.adelete_thread(thread)
+        done = {key: writes for key, writes in done.items() if key[0] not in gone}
+        for key in reversed(fresh):
+            await _store(found[key], saver)
+            done[key] = _written(found[key])
+
+
+async def _store(item: CheckpointTuple, saver: BaseCheckpointSaver[Any]) -> None:
+    place = dict(item.config["configurable"])
+    parent = item.parent_config["configurable"] if item.parent_config else {}
+    place["checkpoint_id"] = parent.get("checkpoint_id")
+    versions = item.checkpoint["channel_versions"]
+    await saver.aput({"configurable": place}, item.checkpoint, item.metadata, versions)
+    for task, channel, value in item.pending_writes or ():
+        await saver.aput_writes(item.config, [(channel, value)], task)
+
+
+def _place(config: RunnableConfig) -> tuple[str, str, str]:
+    place = config["configurable"]
+    return str(place["thread_id"]), place.get("checkpoint_ns", ""), str(place["checkpoint_id"])
+
+
+def _written(item: CheckpointTuple) -> int:
+    return len(item.pending_writes or ())
 
 
 def prune(

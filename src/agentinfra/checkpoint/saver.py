@@ -92,6 +92,12 @@ class PostgresSaver(AsyncPostgresSaver):
         self._bytes = link.metrics.counter(CHECKPOINT_BYTES)
         self._refused = link.metrics.counter(CHECKPOINTS_REFUSED)
 
+    def beside(self, standby: Standby) -> PostgresSaver:
+        """Return a copy that has another standby, or none any more."""
+        other = copy.copy(self)
+        other._standby = standby  # noqa: SLF001 - a copy of this one
+        return other
+
     @property
     def _memory(self) -> InMemorySaver | None:
         memory = self._standby.memory
