@@ -83,19 +83,24 @@ async def test_serializers_plugins_and_decorators_work(redis_server):
     await double.cache.close()
 
 
-async def test_locks_hold(cache):
-    """One of many callers goes on with the lock; a changed value is noticed."""
+@pytest.mark.parametrize("key", [f"k{number}" for number in range(40)])
+async def test_locks_hold(cache, key):
+    """One of many callers goes on with the lock, whichever connection is answered first."""
     inside = 0
 
     async def work():
         nonlocal inside
-        async with RedLock(cache, "k", lease=5):
-            if await cache.get("k") is None:
+        async with RedLock(cache, key, lease=5):
+            if await cache.get(key) is None:
                 inside += 1
-                await cache.set("k", 1)
+                await cache.set(key, 1)
 
     await asyncio.gather(*(work() for _ in range(20)))
     assert inside == 1
+
+
+async def test_a_changed_value_is_noticed(cache):
+    """Compare-and-set is refused where another caller has written in between."""
     async with OptimisticLock(cache, "k") as lock:
         assert await lock.cas(2, ttl=60) is True
     async with OptimisticLock(cache, "k") as lock:

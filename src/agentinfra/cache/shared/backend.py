@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from aiocache.base import BaseCache
 from aiocache.serializers import JsonSerializer
@@ -59,6 +60,7 @@ class RedisCache(BaseCache):  # type: ignore[misc]  # aiocache has no types
         self._given = connection
         self._own: RedisConnection | None = None
         self._opening = asyncio.Lock()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
     def parse_uri_path(cls, path: str) -> dict[str, Any]:
@@ -103,7 +105,8 @@ class RedisCache(BaseCache):  # type: ignore[misc]  # aiocache has no types
 
     async def _add(self, key: str, value: Any, ttl: Any = None, _conn: Any = None) -> bool:
         words = ("SET", key, value, *_px(ttl), "NX")
-        done = await self._ask(lambda store: store.execute(*words), instead=False, keys=[key])
+        async with self._turn(key):
+            done = await self._ask(lambda store: store.execute(*words), instead=False, keys=[key])
         if done is None:
             raise ValueError(f"Key {key} already exists, use .set to update the value")
         return bool(done)
@@ -152,7 +155,14 @@ class RedisCache(BaseCache):  # type: ignore[misc]  # aiocache has no types
         return answer
 
     async def _redlock_release(self, key: str, value: Any) -> Any:
-        return (await self._ask(lambda store: store.run(RELEASE, [key], value), [0]))[0]
+        async with self._turn(key):
+            return (await self._ask(lambda store: store.run(RELEASE, [key], value), [0]))[0]
+
+    def _turn(self, key: str) -> asyncio.Lock:
+        # RedLock notes who holds a key after the answer to its taking or release was read. Were two
+        # of them under way on two connections, the loser's answer could be read first: it would
+        # find nobody to wait for and go on beside the winner.
+        return self._turns.setdefault(key, asyncio.Lock())
 
     async def _close(self, *_: Any, **__: Any) -> None:
         own, self._own = self._own, None
