@@ -9,7 +9,7 @@ import pytest
 from agentinfra.cli import main
 from agentinfra.db.database import Database
 from agentinfra.errors import BudgetExceededError
-from agentinfra.llm.money.budget import reserve
+from agentinfra.llm.money.budget import active_budgets, reserve
 from agentinfra.llm.money.budgets import Budgets
 from agentinfra.settings import BudgetsSettings, DatabaseSettings
 
@@ -35,7 +35,7 @@ def ledger(plain, monkeypatch, postgres_url, tmp_path):
 
 async def spend(budgets, amount):
     async with budgets.of("acme", usd=1):
-        (await reserve("m", Decimal(amount))).settle(Decimal(amount))
+        (await reserve(active_budgets(), "m", Decimal(amount))).settle(Decimal(amount))
 
 
 def listed(capsys, *arguments):

@@ -12,14 +12,14 @@ import pytest
 
 from agentinfra.db.database import Database
 from agentinfra.errors import BudgetExceededError
-from agentinfra.llm.money.budget import Budget, reserve
+from agentinfra.llm.money.budget import Budget, active_budgets, reserve
 from agentinfra.llm.money.budgets import Budgets
 from agentinfra.settings import BudgetsSettings, DatabaseSettings
 
 
 async def spend(budget: Budget, amount: str) -> None:
     async with budget:
-        (await reserve("m", Decimal(amount))).settle(Decimal(amount))
+        (await reserve(active_budgets(), "m", Decimal(amount))).settle(Decimal(amount))
 
 
 @pytest.mark.parametrize("place", ["embedded", "pgbouncer", "ordinary", "second"])

@@ -114,7 +114,12 @@ def test_whatever_is_reserved_and_settled_the_cap_holds(calls):
             held = []
             for most, cost, fails in calls:
                 try:
-                    held.append((await reserve("m", most), None if fails else min(cost, most)))
+                    held.append(
+                        (
+                            await reserve(active_budgets(), "m", most),
+                            None if fails else min(cost, most),
+                        )
+                    )
                 except BudgetExceededError:
                     continue
                 assert budget.spent + budget.reserved <= budget.limit

@@ -15,7 +15,7 @@ from agentinfra.errors import (
     ConfigurationError,
     NotStartedError,
 )
-from agentinfra.llm.money.budget import reserve
+from agentinfra.llm.money.budget import active_budgets, reserve
 from agentinfra.llm.money.budgets import Budgets
 from agentinfra.llm.money.journal import Journal
 from agentinfra.llm.money.lease import Lease
@@ -28,7 +28,7 @@ WINDOW = Window.of("hour")
 
 async def reserved(budget, amount, until=None):
     async with budget:
-        return await reserve("m", Decimal(str(amount)), until=until)
+        return await reserve(active_budgets(), "m", Decimal(str(amount)), until=until)
 
 
 @pytest.fixture

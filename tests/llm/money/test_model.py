@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from agentinfra.db.database import Database
 from agentinfra.errors import BudgetExceededError
 from agentinfra.llm.money.accounts import LocalAccount
-from agentinfra.llm.money.budget import Budget, reserve
+from agentinfra.llm.money.budget import Budget, active_budgets, reserve
 from agentinfra.llm.money.journal import Journal, read_entries
 from agentinfra.llm.money.lease import Lease
 from agentinfra.llm.money.shared import SharedAccount
@@ -111,7 +111,7 @@ class Machine(RuleBasedStateMachine):
             if left:
                 async with left[0]:
                     return await inside(left[1:])
-            return await reserve("m", amount)
+            return await reserve(active_budgets(), "m", amount)
 
         task = asyncio.create_task(inside(budgets))
         await self.until(task)

@@ -34,6 +34,7 @@ class Bill(Generic[T]):
         until: How long budgets that wait may do so, on the client's clock; None has no end.
 
     Attributes:
+        budgets: Those around the call when it began.
         lost: USD that requests cost whose answers nobody has, by our estimate.
         answers: What requests gave that were sent side by side: one of them is the call's answer.
     """
@@ -48,6 +49,7 @@ class Bill(Generic[T]):
         "_until",
         "_worst",
         "answers",
+        "budgets",
         "lost",
     )
 
@@ -60,6 +62,7 @@ class Bill(Generic[T]):
         *,
         until: float | None = None,
     ) -> None:
+        self.budgets = active_budgets()
         # Tuples, of which an empty one costs nothing: most calls are one request.
         self.lost = _ZERO
         self.answers: tuple[tuple[Target, Any], ...] = ()
@@ -81,7 +84,7 @@ class Bill(Generic[T]):
         Raises:
             BudgetExceededError: A budget around the call has too little left.
         """
-        held = await reserve(self._model, amount, until=self._until)
+        held = await reserve(self.budgets, self._model, amount, until=self._until)
         # Only now: another request of the call may have been held for meanwhile.
         self._held = (*self._held, (held, amount or _ZERO))
 
@@ -102,7 +105,7 @@ class Bill(Generic[T]):
         Raises:
             BudgetExceededError: A budget around the call has too little left.
         """
-        if active_budgets() and self._open >= len(self._held):
+        if self.budgets and self._open >= len(self._held):
             await self.hold(self._worst(self._asked, target))
         self._open += 1
 

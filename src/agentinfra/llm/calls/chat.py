@@ -20,7 +20,6 @@ from agentinfra.llm.calls.sending import Replied, TextSender
 from agentinfra.llm.calls.stream import LLMStream, Settlement
 from agentinfra.llm.calls.worst import worst_cost
 from agentinfra.llm.dialects.usage import cost_in_headers, estimated
-from agentinfra.llm.money.budget import active_budgets
 from agentinfra.llm.wire.sdk import raw_answer
 from agentinfra.observability import semconv
 from agentinfra.results import LLMResponse, Usage
@@ -83,7 +82,7 @@ class ChatCalls:
                 if len(bill.answers) > 1:
                     self._pay_for_the_other(bill, got)
                 response = self._response(got.headers, got.answer, request, call, record, bill)
-                cost = self._owed(response, call)
+                cost = self._owed(response, call, bill)
                 if self._telemetry.observed:
                     record.close(self._outcome(response))
             except BaseException as error:
@@ -139,7 +138,8 @@ class ChatCalls:
         call.target = targets[0]  # a call that is refused before it is sent has a server, too
         if request.resumes:
             return
-        request.size = len(self._sender.prepare(request, targets[0]))
+        self._sender.prepare(request, targets[0])
+        request.size = len(request.body)
         call.tokens = request.rate_tokens
 
     async def _held(
@@ -147,7 +147,7 @@ class ChatCalls:
     ) -> Bill[TextRequest]:
         """Return the call's bill, on which the most that its first request costs is held."""
         bill = Bill(request.model, request, worst_cost, _prompt_cost, until=call.until)
-        if not active_budgets():
+        if not bill.budgets:
             return bill
         worst: Decimal | None = Decimal(0)
         for target in () if request.resumes else targets:
@@ -156,7 +156,7 @@ class ChatCalls:
         try:
             await bill.hold(worst)
         except BudgetExceededError:
-            names = [budget.name for budget in active_budgets()]
+            names = [budget.name for budget in bill.budgets]
             call.note(semconv.EVENT_BUDGET_REFUSED, {semconv.BUDGETS: names})
             self._telemetry.refused(names)
             raise
@@ -268,7 +268,7 @@ class ChatCalls:
         if isinstance(source, Replay):
             response = self._again(response)
         if bill is not None:
-            bill.settle(self._owed(response, call))
+            bill.settle(self._owed(response, call, bill))
             if kept is not None and isinstance(assembly, WrittenDown) and source.complete:
                 self._behind(kept.keep(response, assembly.api, assembly.events))
         with record:  # entered only now, so that the log line carries its ids
@@ -351,12 +351,12 @@ class ChatCalls:
         answered = answer.model
         return prices.cost(answered, usage, tier) if cost is None and answered else cost
 
-    def _owed(self, response: LLMResponse, call: Call) -> Decimal | None:
+    def _owed(self, response: LLMResponse, call: Call, bill: Bill[TextRequest]) -> Decimal | None:
         """Return what budgets book: where an answer's price is unknown, as the request's was not.
 
         An endpoint may name a tier nobody has a price of, after it took a request that had one.
         """
-        if response.cost_usd is not None or not active_budgets() or call.target is None:
+        if response.cost_usd is not None or not bill.budgets or call.target is None:
             return response.cost_usd
         if response.finish_reason is None and not response.usage.total_tokens:
             return None  # it has only begun

@@ -16,7 +16,6 @@ from agentinfra.llm.dialects.embeddings import (
 )
 from agentinfra.llm.dialects.hashing import HASH_DIMENSIONS, HASH_MODEL, hash_embeddings
 from agentinfra.llm.dialects.usage import estimate_tokens
-from agentinfra.llm.money.budget import active_budgets
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
 from agentinfra.results import EmbeddingBatch, Usage
@@ -147,7 +146,7 @@ class EmbeddingCalls:
         call.target = target
         with self._record(call, target.model) as record:
             record.span.set(semconv.EMBEDDING_DIMENSIONS, wanted.dimensions)
-            if active_budgets():
+            if bill.budgets:
                 await bill.hold(worst_of(texts, target))
             done: list[Part] = []
             failure: BaseException | None = None

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from agentinfra.llm.dialects.request import TextRequest
     from agentinfra.llm.policy.call import Call
     from agentinfra.llm.wire.endpoint import Target
-    from agentinfra.llm.wire.lessons import Api
     from agentinfra.llm.wire.open_stream import OpenStream
 
 __all__ = ["Replied", "TextSender"]
@@ -47,13 +46,28 @@ _OTHER_WAYS = 6
 class TextSender:
     """Sends requests for texts."""
 
-    def prepare(self, request: TextRequest, target: Target) -> bytes:
-        """Return the body for a target, which is kept for the attempt that follows.
+    def prepare(self, request: TextRequest, target: Target) -> Dialect:
+        """Put a request into the words of its target, unless it is in them already.
 
         Raises:
             ConfigurationError: It cannot be said in the target's dialect, or not to its model.
         """
-        return self._body(request, target, DIALECTS[_way(request, target)])
+        lessons = target.endpoint.lessons
+        # While a request waits for its turn, another one's refusal may teach another way.
+        ready = (target, lessons.learned, lessons.forms.learned)
+        if request.ready == ready:
+            return DIALECTS[request.api]
+        if request.forms is not None:
+            request.take(lessons.forms.best(request, target.model))
+        request.api = lessons.api(request, target.model)
+        dialect = DIALECTS[request.api]
+        speech = lessons.speech(request, target.model)
+        body_of = (request.api, target.model, speech)
+        if request.encoded_for != body_of and not request.resumes:
+            request.body = dialect.body(request, target.model, speech)
+            request.encoded_for = body_of
+        request.ready = ready
+        return dialect
 
     async def send(
         self, request: TextRequest, call: Call, bill: Bill[TextRequest], target: Target
@@ -64,13 +78,13 @@ class TextSender:
             BudgetExceededError: It would be one more to pay for, and there is too little left.
             LLMError: It failed, and its refusals taught no other way.
         """
-        api = _way(request, target)
+        dialect = self.prepare(request, target)
         await bill.begin(target)
         try:
             try:
-                got = await self._ask(request, call, target, DIALECTS[api])
+                got = await self._ask(request, call, target, dialect)
             except BadRequestError as error:
-                got = await self._otherwise(request, call, target, self._ask, api, error)
+                got = await self._otherwise(request, call, target, self._ask, dialect, error)
         except BaseException as error:
             bill.failed(target, error)
             raise
@@ -87,13 +101,13 @@ class TextSender:
             BudgetExceededError: It would be one more to pay for, and there is too little left.
             LLMError: It failed, and its refusals taught no other way.
         """
-        api = _way(request, target)
+        dialect = self.prepare(request, target)
         await bill.begin(target)
         try:
             try:
-                return await self._begin(request, call, target, DIALECTS[api])
+                return await self._begin(request, call, target, dialect)
             except BadRequestError as error:
-                return await self._otherwise(request, call, target, self._begin, api, error)
+                return await self._otherwise(request, call, target, self._begin, dialect, error)
         except BaseException as error:
             bill.failed(target, error)
             raise
@@ -120,7 +134,7 @@ class TextSender:
         call: Call,
         target: Target,
         send: Callable[[TextRequest, Call, Target, Dialect], Awaitable[T]],
-        api: Api,
+        dialect: Dialect,
         refusal: BadRequestError,
     ) -> T:
         """Send a refused request another way, as far as its refusals teach one.
@@ -130,13 +144,14 @@ class TextSender:
         """
         lessons, error = target.endpoint.lessons, refusal
         for _ in range(_OTHER_WAYS):
-            if not lessons.learn(error, request, target.model, api):
+            if not lessons.learn(error, request, target.model, dialect.name):
                 break
             call.attempts += 1
-            call.note(semconv.EVENT_OTHER_API, {semconv.API: api, "refusal": str(error)[:300]})
-            api = _way(request, target)
+            said = {semconv.API: dialect.name, "refusal": str(error)[:300]}
+            call.note(semconv.EVENT_OTHER_API, said)
+            dialect = self.prepare(request, target)
             try:
-                return await send(request, call, target, DIALECTS[api])
+                return await send(request, call, target, dialect)
             except BadRequestError as another:
                 error = another
         if error is refusal:
@@ -156,7 +171,7 @@ class TextSender:
         return Sending(
             operation=dialect.name,
             model=target.model,
-            body=b"" if request.resumes else self._body(request, target, dialect),
+            body=request.body,
             headers=headers,
             query=request.query,
             below=f"/{quote(request.resumes, safe='')}" if request.resumes else "",
@@ -164,22 +179,6 @@ class TextSender:
             deadline=call.deadline,
             patience=call.patience,
         )
-
-    def _body(self, request: TextRequest, target: Target, dialect: Dialect) -> bytes:
-        speech = target.endpoint.lessons.speech(request, target.model)
-        key = (dialect.name, target.model, speech)
-        if request.encoded_for != key:
-            request.body = dialect.body(request, target.model, speech)
-            request.encoded_for = key
-        return request.body
-
-
-def _way(request: TextRequest, target: Target) -> Api:
-    """Put a request into the form its target takes; return the API it goes to."""
-    lessons = target.endpoint.lessons
-    if request.forms is not None:
-        request.take(lessons.forms.best(request, target.model))
-    return lessons.api(request, target.model)
 
 
 def _goes_without_reasoning(request: TextRequest, target: Target) -> bool:

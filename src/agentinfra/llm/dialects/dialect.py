@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from agentinfra.llm.dialects.answer import Answer, Assembly
-    from agentinfra.llm.dialects.request import TextRequest
+    from agentinfra.llm.dialects.request import Api, TextRequest
     from agentinfra.llm.dialects.speech import Speech
 
 __all__ = ["Dialect"]
@@ -16,8 +16,8 @@ __all__ = ["Dialect"]
 class Dialect(Protocol):
     """An API that gives texts. Both take the same messages and end in the same answer."""
 
-    name: str
-    """``chat`` or ``responses``."""
+    name: Api
+    """Which API it is of."""
 
     def body(self, request: TextRequest, model: str, speech: Speech) -> bytes:
         """Return the body of a request.

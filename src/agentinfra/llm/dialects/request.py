@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -14,7 +14,10 @@ from agentinfra.llm.dialects.options import checked_headers, checked_options, ex
 from agentinfra.llm.dialects.usage import CHARACTERS_PER_TOKEN
 from agentinfra.llm.dialects.weighing import NOTHING, Attached, attached_to
 
-__all__ = ["LIMITS", "OUTPUT", "Forms", "Seen", "TextRequest", "resumed", "text_request"]
+__all__ = ["LIMITS", "OUTPUT", "Api", "Forms", "Seen", "TextRequest", "resumed", "text_request"]
+
+Api: TypeAlias = Literal["chat", "responses"]
+"""Which of OpenAI's two APIs for texts."""
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -81,7 +84,9 @@ class TextRequest(msgspec.Struct, kw_only=True):
         unfit: Forms that were refused for what this very request says in them.
         keep: Seconds its answer may be kept and given again; 0 where the call does not ask for it.
         resumes: The id of a response that is asked for again, in place of a new one.
-        body: The body that was encoded last.
+        api: The API it goes to, as it was put last.
+        ready: For whom it was put so, and what was known of them.
+        body: The body that was encoded last; empty for a response that is asked for again.
         encoded_for: Whom that is for.
         size: Bytes of the first body that was encoded.
     """
@@ -102,6 +107,8 @@ class TextRequest(msgspec.Struct, kw_only=True):
     unfit: frozenset[str] = frozenset()
     keep: float = 0.0
     resumes: str = ""
+    api: Api = "chat"
+    ready: tuple[Any, ...] = ()
     body: bytes = b""
     encoded_for: tuple[Any, ...] = ()
     size: int = 0
@@ -112,7 +119,7 @@ class TextRequest(msgspec.Struct, kw_only=True):
             return
         self.messages, self.options = self.forms.said(form)
         self.form = form
-        self.encoded_for = ()
+        self.encoded_for = self.ready = ()
 
     @property
     def attached(self) -> Attached:

@@ -210,13 +210,14 @@ def active_budgets() -> tuple[Budget, ...]:
 
 
 async def reserve(
-    model: str, at_most: Decimal | None, *, until: float | None = None
+    budgets: Sequence[Budget], model: str, at_most: Decimal | None, *, until: float | None = None
 ) -> Reservation:
     """Hold the most a call can cost in every budget around it, or in none.
 
     Where all of them can say at once, nothing is waited for.
 
     Args:
+        budgets: Those around the call, outermost first.
         model: The model, for the error.
         at_most: The call's worst case in USD, None when its price is unknown.
         until: How long budgets that wait may do so, on the client's clock; None has no end.
@@ -225,7 +226,6 @@ async def reserve(
         BudgetExceededError: One of them has too little left, or refuses unknown prices.
         BudgetUnavailableError: One of them cannot say what is left.
     """
-    budgets = around()
     if not budgets:
         return NO_RESERVATION
     if at_most is None:

@@ -74,11 +74,15 @@ class FormLessons:
     Args:
         clock: Where time comes from.
         remembered: Seconds a lesson holds.
+
+    Attributes:
+        learned: How often a form was given up.
     """
 
     def __init__(self, clock: Clock, *, remembered: float) -> None:
         self._clock = clock
         self._remembered = remembered
+        self.learned = 0
         self._refused: dict[tuple[str, str], float] = {}
         self._ignored: dict[tuple[str, str], int] = {}
 
@@ -139,6 +143,7 @@ class FormLessons:
 
     def _give_up(self, model: str, what: str, why: str) -> None:
         self._refused[model, what] = self._clock.now() + self._remembered
+        self.learned += 1
         log.warning("llm.structured_mode_changed", model=model, without=what, why=why[:300])
 
 

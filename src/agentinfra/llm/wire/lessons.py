@@ -13,12 +13,12 @@ from agentinfra.llm.wire.forms import FormLessons
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
-    from agentinfra.llm.dialects.request import TextRequest
+    from agentinfra.llm.dialects.request import Api, TextRequest
     from agentinfra.llm.dialects.speech import Speech
     from agentinfra.llm.wire.profile import Profile
     from agentinfra.results import Usage
 
-__all__ = ["Api", "Lessons"]
+__all__ = ["Lessons"]
 
 REMEMBERED = 3600.0
 """Seconds a lesson holds: servers are updated, and a model's name may mean another tomorrow."""
@@ -42,8 +42,6 @@ _OF_RESPONSES = frozenset(RESPONSES_ONLY)
 _OF_CHAT = frozenset(CHAT_ONLY)
 _FUNCTIONS = frozenset({"function", "custom"})
 
-Api = Literal["chat", "responses"]
-
 
 class Lessons:
     """Decides how a request is put to an endpoint, and learns when that was wrong.
@@ -54,6 +52,7 @@ class Lessons:
 
     Attributes:
         forms: What it has learned of the forms of structured answers.
+        learned: How often it has learned something: what was decided before may be wrong now.
     """
 
     def __init__(self, profile: Profile, clock: Clock) -> None:
@@ -61,6 +60,7 @@ class Lessons:
         self._clock = clock
         self._speech = profile.speech
         self.forms = FormLessons(clock, remembered=REMEMBERED)
+        self.learned = 0
         self._api: dict[tuple[str, bool], tuple[Api, float]] = {}
         self._absent: dict[Api, float] = {}
         self._limited: set[str] = set()
@@ -110,8 +110,11 @@ class Lessons:
         A deployment's name does not tell that its model thinks; what it thought has to be asked
         for then, or it cannot be sent on.
         """
-        if usage.reasoning_tokens and self._speech.official and not known(model).reasons:
+        if not usage.reasoning_tokens or model in self._reasoning:
+            return
+        if self._speech.official and not known(model).reasons:
             self._reasoning.add(model)
+            self.learned += 1
 
     @property
     def _learned_to_speak(self) -> bool:
@@ -129,6 +132,7 @@ class Lessons:
         said = str(error)
         if request.resumes:
             return False
+        self.learned += 1
         if api == "chat" and self._about_body(said, request, model):
             # Another call may have learned it while this one was under way: what counts is
             # whether the next body would be another than the one that was refused.

@@ -9,7 +9,7 @@ from agentinfra.llm.dialects.chat.body import chat_payload
 from agentinfra.llm.dialects.chat.reading import read_chat
 from agentinfra.llm.dialects.chat.stream import ChatAssembly
 from agentinfra.llm.dialects.encoding import encode
-from agentinfra.llm.dialects.request import TextRequest
+from agentinfra.llm.dialects.request import Api, TextRequest
 from agentinfra.llm.dialects.speech import Speech
 
 __all__ = ["ChatDialect"]
@@ -18,7 +18,7 @@ __all__ = ["ChatDialect"]
 class ChatDialect:
     """What ``/chat/completions`` takes and gives."""
 
-    name = "chat"
+    name: Api = "chat"
 
     def body(self, request: TextRequest, model: str, speech: Speech) -> bytes:
         """Return the body of a request; see ``Dialect``."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from agentinfra.llm.dialects.answer import Answer
 from agentinfra.llm.dialects.encoding import encode
-from agentinfra.llm.dialects.request import TextRequest
+from agentinfra.llm.dialects.request import Api, TextRequest
 from agentinfra.llm.dialects.responses.body import response_payload
 from agentinfra.llm.dialects.responses.reading import read_response
 from agentinfra.llm.dialects.responses.stream import ResponseAssembly
@@ -18,7 +18,7 @@ __all__ = ["ResponsesDialect"]
 class ResponsesDialect:
     """What ``/responses`` takes and gives."""
 
-    name = "responses"
+    name: Api = "responses"
 
     def body(self, request: TextRequest, model: str, speech: Speech) -> bytes:
         """Return the body of a request; see ``Dialect``."""
