@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent / "src" / "agentinfra"
 FLOORS = {
     "errors": 0,
     "_types": 0,
+    "_frozen": 0,
     "settings": 1,
     "dsn": 1,
     "results": 0,

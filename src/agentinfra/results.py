@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agentinfra._frozen import cheap_to_make
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 
+@cheap_to_make
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """The tokens of one call.
@@ -93,6 +96,7 @@ _COUNTS = tuple(
 )
 
 
+@cheap_to_make
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
     """A function the model asks to be called.
@@ -114,6 +118,7 @@ class ToolCall:
     parsed: Any = field(default=None, compare=False)
 
 
+@cheap_to_make
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """One of the answers of a call; there are several where ``n`` asked for them.
@@ -156,6 +161,7 @@ class AnswerSource(Protocol):
         ...
 
 
+@cheap_to_make
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LLMResponse:
     """What a finished chat call gave.
@@ -305,6 +311,7 @@ class QueryResult(Sequence[Mapping[str, Any]]):
         return iter(self.rows)
 
 
+@cheap_to_make
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
     """One record a vector search found.
