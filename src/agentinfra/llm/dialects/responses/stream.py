@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from agentinfra.errors import LLMError
 from agentinfra.llm.dialects.answer import Answer, StreamChunk
 from agentinfra.llm.dialects.encoding import REFUSED, decode
 from agentinfra.llm.dialects.failures import error_in, hidden_error
@@ -219,8 +220,12 @@ class ResponseAssembly:
         merged["status"] = plain(response.get("status")) or plain(event.get("type"))[9:]
         if (error := failure_in(merged)) is not None:
             raise hidden_error(error, {})
-        self.usage = usage_of(merged.get("usage")) or self.usage
-        return self._take(response_of(merged, {}), repeat=False)
+        try:
+            answer = response_of(merged, {})
+        except LLMError:
+            self.usage = usage_of(merged.get("usage")) or self.usage  # it was paid for
+            raise
+        return self._take(answer, repeat=False)
 
     def _take(self, answer: Answer, *, repeat: bool = True) -> list[StreamChunk]:
         """Take the whole answer; what no piece has said yet is handed out now."""
