@@ -87,21 +87,28 @@ class ChatAssembly:
         if body.error is not None or len(body.choices) > 1:
             # Several choices in one event are rare, and one of them may need a second look.
             return self._add_unusual(data)
-        chunks = []
-        for choice in body.choices:
-            delta = choice.delta
-            if choice.error is not None or choice.message is not None or choice.text is not None:
-                return self._add_unusual(data)
-            if delta is None:
-                chunk = StreamChunk(finish_reason=self._reason(choice), index=choice.index)
-            elif delta.function_call is not None:
-                return self._add_unusual(data)
-            else:
-                chunk = self._piece(choice, delta)
-            if chunk:
-                chunks.append(chunk)
-        self._keep(data, body, chunks)
-        return chunks
+        if not body.choices:
+            self._keep(data, body)
+            return []
+        choice = body.choices[0]
+        delta = choice.delta
+        if choice.error is not None or choice.message is not None or choice.text is not None:
+            return self._add_unusual(data)
+        if delta is not None and delta.function_call is not None:
+            return self._add_unusual(data)
+        self._keep(data, body)
+        if delta is None:
+            chunk = StreamChunk(finish_reason=self._reason(choice), index=choice.index)
+        elif choice.index == 0 and choice.finish_reason is None and (text := _text_alone(delta)):
+            # Nearly every event there is.
+            self._first.text.append(text)
+            return [StreamChunk(text=text)]
+        else:
+            chunk = self._piece(choice, delta)
+        if not chunk:
+            return []
+        self._take(self._turn(chunk.index), chunk)
+        return [chunk]
 
     def take_whole(self, data: bytes) -> list[StreamChunk]:
         """Take in a whole answer that came in place of a stream; see ``Assembly``."""
@@ -172,11 +179,9 @@ class ChatAssembly:
         turn = self._turns.get(choice.index)
         return reason_of(choice.finish_reason, called=turn is not None and bool(turn.calls))
 
-    def _keep(self, data: bytes, body: ChunkBody, chunks: list[StreamChunk]) -> None:
-        """Keep an event of the usual shape, and what is new in it."""
+    def _keep(self, data: bytes, body: ChunkBody) -> None:
+        """Keep an event of the usual shape, and what it says of the answer."""
         self._merged.keep(data)
-        for chunk in chunks:
-            self._take(self._turn(chunk.index), chunk)
         if self._id is None:
             self._id = body.id
         self._model = body.model or self._model
@@ -242,6 +247,13 @@ class ChatAssembly:
         )
         self._take(turn, chunk)
         return chunk
+
+
+def _text_alone(delta: Delta) -> str | None:
+    """Return the text of a piece that brings nothing else."""
+    if delta.tool_calls or delta.reasoning_content or delta.reasoning:
+        return None
+    return None if delta.refusal or delta.audio else delta.content
 
 
 def _deltas(turn: _Turn, delta: Delta) -> Any:
