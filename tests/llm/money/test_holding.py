@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import pytest
-from llm_support import HELLO
+from llm_support import HELLO, run_through
 from raw_server import answer, raw_server, reply
 
 from agentinfra import AsyncLLMClient, Budget, LLMError, Settings
 from agentinfra.errors import BudgetExceededError, LLMConnectionError
+from agentinfra.llm.policy.hedging import ENOUGH
 from agentinfra.results import Usage
 from agentinfra.testing import OpenAIServer, faults
 from agentinfra.testing.replies import Reply
@@ -267,4 +268,33 @@ async def test_embeddings_pay_for_every_part_that_was_served(client_of, server):
             batch, held = await _held(budget, llm.get_embeddings(["another text"]))
     assert budget.spent == batch.cost_usd > whole.spent > 0
     assert batch.cost_usd <= held
+    assert budget.reserved == 0
+
+
+async def test_two_answers_to_one_call_are_both_paid(clock):
+    """Of two requests that are answered in the same moment one is taken; the other is owed."""
+    answered, slow = asyncio.Event(), False
+
+    async def give(request):
+        del request
+        await (answered.wait() if slow else clock.sleep(1.0))
+        yield reply(answer("x"))
+
+    fields = {"api_key": "sk-test", "hedge": True, "max_attempts": 1}
+    async with raw_server(give) as server:
+        settings = Settings(llm={"base_url": server.base_url, **fields}).llm
+        async with AsyncLLMClient(settings, clock=clock) as llm:
+            for _ in range(ENOUGH):
+                task = asyncio.create_task(llm.chat_completion(HELLO))
+                one = await run_through(clock, task, step=0.25)
+            slow, before = True, len(server.requests)
+            async with llm.budget(usd=1) as budget:
+                task = asyncio.create_task(llm.chat_completion(HELLO))
+                while len(server.requests) < before + 2 and not task.done():
+                    await asyncio.sleep(0.001)
+                    clock.shift(0.25)
+                answered.set()
+                got = await task
+    assert got.attempts == 2
+    assert budget.spent == got.cost_usd == 2 * one.cost_usd
     assert budget.reserved == 0
