@@ -26,6 +26,11 @@ class Deadline:
         self._clock = clock
         self.at = None if seconds is None else clock.now() + seconds
 
+    @property
+    def passed(self) -> bool:
+        """Whether it has come."""
+        return self.at is not None and self._clock.now() >= self.at
+
     def remaining(self) -> float | None:
         """Return the seconds left, 0.0 when it has passed, None when there is no end."""
         return None if self.at is None else max(0.0, self.at - self._clock.now())

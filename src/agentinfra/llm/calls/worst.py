@@ -53,7 +53,8 @@ def worst_cost(request: TextRequest, target: Target) -> Decimal | None:
     options, extra = request.options, target.endpoint.profile.speech.extra_body
     if extra or request.extra_body:
         options = {**options, **(extra or {}), **(request.extra_body or {})}
-    bound = prices.bound(model, plain(options.get("service_tier")) or None)
+    tier = options.get("service_tier")
+    bound = prices.bound(model, (plain(tier) or None) if tier else None)
     if bound is None:
         return None
     text = request.size + _PER_CALL + _PER_MESSAGE * len(request.messages)

@@ -43,6 +43,8 @@ def as_list(value: Any) -> Sequence[Any]:
 
 def count(value: Any) -> int | None:
     """Return a number of tokens or a place; None where it is neither a number nor one as text."""
+    if type(value) is int and 0 <= value <= _MOST_TOKENS:
+        return value
     if isinstance(value, bool):
         return None
     if isinstance(value, str):

@@ -164,7 +164,7 @@ class Dispatcher:
         call: Call,
         send: Callable[[Target], Awaitable[A]],
     ) -> A:
-        if call.deadline.remaining() == 0.0:
+        if call.deadline.passed:
             raise LLMTimeoutError(
                 "the call's deadline has passed: nothing was sent", impatient=True
             )

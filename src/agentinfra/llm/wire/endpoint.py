@@ -273,7 +273,7 @@ class Endpoint:
     def _too_late(self, sending: Sending) -> LLMTimeoutError:
         configured = self._limits.timeout
         patience = sending.patience
-        at_deadline = sending.deadline.remaining() == 0.0
+        at_deadline = sending.deadline.passed
         shorter = patience is not None and (configured is None or patience < configured)
         named = "" if patience is None else f" within {patience:g} s"
         return LLMTimeoutError(
