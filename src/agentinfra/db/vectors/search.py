@@ -35,6 +35,9 @@ _RRF = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion
 outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009."""
 
+_DECODER = json.JSONDecoder()
+"""Of what PostgreSQL writes: nothing stands before a value of it, nor after."""
+
 _WORD = re.compile(r"\w+")
 _MOST_WORDS = 64
 
@@ -131,6 +134,7 @@ def statement(
 def _plain(collection: Collection, query: Query, vector: str, matches: str, model: str) -> str:
     """Return the statement of what the index gives in its order, without a second look at rows."""
     where = f"WHERE {matches} " if matches else ""
+    counted = ", count(*) OVER () AS near" if matches else ""  # else there is nothing to go on for
     distance = collection.rough_distance(vector)
     nearest = (
         f"SELECT id, text, metadata, {_vector(query)}{distance} AS distance "
@@ -138,8 +142,7 @@ def _plain(collection: Collection, query: Query, vector: str, matches: str, mode
     )
     return (
         f"SELECT id, text, metadata::text AS metadata, 1 - distance AS score, "
-        f"{_vector(query)}{model}, "
-        f"count(*) OVER () AS near FROM ({nearest}) AS nearest ORDER BY distance, id"
+        f"{_vector(query)}{model}{counted} FROM ({nearest}) AS nearest ORDER BY distance, id"
     )
 
 
@@ -161,7 +164,7 @@ def hits_of(rows: Sequence[Any], query: Query) -> list[SearchHit]:
             id=row["id"],
             text=row["text"],
             score=float(row["score"]),
-            metadata=json.loads(row["metadata"]),
+            metadata=_DECODER.raw_decode(row["metadata"])[0],
         )
         for row in kept
     ]
