@@ -43,7 +43,7 @@ PACKAGES = {
 }
 TASKS = (1, 16)
 CANDIDATES = "ALTER DATABASE postgres SET hnsw.ef_search = 100"
-"""All look at as many of the nearest: at pgvector's 40, who says nothing would find fewer of them."""
+"""All look at as many candidates: at pgvector's own 40, who says nothing would find fewer."""
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -33,6 +33,9 @@ __all__ = ["Access", "open_access"]
 _LOWEST_PRIORITY = 19
 """For a program of ours that does not stop: it computes when nobody else wants to."""
 
+_UNDOING = 2.0
+"""Seconds a transaction gets to be rolled back on a connection that goes away then."""
+
 _WORKING = """
 SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'
 FROM pg_catalog.pg_stat_activity WHERE pid = $1
@@ -117,6 +120,24 @@ class Access:
             self.searches.drop(connection)  # in whatever state: the caller may have gone
             raise
         self.searches.keep(connection)
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Any]:
+        """Lend a connection that is of neither pool, outside of any transaction.
+
+        Raises:
+            ConnectionLostError: The server cannot be reached, or takes no more.
+        """
+        connection = await _connect(self.dsn, self.errors, self.settings)
+        try:
+            with self.errors.running(connection=connection):
+                yield connection
+        finally:
+            # Before it is gone: whoever waits for its locks would find them held for a moment
+            # longer, as the server and a pooler learn of a broken connection in their own time.
+            with suppress(Exception):
+                await connection.execute("ROLLBACK", timeout=_UNDOING)
+            connection.terminate()
 
     async def close(self) -> None:
         """Close both pools side by side."""

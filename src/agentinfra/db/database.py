@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -52,6 +53,9 @@ class Database(Resource):
         embedder: What turns texts into vectors, for vector stores.
         clock: Where time comes from.
 
+    Attributes:
+        building: Held while an index of vectors is built.
+
     Raises:
         ConfigurationError: The address cannot be understood.
     """
@@ -75,6 +79,7 @@ class Database(Resource):
         self._reaching = Reaching(
             self, settings, url, metrics=self.metrics, clock=clock, wanted=self._guard
         )
+        self.building = asyncio.Lock()
         self._stores: dict[tuple[str, int | None], VectorStore] = {}
 
     @property
@@ -167,6 +172,14 @@ class Database(Resource):
         with self._working():
             access = await self._ready()
             async with access.searching() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Any]:
+        """Lend a connection beside the pools', for what holds one for long: nobody waits for it."""
+        with self._working():
+            access = await self._ready()
+            async with access.apart() as connection:
                 yield connection
 
     async def query(

@@ -111,6 +111,25 @@ async def test_all_records_get_the_new_model(store, database, embedder, model):
     assert embedder.asked[-1][0] == model
 
 
+async def test_a_pool_of_one_is_enough(postgres_url, embedder):
+    """A pool of one connection builds, re-embeds, and serves who searches and writes meanwhile."""
+    settings = DatabaseSettings(url=postgres_url, max_size=1, acquire_timeout=5.0)
+    async with Database(settings, embedder=embedder) as database:
+        stores = [database.vectors(f"t{secrets.token_hex(4)}") for _ in range(3)]
+        await asyncio.gather(*(store.upsert(records(20)) for store in stores))
+        assert await asyncio.gather(*(store.create_index() for store in stores)) == [True] * 3
+        embedder.held = asyncio.Event()
+        tasks = [asyncio.create_task(store.reembed("long")) for store in stores]
+        while embedder.texts_for("long") < len(stores):  # noqa: ASYNC110 - no event says so
+            await asyncio.sleep(0)
+        assert (await stores[0].search("c 2", top_k=1))[0].score == pytest.approx(1)
+        assert await stores[0].upsert(records(1, start=900)) == 1
+        embedder.held.set()
+        assert await asyncio.gather(*tasks) == [True] * 3
+        assert await stores[0].count() == 21
+        await asyncio.gather(*(store.drop() for store in stores))
+
+
 async def test_the_old_model_serves_meanwhile(store, embedder):
     """Searches and writes go on; what is written, changed or deleted meanwhile is not lost."""
     await store.upsert(records(600))

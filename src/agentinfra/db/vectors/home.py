@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     from contextlib import AbstractAsyncContextManager
 
     from agentinfra.db.server import Server
@@ -32,6 +33,11 @@ class Home(Protocol):
         """What is known of the server: where our tables and pgvector are, and more."""
         ...
 
+    @property
+    def building(self) -> asyncio.Lock:
+        """Held while an index is built: others of this process wait without a connection."""
+        ...
+
     async def migrate(self) -> tuple[str, ...]:
         """Make what our tables need to be there."""
         ...
@@ -40,6 +46,10 @@ class Home(Protocol):
         self, *, readonly: bool = True, reset: bool = True
     ) -> AbstractAsyncContextManager[Any]:
         """Lend a connection; errors inside are the database's own."""
+        ...
+
+    def apart(self) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection beside the pool's, which may be held for long."""
         ...
 
     def searching(self) -> AbstractAsyncContextManager[Any]:

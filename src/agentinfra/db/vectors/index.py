@@ -75,7 +75,7 @@ async def build(home: Home, collection: Collection, options: Options) -> bool:
     for the build with one in its hands.
 
     Args:
-        home: Where the database is; two of its connections are taken.
+        home: Where the database is; two connections are opened beside its pool's.
         collection: What to index.
         options: What the index is like.
 
@@ -83,8 +83,9 @@ async def build(home: Home, collection: Collection, options: Options) -> bool:
         Whether it was built now.
     """
     async with (
+        home.building,
         turn(home, _BUILD_LOCK, wait=True),
-        home.connection(readonly=False) as connection,
+        home.apart() as connection,
     ):
         if not home.server.pooled:  # there a session is not ours, and has no time-out of ours
             row = int(collection.dimensions * collection.form.size) + 56 * options.m

@@ -10,6 +10,7 @@ process that ended is there for the next one.
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.db.vectors import index as indexing
@@ -22,6 +23,7 @@ from agentinfra.observability.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from agentinfra.db.vectors.home import Home
 
@@ -82,7 +84,7 @@ class Reembedding:
             VectorError: There is no such collection, or it holds what cannot be embedded.
         """
         async with turn(self._home, _LOCK, self._name, wait=False) as held:
-            if held is None:
+            if not held:
                 return False
             old = await self._load(self._name)
             if old is None:
@@ -102,7 +104,7 @@ class Reembedding:
         return same and self._wish.dimensions in {None, collection.dimensions}
 
     async def _load(self, name: str) -> Collection | None:
-        async with self._home.connection(readonly=False, reset=False) as connection:
+        async with self._lend() as connection:
             return await schema.load(connection, self._site, name)
 
     async def _drop(self, beside: Collection | None) -> None:
@@ -112,7 +114,7 @@ class Reembedding:
 
     async def _begin(self, old: Collection) -> Collection:
         """Make the table beside, as long as the model's vectors are."""
-        async with self._home.connection(readonly=False, reset=False) as connection:
+        async with self._lend() as connection:
             row = await connection.fetchrow(f"SELECT text FROM {old.table} LIMIT 1")
             empty = await connection.fetchrow(
                 f"SELECT id FROM {old.table} WHERE text !~ '\\S' LIMIT 1"
@@ -144,8 +146,7 @@ class Reembedding:
     async def _replace(self, old: Collection, new: Collection) -> None:
         indexed = False
         for number in range(_ROUNDS + 1):
-            async with self._home.connection(readonly=False, reset=False) as connection:
-                await self._embed(connection, old, new)
+            await self._embed(self._lend, old, new)
             if not indexed:
                 await self._index(old, new)
                 indexed = True
@@ -157,16 +158,29 @@ class Reembedding:
                 if error.sqlstate != _DEADLOCK or number == _ROUNDS:
                     raise
 
-    async def _embed(self, connection: Any, old: Collection, new: Collection) -> None:
-        """Embed each record that has no vector for what it says now."""
+    def _lend(self) -> AbstractAsyncContextManager[Any]:
+        return self._home.connection(readonly=False, reset=False)
+
+    async def _embed(
+        self,
+        lend: Callable[[], AbstractAsyncContextManager[Any]],
+        old: Collection,
+        new: Collection,
+    ) -> None:
+        """Embed each record that has no vector for what it says now.
+
+        No connection is held while the embedder works: it takes long, and may need the database.
+        """
         missing = _missing(old, new)
-        total = await connection.fetchval(f"SELECT count(*) FROM {old.table}")
-        todo = await connection.fetchval(f"SELECT count(*) {missing}")
-        done, last = total - todo, ""
-        while rows := await connection.fetch(
-            f"SELECT id, o.text, o.updated_at {missing} AND id > $1 ORDER BY id LIMIT {_TOGETHER}",
-            last,
-        ):
+        some = (
+            f"SELECT id, o.text, o.updated_at {missing} AND id > $1 ORDER BY id LIMIT {_TOGETHER}"
+        )
+        async with lend() as connection:
+            total = await connection.fetchval(f"SELECT count(*) FROM {old.table}")
+            todo = await connection.fetchval(f"SELECT count(*) {missing}")
+            rows = await connection.fetch(some, "")
+        done = total - todo
+        while rows:
             made = await embed_texts(
                 self._home.embedder,
                 [row["text"] for row in rows],
@@ -179,14 +193,16 @@ class Reembedding:
                 (row["id"], vector, row["updated_at"])
                 for row, vector in zip(rows, made.vectors, strict=True)
             ]
-            await connection.executemany(_insert(old, new), stamped)
             last, done = rows[-1]["id"], done + len(rows)
+            async with lend() as connection:
+                await connection.executemany(_insert(old, new), stamped)
+                rows = await connection.fetch(some, last)
             if self._progress is not None:
                 self._progress(min(done, total), total)
 
     async def _index(self, old: Collection, new: Collection) -> None:
         """Build the indexes the old one has, before anybody searches the new one."""
-        async with self._home.connection(readonly=False, reset=False) as connection:
+        async with self._lend() as connection:
             rows = await connection.fetch(_INDEXES, old.table)
         for row in rows:
             found = _INDEX.search(row["name"])
@@ -209,7 +225,7 @@ class Reembedding:
             )
             await connection.execute(f"LOCK TABLE {old.table} IN SHARE MODE")
             if last:
-                await self._embed(connection, old, new)
+                await self._embed(lambda: nullcontext(connection), old, new)
             if await connection.fetchval(f"SELECT EXISTS (SELECT {_missing(old, new)})"):
                 return False
             await connection.execute(

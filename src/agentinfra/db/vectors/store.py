@@ -299,7 +299,7 @@ class VectorStore:
 
         They are of vectors, of words and of metadata. An index of vectors of these options is
         left as it is; one of others is replaced. 100,000 records take about half a minute. A build
-        that is interrupted is begun anew the next time. It takes two of the pool's connections.
+        that is interrupted is begun anew the next time. It opens two connections beside the pool's.
 
         Args:
             kind: ``hnsw``.
@@ -325,8 +325,8 @@ class VectorStore:
 
         All texts are embedded anew, indexes are built, and then the new vectors take the place of
         the old ones at once. One process does it at a time; what it had embedded when it ended is
-        not embedded again by the next. It takes three of the pool's connections, and as much room
-        as the collection has.
+        not embedded again by the next. It opens three connections beside the pool's, and takes as
+        much room as the collection has.
 
         Args:
             model: The model the embedder is asked for.
