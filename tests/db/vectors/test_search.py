@@ -564,16 +564,23 @@ async def test_a_diversity_out_of_range_is_refused(small: VectorStore):
             await small.search([1, 0], diversity=value)  # type: ignore[arg-type]
 
 
-async def test_words_that_a_load_left_out_are_kept_by_searches(database: Database):
-    """After a load without words the first hybrid search keeps them, and a later load again."""
+@pytest.mark.parametrize("by_another", [False, True])
+async def test_words_that_a_load_left_out_are_kept_by_searches(
+    database: Database, by_another: bool
+):
+    """After a load without words hybrid searches keep them, and after a later load again.
+
+    Who has loaded more in another process is told by the table's size, one search later.
+    """
     store = database.vectors(f"t{secrets.token_hex(4)}")
     table = f'{database.server.schema}."vec_{store.name}"'
     embedder, database.embedder = database.embedder, Axis()
     for load in range(2):
         records = [Record(id=f"{load}-{n}", text=f"word number{n}") for n in range(1_200)]
-        await store.upsert(records)
-        hits = await store.search("number77", top_k=2, hybrid=True)
-        assert "0-77" in [hit.id for hit in hits]
+        await (VectorStore(database, store.name) if by_another else store).upsert(records)
+        for _ in range(1 + load * by_another):
+            hits = await store.search("number77", top_k=2, hybrid=True)
+            assert "0-77" in [hit.id for hit in hits]
         async with database.connection(readonly=False) as connection:
             assert not await connection.fetchval(f"SELECT count(*) FROM {table} WHERE tsv IS NULL")
     await store.drop()

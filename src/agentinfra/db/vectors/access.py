@@ -35,6 +35,11 @@ _WORDS_A_SEARCH = 4
 """Times 5,000 records whose words a hybrid search keeps, at some 0.2 ms each: cutting the words out
 of a text takes as long, and without them every search has to."""
 
+_GROWTH = 64 * 1024
+"""Bytes a table grows by when 1,000 records, from which on loads leave out the words, are added."""
+
+_SIZE = "SELECT pg_catalog.pg_relation_size($1::text::regclass)"
+
 
 class CollectionAccess:
     """Reads and writes one collection, which may not exist, or not any more.
@@ -49,7 +54,7 @@ class CollectionAccess:
         self._database = database
         self._name = name
         self._last: Collection | None = None  # once it was looked up
-        self._has_words = False  # once all records were seen to have theirs
+        self._worded: int | None = None  # the table's bytes when all records had their words
 
     @property
     def site(self) -> Site:
@@ -132,8 +137,6 @@ class CollectionAccess:
                 return None
             try:
                 self._fits(collection, made)
-                if query.text is not None and not self._has_words:
-                    await self._keep_words(collection)
                 rows = await self._rows(collection, query, made)
             except VectorError:
                 if anew:
@@ -260,7 +263,7 @@ class CollectionAccess:
                             "upsert(records, embeddings=..., model=...)"
                         )
                     await write(connection, collection, rows, told)
-                    self._has_words = False
+                    self._worded = None
                     done = True
         return done
 
@@ -268,13 +271,22 @@ class CollectionAccess:
         """Keep words that loads have left out, some of them: the next searches keep the rest."""
         with suppress(QueryError):  # on a standby nothing can be kept, nor on a table that is gone
             async with self._database.connection(readonly=False, reset=False) as connection:
+                # The size first: what is loaded between the two is seen by the size then.
+                size = await connection.fetchval(_SIZE, collection.table)
                 for _ in range(_WORDS_A_SEARCH):
-                    self._has_words = await indexing.keep_words(connection, collection)
-                    if self._has_words:
+                    if await indexing.keep_words(connection, collection):
+                        self._worded = size
                         return
+
+    def _look_at_size(self, size: int) -> None:
+        """Look for words anew where the table has grown: another process may have loaded many."""
+        if self._worded is not None and size > self._worded + _GROWTH:
+            self._worded = None
 
     async def _rows(self, collection: Collection, query: Query, made: Embedded) -> list[Any] | None:
         """Return the rows of a search, None where the table is gone."""
+        if query.text is not None and self._worded is None:
+            await self._keep_words(collection)
         rows = None
         with _missing_is_empty():
             # As who writes: SQL of others, and the role it reads as, never see these tables.
@@ -282,6 +294,8 @@ class CollectionAccess:
                 rows = await look(
                     connection, self._database.server, collection, query, made.vectors[0]
                 )
+        if query.text is not None and rows:
+            self._look_at_size(rows[0]["size"])
         return rows
 
     def _fits(self, collection: Collection, made: Embedded) -> None:

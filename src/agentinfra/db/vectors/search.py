@@ -98,7 +98,8 @@ def statement(
     """Return the statement of a search and its arguments.
 
     Its rows say the model of the collection, so that one that was made anew is noticed, and how
-    many rows the vectors brought: with ``near``, how many of the nearest match.
+    many rows the vectors brought: with ``near``, how many of the nearest match. Where words are
+    looked for, too, they say how large the table is.
 
     Args:
         collection: Where to search.
@@ -116,16 +117,18 @@ def statement(
     if query.text is None and not (way.exact or way.near) and collection.form.spare == 1:
         return _plain(collection, query, direction, matches, model), arguments
     parts = [*_nearest(collection, query, direction, matches, way)]
+    counted = f"(SELECT count(*) FROM {'matched' if way.near else 'nearest'}) AS near"
     if query.text is None:
         ranked = "SELECT id, 1 - distance AS score FROM nearest"
     else:
         parts.append(_worded(collection, query, matches, arguments))
         ranked = _FUSED
+        table = f"{arguments.text(collection.table)}::regclass"
+        counted += f", pg_catalog.pg_relation_size({table}) AS size"
     text = (
         f"WITH {', '.join(parts)}, ranked AS MATERIALIZED ({ranked}) "
         f"SELECT id, text, metadata::text AS metadata, score, {_vector(query)}{model}, "
-        f"(SELECT count(*) FROM {'matched' if way.near else 'nearest'}) AS near "
-        f"FROM ranked JOIN {collection.table} USING (id) "
+        f"{counted} FROM ranked JOIN {collection.table} USING (id) "
         f"ORDER BY score DESC, id LIMIT {query.rows}"
     )
     return text, arguments
