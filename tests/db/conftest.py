@@ -26,8 +26,8 @@ from agentinfra.settings import DatabaseSettings
 
 PLACES = ("embedded", "pgbouncer", "ordinary", "second", "postgres15", "postgres16")
 """Where the tests of this folder can run: on the embedded server as its superuser, through a
-pgbouncer in transaction mode, as a user without any right on ``public``, in a second database, and
-on servers of other versions: Debian's, which has no pgvector, and the older one in the wheel."""
+pgbouncer in transaction mode, as a user without any right on ``public``, in a second database that
+has pgvector in a schema apart, and on servers of other versions: Debian's, which has no pgvector, and the older one in the wheel."""
 
 PLACE = os.environ.get("TEST_DATABASE_PLACE", "embedded")
 
@@ -71,7 +71,9 @@ class Places:
         try:
             if place == "second":
                 await _unless_there(connection, "CREATE DATABASE second")
-                return self.server.url.replace("/postgres?", "/second?")
+                url = self.server.url.replace("/postgres?", "/second?")
+                await _types_apart(url)
+                return url
             for statement in (
                 "CREATE ROLE app LOGIN",
                 "CREATE DATABASE apps OWNER postgres",
@@ -97,6 +99,16 @@ class Places:
         for other in self.others.values():
             other.stop("immediate")
             shutil.rmtree(other.folder.parent)
+
+
+async def _types_apart(url: str) -> None:
+    """Have pgvector in a schema that is on nobody's search path, and has to be quoted."""
+    connection = await asyncpg.connect(url)
+    try:
+        await _unless_there(connection, 'CREATE SCHEMA "Types apart"')
+        await connection.execute('CREATE EXTENSION IF NOT EXISTS vector SCHEMA "Types apart"')
+    finally:
+        await connection.close()
 
 
 async def _unless_there(connection: Any, statement: str) -> None:
