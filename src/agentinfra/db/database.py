@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.resource import Resource
 from agentinfra.db.layout import migrate
-from agentinfra.db.operations import observed, operation_of
+from agentinfra.db.operations import check_call, observed, operation_of
 from agentinfra.db.plans import Bounds
 from agentinfra.db.reaching import Reaching
 from agentinfra.db.transactions import milliseconds
@@ -211,6 +211,7 @@ class Database(Resource):
             PoolTimeoutError: No connection became free in time.
             ConnectionLostError: The database is away.
         """
+        check_call(sql, timeout=timeout, limit=limit)
         bounds = Bounds(
             rows=self.settings.row_limit if limit is None else max(0, limit),
             bytes=self.settings.byte_limit,
@@ -235,6 +236,7 @@ class Database(Resource):
         Raises:
             DatabaseError: As for `query`.
         """
+        check_call(sql, timeout=timeout)
         limit = self.settings.statement_timeout if timeout is None else timeout
         with self._observed(operation_of(sql)):
             access = await self._ready()

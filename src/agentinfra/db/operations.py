@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from contextlib import contextmanager
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.errors import AgentInfraError, QueryError
@@ -18,13 +20,28 @@ if TYPE_CHECKING:
     from agentinfra.observability.metrics import Metrics
     from agentinfra.observability.tracing import Span
 
-__all__ = ["observed", "operation_of"]
+__all__ = ["check_call", "observed", "operation_of"]
 
 _FIRST_WORD = re.compile(
     r"\s*(SELECT|WITH|VALUES|TABLE|SHOW|EXPLAIN|INSERT|UPDATE|DELETE|MERGE|COPY|CREATE|ALTER|DROP"
     r"|TRUNCATE|SET|CALL|DO|VACUUM|ANALYZE|REFRESH|REINDEX|GRANT|REVOKE|COMMENT)\b",
     re.IGNORECASE,
 )
+
+
+def check_call(sql: Any, *, timeout: Any = None, limit: Any = None) -> None:
+    """Refuse what no statement can be run with.
+
+    Raises:
+        QueryError: The message names the value.
+    """
+    if not isinstance(sql, str):
+        raise QueryError(f"the statement is {sql!r:.80}: give it as a str")
+    for name, value, kind in (("timeout", timeout, Real), ("limit", limit, Integral)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+            raise QueryError(f"{name} is {value!r:.80}: give it a number, or None for the setting")
 
 
 def operation_of(sql: str) -> str:

@@ -607,3 +607,24 @@ async def test_a_long_load_says_how_far_it_is(store: VectorStore, rows: int):
         assert done[-1] == rows
         assert len(done) > 1 or rows < 20_000
     assert {seen[2] for seen in told} == {rows}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"m": 1}, "m is 1:"),
+        ({"m": 101, "ef_construction": 400}, "m is 101:"),
+        ({"m": "16"}, "m is '16'"),
+        ({"m": True}, "m is True"),
+        ({"m": 16, "ef_construction": 31}, "ef_construction is 31"),
+        ({"ef_construction": 1_001}, "ef_construction is 1001"),
+        ({"ef_construction": 64.0}, "ef_construction is 64.0"),
+        ({"kind": "ivfflat"}, "kind 'ivfflat'"),
+    ],
+)
+async def test_an_index_of_other_options_is_refused(
+    store: VectorStore, options: dict[str, Any], said: str
+):
+    """What pgvector does not take is refused by its value, before anything is built."""
+    with pytest.raises(VectorError, match=said):
+        await store.create_index(**options)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.db.vectors.turns import turn
+from agentinfra.db.vectors.values import shown
 from agentinfra.errors import VectorError
 
 if TYPE_CHECKING:
@@ -60,12 +61,15 @@ class Options:
     def __post_init__(self) -> None:
         if self.kind != "hnsw":
             raise VectorError(f"there is no index of kind {self.kind!r}: 'hnsw' is the one")
-        if not 2 <= self.m <= 100:
-            raise VectorError(f"m is {self.m}: links a row have to be 2 to 100")
-        if not 2 * self.m <= self.ef_construction <= 1000:
-            raise VectorError(
-                f"ef_construction is {self.ef_construction}: it has to be 2 * m to 1000"
-            )
+        if not _is_whole(self.m) or not 2 <= self.m <= 100:
+            raise VectorError(f"m is {shown(self.m)}: links a row have to be 2 to 100")
+        wide = self.ef_construction
+        if not _is_whole(wide) or not 2 * self.m <= wide <= 1000:
+            raise VectorError(f"ef_construction is {shown(wide)}: it has to be 2 * m to 1000")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 async def build(home: Home, collection: Collection, options: Options) -> bool:
