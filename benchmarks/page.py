@@ -24,6 +24,9 @@ class Plot:
         column: The column.
         label: What its values are.
         title: What the picture shows, for those who do not see it.
+        named: Columns that name a bar.
+        form: How a value is written.
+        peers: Whether the bars are of several who do the same; else all are ours.
     """
 
     file: str
@@ -31,6 +34,9 @@ class Plot:
     column: str
     label: str
     title: str
+    named: tuple[str, ...] = ()
+    form: str = "%.0f"
+    peers: bool = True
 
 
 PLOTS = {
@@ -41,6 +47,29 @@ PLOTS = {
             column="32",
             label="CPU microseconds a chat call, concurrency 32",
             title="CPU of a chat call beside other clients",
+        ),
+    ),
+    "database": (
+        Plot(
+            file="benchmarks-database.svg",
+            table=0,
+            column="ratio",
+            label="times a bare pool's fetch of the same statement",
+            title="What a judged and bounded read costs beside a bare one",
+            named=("statement", "tasks"),
+            form="%.2f",
+            peers=False,
+        ),
+    ),
+    "vectors": (
+        Plot(
+            file="benchmarks-vectors-recall.svg",
+            table=3,
+            column="recall",
+            label="share of the ten nearest that are found, at the defaults",
+            title="Recall of searches by how much a filter leaves",
+            form="%.3f",
+            peers=False,
         ),
     ),
     "vector_peers": (
@@ -122,17 +151,27 @@ def _draw(plot: Plot, table: dict) -> None:
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    at = table["columns"].index(plot.column)
-    rows = sorted(((row[0], float(row[at])) for row in table["rows"]), key=lambda row: -row[1])
+    columns = table["columns"]
+    at = columns.index(plot.column)
+    named = [columns.index(column) for column in plot.named or columns[:1]]
+    bars_of = [(_name(table, row, named), float(row[at])) for row in table["rows"]]
+    rows = sorted(bars_of, key=lambda row: -row[1]) if plot.peers else bars_of[::-1]
     names, values = zip(*rows, strict=True)
-    colors = ["#2f6f4f" if name.startswith("agentinfra") else "#b0b7bf" for name in names]
+    theirs = [plot.peers and not name.startswith("agentinfra") for name in names]
+    colors = ["#b0b7bf" if other else "#2f6f4f" for other in theirs]
     figure, axes = plt.subplots(figsize=(7, 0.4 * len(rows) + 0.9))
     bars = axes.barh(names, values, color=colors)
-    axes.bar_label(bars, fmt="%.0f", padding=3)
+    axes.bar_label(bars, fmt=plot.form, padding=3)
     axes.set_xlabel(plot.label)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(DOCS / plot.file, metadata={"Date": None})
+
+
+def _name(table: dict, row: list, named: list[int]) -> str:
+    """Return what a bar is called: its first cell, and further ones with their column's name."""
+    first, *more = named
+    return ", ".join([str(row[first]), *(f"{row[at]} {table['columns'][at]}" for at in more)])
 
 
 def _plot_pairs(table: dict) -> None:

@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 
 from agentinfra.db.database import Database
+from agentinfra.db.guard import examine
+from agentinfra.db.scope import Scope, Seen, name_of
 from agentinfra.errors import QueryError, ReadOnlyViolationError
 from agentinfra.settings import DatabaseSettings, Settings
 
@@ -40,35 +42,50 @@ async def fresh(places) -> AsyncIterator[str]:
 HIDDEN = DatabaseSettings(hidden=("secret", "public.orders", "public.people.pin"))
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT * FROM secret.plans",
-        "TABLE orders",
-        "SELECT 1 FROM people p JOIN public.orders o ON true",
-        "WITH o AS (SELECT id FROM orders) SELECT * FROM o",
-        "SELECT pin FROM people",
-        "SELECT p.pin FROM people p",
-        "SELECT (p).pin FROM people p",
-        "SELECT * FROM people",
-        "SELECT p.* FROM people p",
-        "SELECT p FROM people p",
-        "SELECT to_jsonb(people) FROM people",
-        "SELECT a, c FROM people AS p (a, b, c)",
-        "SELECT count(*) FROM people WHERE pin LIKE '4%'",
-        "SELECT id FROM people ORDER BY pin",
-        "SELECT 1 FROM people a JOIN people b USING (pin)",
-        "SELECT name FROM people NATURAL JOIN names",
-        "TABLE people",
-        "EXPLAIN (ANALYZE) SELECT max(pin) FROM people",
-        "SELECT (SELECT pin FROM people LIMIT 1)",
-    ],
+READ = (
+    "SELECT * FROM secret.plans",
+    "TABLE orders",
+    "SELECT 1 FROM people p JOIN public.orders o ON true",
+    "WITH o AS (SELECT id FROM orders) SELECT * FROM o",
+    "SELECT pin FROM people",
+    "SELECT p.pin FROM people p",
+    "SELECT (p).pin FROM people p",
+    "SELECT * FROM people",
+    "SELECT p.* FROM people p",
+    "SELECT p FROM people p",
+    "SELECT to_jsonb(people) FROM people",
+    "SELECT a, c FROM people AS p (a, b, c)",
+    "SELECT count(*) FROM people WHERE pin LIKE '4%'",
+    "SELECT id FROM people ORDER BY pin",
+    "SELECT 1 FROM people a JOIN people b USING (pin)",
+    "SELECT name FROM people NATURAL JOIN names",
+    "TABLE people",
+    "EXPLAIN (ANALYZE) SELECT max(pin) FROM people",
+    "SELECT (SELECT pin FROM people LIMIT 1)",
 )
+"""What reads something of `HIDDEN`."""
+
+
+@pytest.mark.parametrize("sql", READ)
 async def test_what_is_hidden_cannot_be_read(fresh, sql):
     """Schemas, tables and columns that are hidden are refused wherever they are named."""
     async with Database(HIDDEN, url=fresh) as db:
         with pytest.raises((ReadOnlyViolationError, QueryError), match="refused|denied"):
             await db.query(sql)
+
+
+@pytest.mark.parametrize("sql", READ)
+def test_the_guard_alone_refuses_what_is_hidden(sql):
+    """It does so without the role's help, which there is none of on most servers."""
+    scope = Scope(ours="agentinfra", hidden=HIDDEN.hidden)
+    touched = examine(sql).touched
+    tables = {"secret.plans", "public.orders", "public.people", "public.names"}
+    seen = {}
+    for relation in touched.relations:
+        schema = relation.schema or "public"
+        if f"{schema}.{relation.name}" in tables:
+            seen[name_of(relation)] = Seen(schema=schema, name=relation.name, beside_ours=False)
+    assert scope.judge(touched, seen) is not None
 
 
 async def test_what_is_not_hidden_can_be_read(fresh):
@@ -95,6 +112,19 @@ async def test_only_what_is_readable(fresh):
                     await connection.fetch(f"SELECT 1 FROM {table}")
     async with Database(DatabaseSettings(), url=fresh) as db:
         assert len(await db.query("SELECT id FROM people")) == 1
+
+
+async def test_what_is_hidden_goes_before_what_is_readable(fresh):
+    """A hidden table or column of a readable schema stays hidden."""
+    settings = DatabaseSettings(
+        readable=("public", "secret.plans"),
+        hidden=("public.orders", "public.people.pin", "secret"),
+    )
+    async with Database(settings, url=fresh) as db:
+        assert (await db.query("SELECT name FROM people"))[0]["name"] == "Ada"
+        for sql in ("SELECT id FROM orders", "SELECT pin FROM people", "TABLE secret.plans"):
+            with pytest.raises(ReadOnlyViolationError, match="hidden"):
+                await db.query(sql)
 
 
 async def test_conversations_are_out_of_reach(fresh):
