@@ -91,6 +91,15 @@ async def test_what_no_statement_can_be_run_with_is_named(database, sql, given, 
             await database.execute(sql, **given)
 
 
+@pytest.mark.parametrize(
+    "name", ["role", "app.tenant x", "app.tenant\n", "app.", ".tenant", "a.b;"]
+)
+async def test_only_settings_of_your_own_can_be_set(database, name):
+    """Whatever is no name with a dot is refused before the server sees it."""
+    with pytest.raises(QueryError, match="cannot be set for a query"):
+        await database.query("SELECT 1", settings={name: "7"})
+
+
 async def test_arguments(database):
     """Arguments go to the server apart from the statement."""
     result = await database.query("SELECT $1::text AS a, $2::int AS b;", "'; DROP", 2)

@@ -156,3 +156,25 @@ async def test_a_session_lock_does_not_outlive_the_read(postgres_url, database):
     async with database.connection(readonly=False) as connection:
         while await connection.fetchval(taken):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_connection_that_comes_back_as_its_time_is_up_is_free(postgres_url, turns):
+    """Whichever comes first, the news or the end of its time, it does not keep its place."""
+    loop = asyncio.get_running_loop()
+    real, ahead = loop.time, 0.0
+    loop.time = lambda: real() + ahead
+
+    async def late() -> None:
+        nonlocal ahead
+        ahead = 60.0
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async with Database(DatabaseSettings(max_size=1), url=postgres_url) as db:
+        pool = db._access.write
+        await pool.give_back(await pool.acquire(), reset=False, undo=late)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert pool.stuck == ()
+        assert await db.execute("SELECT 1") == "SELECT 1"

@@ -147,7 +147,8 @@ class ConnectionPool:
         if self._pool is None:
             return
         for connection in list(self._stuck.values()):
-            connection.terminate()  # waiting for it is no use
+            if not is_gone(connection):  # it may have come back, and its task not be told yet
+                connection.terminate()  # waiting for it is no use
         grace = min(self._options.acquire_timeout, _LONGEST_GRACE)
         with suppress(TimeoutError):
             await finish(self._pool.close(), grace=grace, name=f"close pool {self._options.name}")
@@ -332,7 +333,9 @@ class ConnectionPool:
 
         One that works no more, and answers no more either, has lost its way to us.
         """
-        pid = 0 if is_gone(connection) else connection.get_server_pid()
+        if is_gone(connection):  # it came back, or broke, in the very moment its time was up
+            return
+        pid = connection.get_server_pid()
         self._stuck[pid] = connection
         _log.warning("database.backend_does_not_stop", pid=pid, pool=self._options.name)
         if self.on_stuck is not None and len(self._stuck) >= self._options.max_size:

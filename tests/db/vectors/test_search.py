@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pytest_asyncio
+from numpy.linalg import norm
 
 from agentinfra.db.database import Database
+from agentinfra.db.vectors.choosing import look
 from agentinfra.db.vectors.query import Query
 from agentinfra.db.vectors.schema import Collection, Site
 from agentinfra.db.vectors.search import Way, settings, statement
@@ -168,6 +170,8 @@ async def test_top_k_and_min_score_bound_the_hits(small: VectorStore):
     hits = await small.search(query, top_k=100, min_score=least - 1e-6)
     assert len(hits) == 5
     assert await small.search(query, min_score=1.5) == []
+    (exact,) = await small.search(query, top_k=1)
+    assert len(await small.search(query, min_score=exact.score)) == 1  # the bound is a hit's
 
 
 async def test_length_of_vectors_does_not_matter(small: VectorStore):
@@ -375,6 +379,33 @@ async def test_matches_far_from_the_query_are_found(database: Database):
     hits = await store.search(np.eye(8)[0], top_k=10, filter={"far": True})
     assert len(hits) == 10
     assert all(hit.metadata["far"] for hit in hits)
+    await store.drop()
+
+
+async def test_where_too_few_of_the_nearest_match_all_that_match_are_compared(
+    database: Database,
+):
+    """Fewer than an even spread would give tell that the index did not look where matches are."""
+    near, vectors = 300, np.random.default_rng(5).standard_normal((8_000, 8)) * 0.01
+    vectors[:near] += np.eye(8)[0]
+    vectors[near:] -= np.eye(8)[0]
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    kept = [n % 10 == 0 if n < near else n % 2 == 0 for n in range(len(vectors))]
+    records = [Record(id=f"{n}", metadata={"kept": keep}) for n, keep in enumerate(kept)]
+    await store.upsert(records, embeddings=vectors)
+    await store.create_index()
+    collection = Collection(site=site(database), name=store.name, dimensions=8)
+    query = Query(top_k=10, filter={"kept": True})
+    sent: list[str] = []
+    async with database.connection(readonly=False) as connection:
+        with connection.query_logger(lambda record: sent.append(record.query)):
+            rows = await look(
+                connection, database.server, collection, query, np.eye(8, dtype=np.float32)[0]
+            )
+    truth = sorted(np.flatnonzero(kept[:near]), key=lambda n: -vectors[n, 0] / norm(vectors[n]))
+    assert [row["id"] for row in rows] == [str(n) for n in truth[:10]]
+    searches = ["every_match" in text for text in sent if "ORDER BY score" in text]
+    assert searches == [False, True]
     await store.drop()
 
 
