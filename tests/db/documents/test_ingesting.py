@@ -133,6 +133,25 @@ async def test_bad_documents_are_named_and_passed_over(store, folder, database):
     assert 'documents_total{outcome="passed_over"} 4' in database.metrics.expose()
 
 
+async def test_what_is_in_a_folder_that_cannot_be_listed_stays(store, tmp_path):
+    """It may be there as before; what is gone from the folders that can be is removed."""
+    below, root = "s" * 250, tmp_path / "r"
+    (root / below).mkdir(parents=True)
+    for name in (f"{below}/in.md", "kept.md", "gone.md"):
+        (root / name).write_text(f"# {name[-7:]}\n\nA text.\n")
+    await store.ingest(root, origin="o")
+    parent = tmp_path
+    while len(str(parent)) < 3_850:
+        parent /= "p" * 190
+    parent.mkdir(parents=True)
+    moved = root.rename(parent / "r")  # where the path of the folder below is too long to list
+    (moved / "gone.md").unlink()
+    done = await store.ingest(moved, origin="o")
+    assert [one.name for one in done.passed_over] == [f"{below}/"]
+    assert done.removed == ("gone.md",)
+    assert await store.count({"document": f"{below}/in.md"}) == 1
+
+
 async def test_a_document_that_says_nothing_any_more_is_forgotten(store, folder):
     """What an emptied document said is gone, for it can be read and says it no more."""
     await store.ingest(folder)

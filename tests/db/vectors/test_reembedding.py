@@ -133,21 +133,49 @@ async def test_a_pool_of_one_is_enough(postgres_url, embedder):
 async def test_the_old_model_serves_meanwhile(store, embedder):
     """Searches and writes go on; what is written, changed or deleted meanwhile is not lost."""
     await store.upsert(records(600))
-    embedder.held = asyncio.Event()
+    held = asyncio.Event()
+
+    def hold_the_second_batch(_model: str, _texts: int) -> None:
+        if embedder.texts_for("long") > 256:
+            embedder.held = held
+
+    embedder.on_texts = hold_the_second_batch
     task = asyncio.create_task(store.reembed("long"))
-    while not embedder.texts_for("long"):  # noqa: ASYNC110
+    while embedder.texts_for("long") <= 256:  # noqa: ASYNC110
         await asyncio.sleep(0)
     assert (await store.search("c 2", filter={"n": 2}))[0].score == pytest.approx(1)
     await store.upsert([*records(1, start=700), {"id": "00003", "text": "h changed"}])
-    assert await store.delete(["00004"]) == 1
-    embedder.held.set()
-    embedder.held = None
+    assert await store.delete(["00004"]) == 1  # whose new vector is there by now, as is 00003's
+    held.set()
     assert await task
     assert await store.count() == 600
     [hit] = await store.search("h changed", top_k=1, filter={"n": None})
     assert (hit.id, hit.score) == ("00003", pytest.approx(1))
     assert await store.count({"n": 700}) == 1
     assert await store.count({"n": 4}) == 0
+
+
+async def test_writers_that_never_rest_do_not_keep_the_old_model(store, embedder):
+    """Where something new is written after each look, the last of it is embedded with all shut."""
+    await store.upsert(records(10, start=500))
+    rounds = 0
+    embed = embedder.get_embeddings
+
+    async def embed_and_write(texts, *, model=None, dimensions=None):
+        nonlocal rounds
+        if model == "long" and rounds < 6:  # once more than looks without a lock
+            rounds += 1
+            # Before those that were embedded, so that this look does not come to it.
+            await VectorStore(store._database, store.name).upsert(records(1, start=500 - rounds))
+        return await embed(texts, model=model, dimensions=dimensions)
+
+    embedder.get_embeddings = embed_and_write
+    assert await store.reembed("long")
+    assert rounds == 6
+    assert await store.count() == 16
+    [hit] = await store.search(records(1, start=494)[0]["text"], top_k=1, filter={"n": 494})
+    assert hit.score == pytest.approx(1)
+    assert embedder.asked[-1][0] == "long"
 
 
 async def test_searches_and_writes_during_the_switch_all_succeed(store, database):

@@ -618,6 +618,40 @@ async def test_words_that_a_load_left_out_are_kept_by_searches(
     database.embedder = embedder
 
 
+async def test_words_are_kept_without_waiting_for_writers(database: Database):
+    """What somebody writes is left to the next search: two who wait for each other would end."""
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    table = f'{database.server.schema}."vec_{store.name}"'
+    embedder, database.embedder = database.embedder, Axis()
+    await store.upsert([Record(id=f"{n}", text=f"word number{n}") for n in range(1_200)])
+    async with database.transaction() as writer:
+        await writer.execute(f"UPDATE {table} SET updated_at = now() WHERE id = '7'")
+        hits = await store.search("number7", top_k=1, hybrid=True)
+        left = await writer.fetch(f"SELECT id FROM {table} WHERE tsv IS NULL")
+    assert [hit.id for hit in hits] == ["7"]
+    assert [row["id"] for row in left] == ["7"]
+    await store.search("number7", hybrid=True)
+    async with database.connection(readonly=False) as connection:
+        assert not await connection.fetchval(f"SELECT count(*) FROM {table} WHERE tsv IS NULL")
+    await store.drop()
+    database.embedder = embedder
+
+
+async def test_a_hybrid_search_looks_further_than_its_hits(database: Database):
+    """What is second by both words and vectors goes before what is first by one of them."""
+    store = database.vectors(f"t{secrets.token_hex(4)}")
+    embedder, database.embedder = database.embedder, Axis()
+    texts = {"near": "gamma", "both": "alpha", "words": "alpha beta"}
+    vectors = [[1, 1, 1, 1], [1, 1, 1, 0.5], [-1, -1, -1, -1]]
+    records = [Record(id=name, text=text) for name, text in texts.items()]
+    records += [Record(id=f"{n}", text="delta") for n in range(8)]
+    await store.upsert(records, embeddings=[*vectors, *[[1, 0, 0, 0]] * 8], model="m")
+    [hit] = await store.search("alpha beta", top_k=1, hybrid=True)
+    assert (hit.id, hit.score) == ("both", pytest.approx(2 / 62))
+    await store.drop()
+    database.embedder = embedder
+
+
 class Axis:
     """Makes the same vector of every text."""
 

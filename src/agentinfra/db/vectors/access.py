@@ -278,9 +278,13 @@ class CollectionAccess:
                         self._worded = size
                         return
 
-    def _look_at_size(self, size: int) -> None:
-        """Look for words anew where the table has grown: another process may have loaded many."""
-        if self._worded is not None and size > self._worded + _GROWTH:
+    def _look_for_loads(self, rows: Sequence[Any]) -> None:
+        """Look for words anew where the table has grown: another process may have loaded many.
+
+        Rows of a load that had not ended were part of its size already: those tell by themselves.
+        """
+        grown = self._worded is not None and rows[0]["size"] > self._worded + _GROWTH
+        if grown or any(row["wordless"] for row in rows):
             self._worded = None
 
     async def _rows(self, collection: Collection, query: Query, made: Embedded) -> list[Any] | None:
@@ -295,7 +299,7 @@ class CollectionAccess:
                     connection, self._database.server, collection, query, made.vectors[0]
                 )
         if query.text is not None and rows:
-            self._look_at_size(rows[0]["size"])
+            self._look_for_loads(rows)
         return rows
 
     def _fits(self, collection: Collection, made: Embedded) -> None:

@@ -99,7 +99,7 @@ def statement(
 
     Its rows say the model of the collection, so that one that was made anew is noticed, and how
     many rows the vectors brought: with ``near``, how many of the nearest match. Where words are
-    looked for, too, they say how large the table is.
+    looked for, too, they say how large the table is, and whether the row has its words kept.
 
     Args:
         collection: Where to search.
@@ -124,7 +124,7 @@ def statement(
         parts.append(_worded(collection, query, matches, arguments))
         ranked = _FUSED
         table = f"{arguments.text(collection.table)}::regclass"
-        counted += f", pg_catalog.pg_relation_size({table}) AS size"
+        counted += f", pg_catalog.pg_relation_size({table}) AS size, tsv IS NULL AS wordless"
     text = (
         f"WITH {', '.join(parts)}, ranked AS MATERIALIZED ({ranked}) "
         f"SELECT id, text, metadata::text AS metadata, score, {_vector(query)}{model}, "
