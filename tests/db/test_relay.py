@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from agentinfra.db.database import Database
-from agentinfra.errors import DatabaseError
+from agentinfra.errors import ConnectionLostError, DatabaseError
 from agentinfra.settings import DatabaseSettings
 
 SQL = "SELECT n, repeat('x', 20) AS t FROM generate_series(1, 3) AS n"
@@ -108,3 +109,25 @@ async def test_an_answer_that_is_spoilt_at_any_byte(places, how, thorough):
                 while db.state != "ready":  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
             assert (await db.query(SQL, timeout=5)).rows == TRUTH
+
+
+@pytest.mark.usefixtures("embedded_only")
+async def test_a_connection_that_stalls_while_it_is_made_costs_nobody_its_place(places):
+    """Wherever it stalls, its time to connect ends it, and the next try makes another one."""
+    async with Relay(f"{places.server.data_dir}/.s.PGSQL.5432") as relay:
+        url = f"postgresql://postgres@127.0.0.1:{relay.port}/postgres?sslmode=disable"
+        settings = DatabaseSettings(min_size=0, max_size=1, connect_timeout=1, acquire_timeout=300)
+        async with Database(settings, url=url) as db:
+            relay.spoil("cut", 1_000_000)
+            async with db.connection():
+                made = relay.passed  # with the types that are taught to it
+        for after in (made // 4, made - 20):
+            async with Database(settings, url=url) as db:
+                relay.spoil("stall", after)
+                async with asyncio.timeout(60):
+                    with suppress(ConnectionLostError):
+                        assert (await db.query(SQL, timeout=5)).rows == TRUTH
+                    assert relay.after is None  # it did stall
+                    while db.state != "ready":  # noqa: ASYNC110
+                        await asyncio.sleep(0.005)
+                    assert (await db.query(SQL, timeout=5)).rows == TRUTH

@@ -136,12 +136,12 @@ async def test_the_old_model_serves_meanwhile(store, embedder):
     held = asyncio.Event()
 
     def hold_the_second_batch(_model: str, _texts: int) -> None:
-        if embedder.texts_for("long") > 256:
+        if embedder.texts_for("long") > 300:  # one to learn the length, and a batch
             embedder.held = held
 
     embedder.on_texts = hold_the_second_batch
     task = asyncio.create_task(store.reembed("long"))
-    while embedder.texts_for("long") <= 256:  # noqa: ASYNC110
+    while embedder.texts_for("long") <= 300:  # noqa: ASYNC110
         await asyncio.sleep(0)
     assert (await store.search("c 2", filter={"n": 2}))[0].score == pytest.approx(1)
     await store.upsert([*records(1, start=700), {"id": "00003", "text": "h changed"}])
@@ -163,7 +163,7 @@ async def test_writers_that_never_rest_do_not_keep_the_old_model(store, embedder
 
     async def embed_and_write(texts, *, model=None, dimensions=None):
         nonlocal rounds
-        if model == "long" and rounds < 6:  # once more than looks without a lock
+        if model == "long" and rounds < 7:  # to learn the length, and in each look without a lock
             rounds += 1
             # Before those that were embedded, so that this look does not come to it.
             await VectorStore(store._database, store.name).upsert(records(1, start=500 - rounds))
@@ -171,9 +171,9 @@ async def test_writers_that_never_rest_do_not_keep_the_old_model(store, embedder
 
     embedder.get_embeddings = embed_and_write
     assert await store.reembed("long")
-    assert rounds == 6
-    assert await store.count() == 16
-    [hit] = await store.search(records(1, start=494)[0]["text"], top_k=1, filter={"n": 494})
+    assert rounds == 7
+    assert await store.count() == 17
+    [hit] = await store.search(records(1, start=493)[0]["text"], top_k=1, filter={"n": 493})
     assert hit.score == pytest.approx(1)
     assert embedder.asked[-1][0] == "long"
 
