@@ -50,8 +50,8 @@ INSIDE = {
     "llm": "client probing kinds tools structured calls policy wire dialects money",
     "db": (
         "notices database vectors documents reaching access route reading warm plans transactions "
-        "server reader_role layout ledger scope guard pool connecting embedded outage errors "
-        "operations"
+        "server reader_role layout ledger questions scope guard pool connecting embedded outage "
+        "errors operations"
     ),
     "cache": (
         "caches semantic kinds loading replies tiered options backend ordering shared entry memory "

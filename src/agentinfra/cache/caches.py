@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
+from agentinfra._mechanics.identifiers import random_hex
 from agentinfra._mechanics.resource import Resource
 from agentinfra.cache.kinds import EmbeddingCache, ResponseCache, RoutingCache
 from agentinfra.cache.replies import RepliesByRequest
 from agentinfra.cache.semantic.caches import SemanticResponses, SemanticRouting
 from agentinfra.cache.semantic.memory import MemoryNeighbours
+from agentinfra.cache.semantic.postgres import PostgresNeighbours
 from agentinfra.cache.shared.redis import RedisTier
 from agentinfra.errors import CacheError
 from agentinfra.observability.metrics import Metrics
@@ -20,12 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentinfra.cache.options import CacheOptions
+    from agentinfra.cache.semantic.neighbours import Neighbours
     from agentinfra.cache.semantic.tier import SemanticOptions
-    from agentinfra.protocols import Embedder
+    from agentinfra.protocols import Embedder, Tables
     from agentinfra.results import EmbeddingBatch
     from agentinfra.settings import CacheSettings
 
 __all__ = ["Caches", "EmbeddingCache", "ResponseCache", "RoutingCache"]
+
+
+_MOST_IN_MEMORY = 20_000
+"""Questions that memory holds at most where there is a database: each lookup compares with all."""
 
 
 class VectorsByText(EmbeddingCache):
@@ -62,6 +70,8 @@ class Caches(Resource):
         settings: The settings' cache group.
         metrics: Where operations are counted; None counts nothing.
         clock: Where time comes from.
+        database: Gives the database that keeps questions which are too many for memory; None
+            where there is none.
     """
 
     name = "cache"
@@ -73,6 +83,7 @@ class Caches(Resource):
         *,
         metrics: Metrics | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        database: Callable[[], Tables] | None = None,
     ) -> None:
         super().__init__()
         self._settings = settings
@@ -110,17 +121,18 @@ class Caches(Resource):
             "max_false_hit": settings.max_false_hit,
             "audit_share": settings.audit_share,
         }
+        routed, answered = (
+            self._store_of(cache, database) for cache in (self.routing, self.response)
+        )
         self.semantic_routing = SemanticRouting(
-            self.routing,
-            self._embedding,
-            **(semantic | {"store": MemoryNeighbours(settings.semantic_size)}),
+            self.routing, self._embedding, **(semantic | {"store": routed})
         )
         self.semantic_response = SemanticResponses(
-            self.response,
-            self._embedding,
-            clock=clock,
-            **(semantic | {"store": MemoryNeighbours(settings.semantic_size)}),
+            self.response, self._embedding, clock=clock, **(semantic | {"store": answered})
         )
+        self._stores = [
+            store for store in (routed, answered) if isinstance(store, PostgresNeighbours)
+        ]
         self._semantic = (self.semantic_routing, self.semantic_response)
 
     def embed_with(self, embedder: Embedder) -> None:
@@ -161,10 +173,27 @@ class Caches(Resource):
     async def _close(self) -> None:
         for semantic in self._semantic:
             await semantic.aclose()
+        for store in self._stores:
+            await store.aclose()
         for cache in self._all:
             await cache.aclose()
         if self._tier is not None:
             await self._tier.aclose()
+
+    def _store_of(
+        self, cache: RoutingCache | ResponseCache, database: Callable[[], Tables] | None
+    ) -> Neighbours:
+        """Return where the questions of a cache are kept: on the database where they are many.
+
+        Questions are shared where answers are. Without Redis nobody has the answers of another
+        process: it would find their questions only to drop them.
+        """
+        size = self._settings.semantic_size
+        if database is None or size <= _MOST_IN_MEMORY:
+            return MemoryNeighbours(size)
+        whose = "all" if self._tier is not None else random_hex(8)
+        scope = f"{whose} {cache.kind} {cache.identity.hex()}"
+        return PostgresNeighbours(database, scope=scope, max_entries=size)
 
     def _make_tier(self, clock: Clock) -> RedisTier | None:
         url = self._settings.redis_url

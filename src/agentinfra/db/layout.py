@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.db.ledger import make_ledger
+from agentinfra.db.questions import make_questions
 from agentinfra.db.scope import DEFAULT_SCHEMA, quoted
 from agentinfra.errors import DatabaseError
 
@@ -268,6 +269,7 @@ _STEPS: tuple[tuple[str, Callable[[Any, str], Awaitable[None]]], ...] = (
     ("0002 words of vectors are written or left out", _words),
     ("0003 notices of running processes", _notices),
     ("0004 the ledger of budgets", make_ledger),
+    ("0005 questions found by meaning", make_questions),
 )
 """The steps, oldest first. One that was published never changes."""
 

@@ -123,7 +123,8 @@ class InfraRuntime:
         self.logging = Logging(s.logging, metrics=self.metrics)
         redactor = Redactor(s.logging.redact)
         self.tracing = Tracing(s.tracing, metrics=self.metrics, redactor=redactor)
-        self.caches = Caches(s.cache, metrics=self.metrics, clock=clock)
+        database = (lambda: self.db) if s.database.enabled else None
+        self.caches = Caches(s.cache, metrics=self.metrics, clock=clock, database=database)
         self.llm = AsyncLLMClient(
             s.llm,
             metrics=self.metrics,

@@ -8,6 +8,7 @@ from agentinfra.cache.semantic.evidence import Audits
 from agentinfra.cache.semantic.judging import Judge
 from agentinfra.cache.semantic.memory import MemoryNeighbours
 from agentinfra.cache.semantic.neighbours import Entry, Neighbour, Neighbours
+from agentinfra.cache.semantic.postgres import PostgresNeighbours
 from agentinfra.cache.semantic.tier import SemanticOptions
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Neighbour",
     "Neighbours",
     "Pair",
+    "PostgresNeighbours",
     "SemanticAnswer",
     "SemanticHit",
     "SemanticOptions",

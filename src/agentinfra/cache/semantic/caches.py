@@ -69,15 +69,20 @@ class _Semantic:
 
     @property
     def trouble(self) -> str:
-        """What is wrong, empty where nothing is: partitions that have switched themselves off."""
-        off = self._tier.off
-        if not off:
-            return ""
-        found = self.audits
-        return (
-            f"{off} partition{'s' * (off > 1)} of semantic {self._tier.name} switched off: "
-            f"{found.false} of {found.audited} audited hits were false"
-        )
+        """What is wrong, empty where nothing is.
+
+        Questions that cannot be looked for, and partitions that have switched themselves off.
+        """
+        said = []
+        if failing := self._tier.failing:
+            said.append(f"semantic {self._tier.name}: {failing}")
+        if off := self._tier.off:
+            found = self.audits
+            said.append(
+                f"{off} partition{'s' * (off > 1)} of semantic {self._tier.name} switched off: "
+                f"{found.false} of {found.audited} audited hits were false"
+            )
+        return "; ".join(said)
 
     def bind(self, metrics: Metrics) -> None:
         """Count into these metrics, which have been opened, from now on."""

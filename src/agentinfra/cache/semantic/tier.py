@@ -112,6 +112,7 @@ class SemanticTier:
         self._model = options.get("model")
         self._chance = options.get("chance", random.random)
         self._evidence: OrderedDict[str, Evidence] = OrderedDict()
+        self._failing = ""
         self.tally = SemanticTally(name)
         if (metrics := options.get("metrics")) is not None:
             self.tally.bind(metrics)
@@ -133,6 +134,7 @@ class SemanticTier:
         except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
             self._failed("look", error)
             return Look(question)
+        self._failing = ""
         look.evidence = self._of(look.partition)
         found = best_candidate(Facts(question), neighbours)
         if isinstance(found, Candidate):
@@ -206,6 +208,11 @@ class SemanticTier:
         """How many partitions have switched themselves off and have not learnt anew."""
         return sum(evidence.off for evidence in self._evidence.values())
 
+    @property
+    def failing(self) -> str:
+        """Why the last question could not be looked for; empty where it could."""
+        return self._failing or str(getattr(self._store, "trouble", ""))
+
     def _of(self, partition: str) -> Evidence:
         evidence = self._evidence.get(partition)
         if evidence is None:
@@ -219,4 +226,6 @@ class SemanticTier:
     def _failed(self, what: str, error: Exception) -> None:
         self.tally.count("error")
         said = str(error) if isinstance(error, AgentInfraError) else type(error).__name__
+        if what == "look":
+            self._failing = said
         _log.debug("cache.semantic_failed", cache=self.name, what=what, error=said)

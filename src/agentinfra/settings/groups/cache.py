@@ -29,8 +29,9 @@ class CacheSettings(Group):
         max_bytes: Bytes each cache holds in memory at most.
         redis_timeout: Seconds one Redis operation may take.
         semantic: True gives answers of questions that mean the same, where mistakes are bounded.
-        semantic_size: Questions known by meaning at most. An answer has to be in its cache too:
-            give ``routing_size`` and ``response_size`` room.
+        semantic_size: Questions known by meaning at most; more than 20,000 are kept in the
+            database where there is one. An answer has to be in its cache too: give
+            ``routing_size`` and ``response_size`` room.
         max_false_hit: The share of such answers that may be wrong.
         audit_share: The share of such answers that is computed all the same, to know that share.
     """
