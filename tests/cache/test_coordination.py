@@ -50,8 +50,34 @@ async def test_a_process_keeps_what_it_wrote_itself(two, redis_server):
     mine = RoutingCache(shared=two[0])
     await mine.set("q", 1)
     await told(*two)
-    redis_server.command("FLUSHALL")
+    redis_server.delete_all()
+    await told(*two)
     assert await mine.get("q") == 1
+
+
+@pytest.mark.parametrize("flush", ["FLUSHALL", "FLUSHDB"])
+async def test_a_flush_by_hand_reaches_the_memory_of_all(two, redis_server, flush):
+    """Whoever empties the database means the values that processes hold, too."""
+    caches = [RoutingCache(shared=tier) for tier in two]
+    await caches[0].set("q", "wrong")
+    assert await caches[1].get("q") == "wrong"
+    redis_server.command(flush)
+    await told(*two)
+    assert [await cache.get("q") for cache in caches] == [None, None]
+
+
+async def test_what_others_write_under_our_keys_is_not_heard_and_is_no_value(two, redis_server):
+    """Memory goes on with what it has until its time is over; foreign bytes are a miss."""
+    mine, theirs = (RoutingCache(shared=tier) for tier in two)
+    await mine.set("q", "old")
+    (name,) = redis_server.names()
+    redis_server.command("SET", name, "by hand")
+    await told(*two)
+    assert await mine.get("q") == "old"
+    assert await theirs.get("q") is None
+    assert theirs.stats().errors == 1
+    assert await theirs.get_or_compute("q", answering("new")) == "new"
+    assert await RoutingCache(shared=two[0]).get("q") == "new"
 
 
 async def test_processes_load_once(two, clock):

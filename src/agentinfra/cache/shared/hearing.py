@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -137,7 +138,11 @@ class Hearing:
     async def _hear(self, store: RedisStore, channel: str) -> None:
         listening: Any = store.client.pubsub()
         try:
-            await listening.subscribe(channel)
+            async with asyncio.timeout(_LISTEN):
+                if not store.cluster:
+                    await listening.connect()
+                    await _heed_flushes(listening.connection, channel, self._tell_all, store)
+                await listening.subscribe(channel)
             silent = False
             while True:
                 message = await listening.get_message(timeout=_LISTEN)
@@ -162,3 +167,28 @@ class Hearing:
             self._tell_all()
         self._hears.set()
         self._said("")
+
+
+async def _heed_flushes(
+    connection: Any, unused: str, flushed: Callable[[], None], store: RedisStore
+) -> None:
+    """Have the server say when somebody flushes its database.
+
+    That is the one change of others that our channel does not carry. To track every key would tell
+    each process of every load of all of them, its own too, which it cannot tell apart. So what is
+    tracked begins like the channel, as no key does: a flush is told all the same, and nothing else.
+    """
+
+    async def invalidated(message: Sequence[Any]) -> None:
+        if message[1] is None:
+            flushed()
+
+    # The client has a way for this, but offers none for asyncio; the older protocol has no parser
+    # that knows it.
+    heed = getattr(connection._parser, "set_invalidation_push_handler", None)  # noqa: SLF001
+    if heed is None:
+        return
+    heed(invalidated)
+    await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", unused)
+    with suppress(*store.refusals):  # too old, or without the right: a flush is not heard
+        await connection.read_response()

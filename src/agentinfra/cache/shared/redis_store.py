@@ -63,7 +63,7 @@ class RedisStore:
         self.client: Any = connect(url, max_connections=max_connections + 1, timeout=timeout)
         self.cluster = is_cluster(url)
         self.failures = (RedisError, OSError, TimeoutError)
-        self._refusals: tuple[type[Exception], ...] = (ResponseError,)
+        self.refusals: tuple[type[Exception], ...] = (ResponseError,)
         self._outages: tuple[type[Exception], ...] = (ClusterError,)
         self._demoted: tuple[type[Exception], ...] = (ReadOnlyError,)
         self._slots = asyncio.Semaphore(max_connections)
@@ -196,7 +196,7 @@ class RedisStore:
                 # A master that was demoted answers still: the next command looks for the new one.
                 await self._disconnect()
             what = " ".join(str(error).split()) or f"no answer within {self._timeout:g} s"
-            refused = isinstance(error, self._refusals) and not isinstance(error, self._outages)
+            refused = isinstance(error, self.refusals) and not isinstance(error, self._outages)
             kind = StoreRefusedError if refused else CacheError
             verb = "refused a command" if refused else "failed"
             raise kind(f"Redis {verb} ({type(error).__name__}): {what}") from error
