@@ -3,6 +3,10 @@
 Each order of a stream is a run of its own: the cache begins empty and knows nothing of its
 mistakes. The thresholds are the best in hindsight, on cosines of bare and of centred vectors: no
 threshold that lets at most the allowed share through has more hits. Nobody has such a one before.
+
+What one order shows is as sure as its hits are many: of 130 hits without a false one, the upper bound
+is 2.28 %, and only 299 bring it below 1 %. That bound is in the table; the claims are about the share
+of false hits in each order, and about the bound over all orders.
 """
 
 from __future__ import annotations
@@ -36,14 +40,17 @@ class Score:
     asked: int = 0
     hits: int = 0
     false: int = 0
-    worst: float = 0.0
+    worst: tuple[float, int, int] = (0.0, 0, 0)
+    unsure: tuple[float, int, int] = (0.0, 0, 0)
 
     def add(self, asked: int, hits: int, false: int) -> None:
         """Add an order."""
         self.asked += asked
         self.hits += hits
         self.false += false
-        self.worst = max(self.worst, upper_bound(false, hits, 0.95) if hits else 0.0)
+        if hits:
+            self.worst = max(self.worst, (false / hits, false, hits))
+            self.unsure = max(self.unsure, (upper_bound(false, hits, 0.95), false, hits))
 
     @property
     def hit_rate(self) -> float:
@@ -60,10 +67,14 @@ class Score:
         low, high = interval(self.hits, self.asked, 0.95)
         cells = [name, f"{self.hit_rate:.3f}", f"{low:.3f} to {high:.3f}"]
         if not self.hits:
-            return (*cells, "-", "-", "-")
+            return (*cells, "-", "-", "-", "-")
         low, high = interval(self.false, self.hits, 0.95)
         rate = self.false / self.hits
-        return (*cells, f"{rate:.2%}", f"{low:.2%} to {high:.2%}", f"{self.worst:.2%}")
+        cells += [f"{rate:.2%}", f"{low:.2%} to {high:.2%}"]
+        cells += [
+            f"{share:.2%} ({false} of {hits:,})" for share, false, hits in (self.worst, self.unsure)
+        ]
+        return tuple(cells)
 
 
 def run(*, quick: bool) -> Result:
@@ -99,7 +110,15 @@ def run(*, quick: bool) -> Result:
 def _table(corpus: Corpus, kind: str, scores: dict[str, Score], orders: int) -> Table:
     return Table(
         title=f"{corpus.name}, {len(corpus.questions):,} questions, {kind}, {orders} orders",
-        columns=("cache", "hits", "95 %", "false of hits", "95 %", "worst order's bound"),
+        columns=(
+            "cache",
+            "hits",
+            "hits, 95 %",
+            "false of hits",
+            "false, 95 %",
+            "worst order",
+            "widest bound of an order",
+        ),
         rows=tuple(score.row(name) for name, score in scores.items()),
     )
 
@@ -107,7 +126,10 @@ def _table(corpus: Corpus, kind: str, scores: dict[str, Score], orders: int) -> 
 def _claims(name: str, corpus: Corpus, scores: dict[str, Score]) -> list[Claim]:
     semantic = scores["agentinfra semantic"]
     best = max(score.hit_rate for name, score in scores.items() if name.startswith("static"))
-    claims = [Claim(f"{name}_false_hits_upper_bound", semantic.upper, "<", ALLOWED)]
+    claims = [
+        Claim(f"{name}_false_hits_upper_bound", semantic.upper, "<", ALLOWED),
+        Claim(f"{name}_false_hits_of_the_worst_order", semantic.worst[0], "<=", ALLOWED),
+    ]
     if corpus.name == "CLINC150":
         ratio = semantic.hit_rate / best if best else float("inf")
         claims.append(Claim(f"{name}_hits_of_the_best_threshold", ratio, ">=", 1.3))

@@ -15,8 +15,8 @@ def taught(labels, score=1.0, **more):
 
 
 def test_nothing_is_served_before_the_bound_is_reached():
-    """299 right labels are enough for one per cent, 298 are not."""
-    evidence = taught(298)
+    """368 right labels are enough for one per cent, 367 are not."""
+    evidence = taught(367)
     assert not evidence.serves(1.0, "x")
     evidence.learn(1.0, "x", right=True)
     assert evidence.serves(1.0, "x")
@@ -25,11 +25,11 @@ def test_nothing_is_served_before_the_bound_is_reached():
 
 
 def test_a_wrong_label_shuts_a_band_until_more_are_right():
-    """With one wrong 473 labels are needed."""
-    evidence = taught(299)
+    """With one wrong 609 labels are needed."""
+    evidence = taught(368)
     evidence.learn(1.0, "bad", right=False)
     assert not evidence.serves(1.0, "x")
-    for _ in range(173):
+    for _ in range(240):
         evidence.learn(1.0, "good", right=True)
     assert evidence.serves(1.0, "x")
 
@@ -37,10 +37,10 @@ def test_a_wrong_label_shuts_a_band_until_more_are_right():
 def test_a_lower_band_counts_what_is_above_it():
     """A band opens on the labels in it and above it together, not on those below."""
     evidence = taught(200, 1.0)
-    for _ in range(99):
+    for _ in range(168):
         evidence.learn(0.5, "x", right=True)
     assert evidence.opens_at == pytest.approx(0.5)
-    evidence = taught(299, 0.5)
+    evidence = taught(368, 0.5)
     assert not evidence.serves(1.0, "x") or evidence.opens_at == pytest.approx(0.5)
     for _ in range(50):
         evidence.learn(0.3, "x", right=False)
@@ -54,7 +54,7 @@ def test_an_entry_that_was_wrong_stays_shut_where_it_was():
     assert evidence.serves(1.0, "x")
     assert not evidence.serves(1.0, "bad")
     assert evidence.serves(1.1, "bad")
-    for _ in range(472):
+    for _ in range(608):
         evidence.learn(1.0, "bad", right=True)
     assert evidence.serves(1.0, "bad")
 
@@ -74,7 +74,7 @@ def test_too_many_false_audits_switch_it_off_and_it_learns_anew():
     assert evidence.serves(1.0, "x")
     assert evidence.audit(1.0, "b", right=False)
     assert (evidence.off, evidence.labels, evidence.serves(1.0, "x")) == (True, 0, False)
-    for number in range(299):
+    for number in range(368):
         evidence.learn(1.0, f"n{number}", right=True)
     assert (evidence.off, evidence.serves(1.0, "x")) == (False, True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from agentinfra.cache.semantic.bounds import interval, lower_bound, within
+from agentinfra.cache.semantic.bounds import interval, lower_bound, proven
 
 __all__ = ["Audits", "Evidence"]
 
@@ -58,9 +58,9 @@ class _Record:
 class Evidence:
     """The labels of one partition by bands of score, and by entry.
 
-    A band is open where the upper bound of the share of wrong labels, in it and in all above it,
-    is within what is allowed; and there an entry that was wrong itself stays shut, up to the band
-    in which it was, until its own labels alone are within it. A band that is open is labelled by
+    A band is open where it is proven that the share of wrong labels, in it and in all above it, is
+    below what is allowed; and there an entry that was wrong itself stays shut, up to the band in
+    which it was, until its own labels alone prove it. A band that is open is labelled by
     its audits only: fewer labels, and no others than chance picked, so that they still say what
     share is wrong.
 
@@ -112,7 +112,7 @@ class Evidence:
         record = self._entries.get(entry)
         if record is None or band > record.worst:
             return True
-        return within(record.false, record.labels, self._allowed, self._confidence)
+        return proven(record.false, record.labels, self._allowed, self._confidence)
 
     def learn(self, score: float, entry: str, *, right: bool) -> None:
         """Take a label: what an entry would have been served for, and whether it was right."""
@@ -161,14 +161,14 @@ class Evidence:
         self._entries.pop(entry, None)
 
     def _lowest(self) -> int:
-        """Return the lowest band that is open: it and those above it are within the bound."""
+        """Return the lowest band that is open: it and those above it are proven."""
         lowest, labels, false = _BANDS, 0, 0
         for band in range(_BANDS - 1, -1, -1):
             if not self._labels[band]:
                 continue
             labels += self._labels[band]
             false += self._false[band]
-            if within(false, labels, self._allowed, self._confidence):
+            if proven(false, labels, self._allowed, self._confidence):
                 lowest = band
         return lowest
 
