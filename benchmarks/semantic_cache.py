@@ -4,9 +4,9 @@ Each order of a stream is a run of its own: the cache begins empty and knows not
 mistakes. The thresholds are the best in hindsight, on cosines of bare and of centred vectors: no
 threshold that lets at most the allowed share through has more hits. Nobody has such a one before.
 
-What one order shows is as sure as its hits are many: of 130 hits without a false one, the upper bound
-is 2.28 %, and only 299 bring it below 1 %. That bound is in the table; the claims are about the share
-of false hits in each order, and about the bound over all orders.
+What one order shows is as sure as its hits are many: of 130 hits without a false one, the upper
+bound is 2.28 %, and only 299 bring it below 1 %. That bound is in the table; the claims are about
+the share of false hits in each order, and about the bound over all orders.
 """
 
 from __future__ import annotations
