@@ -55,7 +55,7 @@ INSIDE = {
     ),
     "cache": (
         "caches semantic kinds loading replies tiered options backend ordering shared entry memory "
-        "codec forms vectors copying keys admission sizing tally"
+        "codec forms vectors copying given keys admission sizing tally"
     ),
     "testing": (
         "plugin resilience recording capturing postgres network secrets server zoo apis validation "

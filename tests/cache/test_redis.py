@@ -428,6 +428,13 @@ async def test_a_tier_that_is_not_entered_or_left_finds_nothing(redis_server):
     await cache.clear()
 
 
+async def test_a_server_that_wants_a_password_is_told_by_what_to_do(another_redis):
+    """Not by what its protocol says."""
+    another_redis.command("CONFIG", "SET", "requirepass", "p")
+    async with RedisTier(another_redis.url) as tier:
+        assert "wants a password: put it into the URL" in tier.reason
+
+
 async def test_the_password_is_in_no_message():
     """A URL that cannot be used is refused without repeating it."""
     with pytest.raises(ConfigurationError) as caught:

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.usefixtures("no_tasks_left")
 
 @pytest.fixture
 async def cache(redis_server):
-    async with RedisCache(url=redis_server.url, namespace="test") as cache:
+    # What is about locks and values is not about a machine that is busy for half a second.
+    async with RedisCache(url=redis_server.url, namespace="test", timeout=30) as cache:
         yield cache
 
 

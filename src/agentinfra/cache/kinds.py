@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from agentinfra.cache.codec import codec_for
+from agentinfra.cache.given import begin
 from agentinfra.cache.keys import encode_context, encode_parts, text_digest
 from agentinfra.cache.loading import ComputingCache
 from agentinfra.cache.options import CacheOptions
@@ -343,7 +345,7 @@ class EmbeddingCache(ComputingCache["NDArray[np.float32]"]):
         """
 
         async def load(places: list[int]) -> list[NDArray[np.float32]]:
-            vectors = await loader([texts[at] for at in places])
+            vectors = await begin(partial(loader, [texts[at] for at in places]))
             return [to_float32(vector, dimensions) for vector in vectors]
 
         keys = [self._vector_key(text, model, dimensions) for text in texts]

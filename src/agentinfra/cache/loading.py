@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentinfra.cache.copying import hand_out, refuse_read_once
 from agentinfra.cache.entry import Flight, Load
+from agentinfra.cache.given import as_tags, begin
 from agentinfra.cache.shared.sharing import Claimed
 from agentinfra.cache.tiered import MISSING, TieredCache
 from agentinfra.errors import CacheError
@@ -129,8 +130,7 @@ class ComputingCache(TieredCache[V]):
         *,
         quiet: bool = False,
     ) -> Flight[Any]:
-        marks = tuple(dict.fromkeys(tags)) if tags else ()
-        return Flight(key, record, kind=self.kind, ttl=ttl, tags=marks, quiet=quiet)
+        return Flight(key, record, kind=self.kind, ttl=ttl, tags=as_tags(tags), quiet=quiet)
 
     def _take_off(
         self, flights: list[Flight[Any]], work: Callable[[], Awaitable[dict[bytes, Any]]]
@@ -147,7 +147,7 @@ class ComputingCache(TieredCache[V]):
         if self._sharing is None:
             self._tally.count("miss")
             # Nothing older is held: the caller would have been given it.
-            return {flight.key: self._keep_one(flight, await loader())}
+            return {flight.key: self._keep_one(flight, await begin(loader))}
         claimed, lease = await self._sharing.claim_in_turn(flight.key)
         held = self._take(flight, claimed)
         if held is not MISSING:
@@ -178,11 +178,11 @@ class ComputingCache(TieredCache[V]):
         flight.granted = lease is not None
         try:
             if self._sharing is None:
-                held = self._keep_one(flight, await loader())
+                held = self._keep_one(flight, await begin(loader))
             else:
 
                 async def load(_: list[Flight[Any]]) -> Sequence[V]:
-                    return (await loader(),)
+                    return (await begin(loader),)
 
                 held = (await self._load([flight], load, lease, self._sharing))[flight.key]
         except Exception as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Unpack
 from agentinfra._mechanics.clock import SYSTEM_CLOCK
 from agentinfra.cache.copying import hand_out, protected, refuse_read_once
 from agentinfra.cache.entry import Records
+from agentinfra.cache.given import as_seconds, as_tags, no_text
 from agentinfra.cache.keys import cache_key, encode_parts, normalizer, text_digest
 from agentinfra.cache.memory import MemoryTier
 from agentinfra.cache.options import CacheOptions, refuse_bounds
@@ -15,7 +16,6 @@ from agentinfra.cache.ordering import WriteOrder
 from agentinfra.cache.shared.sharing import Memory, Sharing
 from agentinfra.cache.sizing import ENTRY_BYTES, estimate_bytes
 from agentinfra.cache.tally import Tally
-from agentinfra.errors import CacheError
 from agentinfra.results import CacheStats
 
 if TYPE_CHECKING:
@@ -144,7 +144,12 @@ class TieredCache(Generic[V]):
     def _key(self, text: str, *parts: KeyPart) -> bytes:
         """Return the key of a text and of what else tells values apart."""
         about = self._key_prefix + encode_parts(*parts) if parts else self._key_prefix
-        return text_digest(about, self._normalize(text))
+        try:
+            return text_digest(about, self._normalize(text))
+        except (AttributeError, TypeError):
+            if isinstance(text, str):
+                raise
+            raise no_text(text) from None
 
     def _held(self, key: bytes) -> Any:
         """Return the fresh value in memory and count the hit, else MISSING."""
@@ -191,7 +196,7 @@ class TieredCache(Generic[V]):
         """Hold values, and write them to the shared tier in the order of the calls."""
         self._records.check_loop()
         values = dict(pairs)
-        marks = tuple(dict.fromkeys(tags))
+        marks = as_tags(tags)
         for value in values.values():
             refuse_read_once(value)
         for key, value in values.items():
@@ -284,9 +289,7 @@ class TieredCache(Generic[V]):
             CacheError: The seconds asked for make no sense.
         """
         if ttl is not None:
-            if not ttl > 0:
-                raise CacheError(f"ttl is {ttl!r}: give seconds greater than 0")
-            return ttl
+            return as_seconds(ttl)
         return self._negative if value is None and self._negative is not None else self._ttl
 
     def _life(self, fresh: float) -> float:

@@ -28,6 +28,9 @@ class StoreBusyError(CacheError):
     """Every connection was at work for too long; the server itself may be well."""
 
 
+_NO_LOGIN = ("HELLO must be called with", "NOAUTH", "Authentication required")
+
+
 class StoreRefusedError(CacheError):
     """The server answered that it does not do this; it does other things."""
 
@@ -196,6 +199,8 @@ class RedisStore:
                 # A master that was demoted answers still: the next command looks for the new one.
                 await self._disconnect()
             what = " ".join(str(error).split()) or f"no answer within {self._timeout:g} s"
+            if what.startswith(_NO_LOGIN):
+                what = "it wants a password: put it into the URL, redis://user:password@host"
             refused = isinstance(error, self.refusals) and not isinstance(error, self._outages)
             kind = StoreRefusedError if refused else CacheError
             verb = "refused a command" if refused else "failed"
