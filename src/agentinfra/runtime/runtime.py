@@ -148,8 +148,7 @@ class InfraRuntime:
         )
         self.db, self.checkpoints = made.db, made.checkpoints
         self.long_term, self.budgets = made.long_term, made.budgets
-        self._probes = self._probe_server()
-        self._clock = clock
+        self._probes, self._clock = self._probe_server(), clock
         self._required = set[str](s.runtime.required)
         self._health = Health(self.metrics, self._required, s.warnings)
         self._health.show(self.llm, self.db, self.caches, self.checkpoints, self.long_term)
