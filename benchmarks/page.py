@@ -72,6 +72,32 @@ PLOTS = {
             peers=False,
         ),
     ),
+    "cache": (
+        Plot(
+            file="benchmarks-cache-hit.svg",
+            table=0,
+            column="ns",
+            label="CPU nanoseconds a hit",
+            title="A hit beside other caches",
+        ),
+        Plot(
+            file="benchmarks-cache-miss.svg",
+            table=1,
+            column="ns",
+            label="CPU nanoseconds a miss, its load and its store",
+            title="A miss beside other caches",
+        ),
+    ),
+    "semantic_cache": (
+        Plot(
+            file="benchmarks-semantic-cache.svg",
+            table=0,
+            column="hits",
+            label="share of questions answered without loading, with at most 1 % false",
+            title="Hits by meaning beside the best thresholds",
+            form="%.3f",
+        ),
+    ),
     "vector_peers": (
         Plot(
             file="benchmarks-vector-load.svg",
@@ -114,9 +140,19 @@ def main(path: str) -> None:
         parts.append(_section(result))
         if result["name"] == "telemetry":
             _plot_pairs(result["tables"][0])
-        for plot in PLOTS.get(result["name"], ()):
+        for plot in _plots(result):
             _draw(plot, result["tables"][plot.table])
     (DOCS / "benchmarks.md").write_text("\n".join(parts))
+
+
+def _plots(result: dict) -> list[Plot]:
+    """Return the plots of a benchmark; without its data it has a table that says so instead."""
+    tables = result["tables"]
+    return [
+        plot
+        for plot in PLOTS.get(result["name"], ())
+        if plot.table < len(tables) and plot.column in tables[plot.table]["columns"]
+    ]
 
 
 def _section(result: dict) -> str:
@@ -128,7 +164,7 @@ def _section(result: dict) -> str:
     ]
     if result["name"] == "telemetry":
         lines += ["", f"![A line, a series and a span beside their peers]({PAIRS})"]
-    for plot in PLOTS.get(result["name"], ()):
+    for plot in _plots(result):
         lines += ["", f"![{plot.title}]({plot.file})"]
     for table in result["tables"]:
         lines += ["", f"**{table['title']}**", "", _row(table["columns"])]

@@ -9,6 +9,7 @@ import pytest
 from cache_support import Loader, answering
 
 from agentinfra.cache import EmbeddingCache, ResponseCache, RoutingCache
+from agentinfra.cache.shared.protocol import SharedValue
 from agentinfra.errors import CacheError, ClosedError, ConfigurationError, WrongLoopError
 from agentinfra.observability.metrics import Metrics
 
@@ -368,8 +369,10 @@ async def test_a_value_can_have_a_time_of_its_own(clock):
     assert await cache.get_or_compute("nothing", answering(None)) is None
     await clock.advance(2)
     assert await cache.get_many(["short", "long", "nothing"], "-") == ["-", 1, None]
-    await clock.advance(9)
+    await clock.advance(1)
     assert await cache.get_many(["short", "long", "nothing"], "-") == ["-", 1, "-"]
+    await clock.advance(8)
+    assert await cache.get("long") == 1
     with pytest.raises(CacheError, match="ttl is 0"):
         await cache.set("never", 1, ttl=0)
 
@@ -629,3 +632,40 @@ async def test_records_go_when_nothing_goes_on(clock):
     await clock.advance(20)
     assert await cache.get("c") is None
     assert len(cache._records) == 0
+
+
+class Shelf:
+    """A store of bytes without leases or news, as anybody may write one."""
+
+    def __init__(self):
+        self.held = {}
+
+    async def get(self, key):
+        return self.held.get(key)
+
+    async def set(self, key, data, ttl):
+        self.held[key] = SharedValue(data, ttl)
+
+    async def delete(self, key):
+        return self.held.pop(key, None) is not None
+
+    async def clear(self, prefix):
+        self.held = {key: one for key, one in self.held.items() if not key.startswith(prefix)}
+
+
+@pytest.mark.parametrize("change", ["set", "delete", "clear"])
+async def test_on_a_store_without_leases_a_load_is_not_stored_over_a_newer_write(change):
+    """What began before the write is the older one, there too."""
+    shelf = Shelf()
+    cache, loader = RoutingCache(shared=shelf), Loader("old")
+    caller = asyncio.create_task(cache.get_or_compute("q", loader))
+    await loader.started.wait()
+    await {
+        "set": lambda: cache.set("q", "new"),
+        "delete": lambda: cache.delete("q"),
+        "clear": cache.clear,
+    }[change]()
+    loader.go.set()
+    assert await caller == "old"
+    beside = RoutingCache(shared=shelf)
+    assert await beside.get("q") == ("new" if change == "set" else None)

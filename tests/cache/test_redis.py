@@ -392,6 +392,36 @@ async def test_a_cancelled_change_is_made_up_for(redis_server, tier):
         assert await RoutingCache(shared=tier).get("q") in ("new", None)
 
 
+class Waiting(RedisTier):
+    """A tier whose first write is on its way until it is let through."""
+
+    def __init__(self, url):
+        super().__init__(url)
+        self.began, self.go = asyncio.Event(), asyncio.Event()
+
+    async def put(self, pairs, ttl, origin):
+        self.began.set()
+        await self.go.wait()
+        await super().put(pairs, ttl, origin)
+
+
+async def test_a_write_that_is_cancelled_before_its_turn_was_never_there(redis_server):
+    """The one it waited for may still come: nobody reads the newer value and then the older one."""
+    async with Waiting(redis_server.url) as tier:
+        cache = RoutingCache(shared=tier)
+        first = asyncio.create_task(cache.set("q", "older"))
+        await tier.began.wait()
+        second = asyncio.create_task(cache.set("q", "newer"))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait({second})
+        assert second.cancelled()
+        assert await cache.get("q") is None
+        tier.go.set()
+        await first
+        assert await cache.get("q") in ("older", None)
+
+
 async def test_a_server_that_hangs_is_given_up_after_the_timeout(tier, redis_server, clock):
     """A command without an answer ends at the timeout and counts as an outage."""
     redis_server.command("CLIENT", "PAUSE", "60000", "ALL")

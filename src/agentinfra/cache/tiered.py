@@ -242,6 +242,10 @@ class TieredCache(Generic[V]):
             async with self._order.writing(keys):
                 yield
         except BaseException:
+            # Here too: the older value may still be on its way to the tier, and who has read the
+            # newer one would read the older one next.
+            for key in keys:
+                self._memory.delete(key)
             sharing.outdated(keys)
             raise
 
