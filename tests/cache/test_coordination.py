@@ -191,6 +191,21 @@ async def test_a_value_whose_tag_was_dropped_is_loaded_anew(two, clock):
     assert await RoutingCache(shared=two[0]).get_many(["a", "b"]) == [3, None]
 
 
+async def test_a_load_whose_tag_was_dropped_holds_nobody_up(two, clock):
+    """Its lease is gone: who asks now loads at once, and what comes from before is not stored."""
+    mine, theirs = (RoutingCache(shared=tier, clock=clock) for tier in two)
+    older = Loader("old")
+    caller = asyncio.create_task(mine.get_or_compute("q", older, tags=["t"]))
+    await older.started.wait()
+    await mine.delete_tagged("t")
+    await told(*two)
+    async with asyncio.timeout(20):
+        assert await theirs.get_or_compute("q", answering("new")) == "new"
+    older.go.set()
+    assert await caller == "old"
+    assert await RoutingCache(shared=two[0]).get("q") == "new"
+
+
 async def test_a_batch_takes_two_round_trips(two, redis_server):
     """Three hundred texts are asked for at once, and stored at once."""
 
