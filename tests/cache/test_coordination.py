@@ -151,6 +151,30 @@ async def test_a_change_elsewhere_wins_over_a_load_that_began_before(two, change
     assert [await RoutingCache(shared=two[0]).get("q"), await mine.get("q")] == [wanted] * 2
 
 
+@pytest.mark.parametrize("change", ["set", "delete", "clear"])
+async def test_a_change_that_is_not_heard_wins_over_a_load_all_the_same(
+    two, change, clock, redis_server
+):
+    """It has ended the lease: what was loaded before is neither stored nor held."""
+    mine, theirs = (RoutingCache(shared=tier, clock=clock) for tier in two)
+    older = Loader("old")
+    caller = asyncio.create_task(mine.get_or_compute("q", older))
+    await older.started.wait()
+    redis_server.command("CLIENT", "KILL", "TYPE", "pubsub")
+    while not all("not heard" in tier.reason for tier in two):
+        await asyncio.gather(mine.get("x"), theirs.get("x"))
+    await {
+        "set": lambda: theirs.set("q", "new"),
+        "delete": lambda: theirs.delete("q"),
+        "clear": theirs.clear,
+    }[change]()
+    older.go.set()
+    assert await caller == "old"
+    expected = "new" if change == "set" else None
+    assert await mine.get("q") == expected
+    assert await RoutingCache(shared=two[1], clock=clock).get("q") == expected
+
+
 async def test_a_lost_lease_stores_nothing(two, clock, redis_server):
     """A process that was away for longer than its lease does not overwrite what came since."""
     mine, loader = RoutingCache(shared=two[0], clock=clock), Loader("old")
