@@ -205,6 +205,18 @@ async def test_without_vectors_the_loader_runs(broken):
     answer = await semantic.get_or_compute("orders a", load)
     assert (answer.value, answer.source, semantic.counts["error"]) == (1, "computed", 1)
     assert await cache.get("orders a") == 1
+    assert semantic.trouble.startswith("semantic routing: ")
+    embedder.error = embedder.degraded = None
+    await semantic.get_or_compute("orders b", load)
+    assert semantic.trouble == ""
+
+
+async def test_a_loader_that_is_none_is_refused():
+    """As by the exact cache, and nothing is kept of the question."""
+    semantic, cache = routing()
+    with pytest.raises(CacheError, match="the loader is 'orders'"):
+        await semantic.get_or_compute("orders a", "orders")
+    assert await cache.get("orders a") is None
 
 
 async def test_a_store_that_fails_is_a_miss():

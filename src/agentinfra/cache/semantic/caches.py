@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from agentinfra._mechanics.closing import cancel_and_wait
+from agentinfra.cache.given import begin
 from agentinfra.cache.keys import encode_context, encode_parts
 from agentinfra.cache.semantic.answer import Pair, SemanticAnswer, SemanticHit
 from agentinfra.cache.semantic.judging import Judge, Judging
@@ -116,7 +117,7 @@ class _Semantic:
             return served
 
         async def load() -> T:
-            value = await loader()
+            value = await begin(loader)
             await self._loaded(look, value, get)
             return value
 

@@ -126,6 +126,7 @@ class SemanticTier:
             batch = await self._embedder.get_embeddings([question], model=self._model)
             if batch.degraded:
                 self.tally.count("error")
+                self._failing = f"vectors are not a model's: {batch.degraded}"
                 return look
             vector = batch.vectors[0]
             look.partition = cache_key(within, batch.model, len(vector))
