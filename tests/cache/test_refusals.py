@@ -10,8 +10,11 @@ import socket
 import pytest
 from cache_support import answering
 
+from agentinfra._mechanics.clock import SYSTEM_CLOCK
 from agentinfra.cache import RedisTier, ResponseCache, RoutingCache
-from agentinfra.errors import ConfigurationError
+from agentinfra.cache.shared.redis_store import RedisStore
+from agentinfra.cache.shared.scripts import PUT
+from agentinfra.errors import CacheError, ConfigurationError
 
 pytestmark = pytest.mark.usefixtures("no_tasks_left")
 
@@ -43,12 +46,26 @@ async def test_a_full_server_serves_what_it_has(tier, redis_server, clock):
     await mine.set("q", "new")
     assert (tier.state, "OOM" in tier.reason) == ("degraded", True)
     assert await RoutingCache(shared=tier).get_many(["good", "q"]) == ["v", None]
+    assert (await mine.get("q"), mine.stats().errors) == ("new", 1)
     async with RedisTier(redis_server.url) as another:  # to which nobody says what failed
         assert await RoutingCache(shared=another).get_many(["good", "q"]) == ["v", None]
-    assert (await mine.get("q"), mine.stats().errors) == ("new", 1)
     redis_server.command("CONFIG", "SET", "maxmemory", "0")
     await mine.set("q", "newer")
     assert tier.state == "ready"
+
+
+async def test_on_a_full_server_the_older_value_goes_in_the_same_step(redis_server):
+    """There is no moment in which others could still read it, nor does it stay if we die."""
+    redis_server.command("SET", "{k}", "old")
+    redis_server.command("CONFIG", "SET", "maxmemory", "1")
+    store = RedisStore(redis_server.url, timeout=20, max_connections=1, clock=SYSTEM_CLOCK)
+    try:
+        with pytest.raises(CacheError, match="OOM"):
+            await store.run(PUT, ["{k}"], 1000, "channel", b"", each=[b"new"])
+        assert redis_server.names() == []
+    finally:
+        await store.aclose()
+        redis_server.command("CONFIG", "SET", "maxmemory", "0")
 
 
 async def test_a_replica_serves_what_it_has(tier, redis_server, clock):
