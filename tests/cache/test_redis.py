@@ -400,9 +400,32 @@ class Waiting(RedisTier):
         self.began, self.go = asyncio.Event(), asyncio.Event()
 
     async def put(self, pairs, ttl, origin):
-        self.began.set()
-        await self.go.wait()
+        if not self.began.is_set():
+            self.began.set()
+            await self.go.wait()
         await super().put(pairs, ttl, origin)
+
+
+@pytest.mark.parametrize("change", ["set", "set_many", "delete", "clear"])
+async def test_writes_of_one_key_arrive_in_the_order_of_their_calls(redis_server, change):
+    """However long the first one takes on its way."""
+    async with Waiting(redis_server.url) as tier:
+        cache = RoutingCache(shared=tier)
+        first = asyncio.create_task(cache.set("q", "older"))
+        await tier.began.wait()
+        later = {
+            "set": lambda: cache.set("q", "newer"),
+            "set_many": lambda: cache.set_many([("p", 1), ("q", "newer")]),
+            "delete": lambda: cache.delete("q"),
+            "clear": cache.clear,
+        }[change]
+        second = asyncio.create_task(later())
+        for _ in range(20):  # time enough for it to be there first
+            await tier.get("x")
+        tier.go.set()
+        await asyncio.gather(first, second)
+        expected = "newer" if change.startswith("set") else None
+        assert await RoutingCache(shared=tier).get("q") == expected
 
 
 async def test_a_write_that_is_cancelled_before_its_turn_was_never_there(redis_server):
