@@ -393,17 +393,24 @@ async def test_a_cancelled_change_is_made_up_for(redis_server, tier):
 
 
 class Waiting(RedisTier):
-    """A tier whose first write is on its way until it is let through."""
+    """A tier whose first change is on its way until it is let through."""
 
     def __init__(self, url):
         super().__init__(url)
         self.began, self.go = asyncio.Event(), asyncio.Event()
 
     async def put(self, pairs, ttl, origin):
+        await self._first()
+        await super().put(pairs, ttl, origin)
+
+    async def wipe(self, prefix, origin):
+        await self._first()
+        await super().wipe(prefix, origin)
+
+    async def _first(self):
         if not self.began.is_set():
             self.began.set()
             await self.go.wait()
-        await super().put(pairs, ttl, origin)
 
 
 @pytest.mark.parametrize("change", ["set", "set_many", "delete", "clear"])
@@ -426,6 +433,20 @@ async def test_writes_of_one_key_arrive_in_the_order_of_their_calls(redis_server
         await asyncio.gather(first, second)
         expected = "newer" if change.startswith("set") else None
         assert await RoutingCache(shared=tier).get("q") == expected
+
+
+async def test_what_is_set_after_a_clearing_stays(redis_server):
+    """It waits for the clearing, which would take it along."""
+    async with Waiting(redis_server.url) as tier:
+        cache = RoutingCache(shared=tier)
+        clearing = asyncio.create_task(cache.clear())
+        await tier.began.wait()
+        setting = asyncio.create_task(cache.set("q", "newer"))
+        for _ in range(20):  # time enough for it to be there first
+            await tier.get("x")
+        tier.go.set()
+        await asyncio.gather(clearing, setting)
+        assert await RoutingCache(shared=tier).get("q") == "newer"
 
 
 async def test_a_write_that_is_cancelled_before_its_turn_was_never_there(redis_server):
