@@ -36,6 +36,11 @@ _MOST_IN_MEMORY = 20_000
 """Questions that memory holds at most where there is a database: each lookup compares with all."""
 
 
+_DAY = 86_400.0
+_WEEK = 7 * _DAY
+"""How long questions are kept: what nobody else finds is of no use when its process has ended."""
+
+
 class VectorsByText(EmbeddingCache):
     """The vectors a model client keeps by itself: each is that of the very text."""
 
@@ -191,9 +196,13 @@ class Caches(Resource):
         size = self._settings.semantic_size
         if database is None or size <= _MOST_IN_MEMORY:
             return MemoryNeighbours(size)
-        whose = "all" if self._tier is not None else random_hex(8)
-        scope = f"{whose} {cache.kind} {cache.identity.hex()}"
-        return PostgresNeighbours(database, scope=scope, max_entries=size)
+        alone = self._tier is None
+        return PostgresNeighbours(
+            database,
+            scope=f"{random_hex(8) if alone else 'all'} {cache.kind} {cache.identity.hex()}",
+            max_entries=size,
+            lifetime=_DAY if alone else _WEEK,
+        )
 
     def _make_tier(self, clock: Clock) -> RedisTier | None:
         url = self._settings.redis_url
