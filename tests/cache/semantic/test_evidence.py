@@ -72,6 +72,8 @@ def test_too_many_false_audits_switch_it_off_and_it_learns_anew():
     evidence = taught(2_000)
     assert not evidence.audit(1.0, "a", right=False)
     assert evidence.serves(1.0, "x")
+    assert not evidence.serves(1.0, "a")  # an audit is a label like any other
+    assert evidence.labels == 2_001
     assert evidence.audit(1.0, "b", right=False)
     assert (evidence.off, evidence.labels, evidence.serves(1.0, "x")) == (True, 0, False)
     for number in range(368):
