@@ -307,6 +307,28 @@ async def ask_all(semantic, number=450, **more):
         await semantic.settled()
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"agent": "b"}, {"context": {"plan": "free"}}, {"model": "m2"}, {"parameters": {"seed": 1}}],
+)
+async def test_questions_of_another_partition_are_not_even_looked_at(other):
+    """What was asked of another agent, context, model or with others is nobody's neighbour."""
+    semantic, _ = responses(topics_alike)
+    asked = {"agent": "a", "context": None, "model": "m", "parameters": None}
+
+    async def load():
+        return "answer"
+
+    async with semantic:
+        await semantic.get_or_compute("orders first", loader=load, **asked)
+        await semantic.get_or_compute("orders second", loader=load, **(asked | other))
+        await semantic.settled()
+        assert (semantic.counts["alone"], semantic.counts["unproven"]) == (2, 0)
+        await semantic.get_or_compute("orders third", loader=load, **asked)
+        await semantic.settled()
+        assert (semantic.counts["alone"], semantic.counts["unproven"]) == (2, 1)
+
+
 async def topics_alike(pair):
     return pair.question.split()[0] == pair.known_question.split()[0]
 
