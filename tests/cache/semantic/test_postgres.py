@@ -53,8 +53,8 @@ async def indexes(database):
     return [row[0] for row in rows]
 
 
-async def fill(store, vectors, partition="p"):
-    for number, vector in enumerate(vectors):
+async def fill(store, vectors, partition="p", first=0):
+    for number, vector in enumerate(vectors, first):
         await store.add(partition, entry(str(number), f"g{number % 7}"), vector)
     await store.settled()
 
@@ -117,7 +117,8 @@ async def test_what_has_expired_is_not_found_and_goes(database):
 async def test_beyond_its_bound_the_oldest_go(database):
     """A twentieth more than has to, so that it is not done for every one."""
     async with opened(database, max_entries=40) as store:
-        await fill(store, clustered(64))
+        await fill(store, clustered(32))
+        await fill(store, clustered(64)[32:], first=32)
         left = await questions(store, clustered(1)[0], 100)
     assert sorted(map(int, left)) == list(range(26, 64))
 

@@ -115,6 +115,7 @@ class PostgresNeighbours:
         self._lifetime = lifetime
         self._timeout = timeout
         self._added: OrderedDict[str, int] = OrderedDict()
+        self._due: dict[str, int] = {}
         self._behind: asyncio.Task[None] | None = None
         self.trouble = ""
 
@@ -239,15 +240,17 @@ class PostgresNeighbours:
             self._added.popitem(last=False)
         # Often at first, while the mean still moves with every few entries.
         due = added % _UPKEEP_EVERY == 0 or (added >= _FIRST_UPKEEP and added & (added - 1) == 0)
-        if due and self._behind is None:
-            self._behind = asyncio.create_task(
-                self._upkeep(place, dimensions), name="cache questions"
-            )
+        if due:
+            self._due[place] = dimensions
+            if self._behind is None:
+                self._behind = asyncio.create_task(self._upkeep(), name="cache questions")
 
-    async def _upkeep(self, place: str, dimensions: int) -> None:
+    async def _upkeep(self) -> None:
         try:
-            type_ = _type(self._database.server, dimensions)
-            await upkeep(self._database, place, type_, max_entries=self._max_entries)
+            while self._due:  # what became due meanwhile is not left to the next time
+                place, dimensions = self._due.popitem()
+                type_ = _type(self._database.server, dimensions)
+                await upkeep(self._database, place, type_, max_entries=self._max_entries)
             self.trouble = ""
         except AgentInfraError as error:
             self.trouble = f"questions in the database are not kept in order: {error}"
