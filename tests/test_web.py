@@ -37,6 +37,15 @@ async def test_probes_and_metrics(infra_runtime):
         assert (await http.post("/metrics")).status_code == 405
 
 
+async def test_prometheus_gets_what_it_asks_for(infra_runtime):
+    """A scraper that asks for OpenMetrics, as Prometheus does, gets it from the mounted app."""
+    async with _client(create_app(infra_runtime)) as http:
+        page = await http.get("/metrics", headers={"accept": "application/openmetrics-text"})
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("application/openmetrics-text")
+    assert page.text.endswith("# EOF\n")
+
+
 async def test_it_can_be_mounted(infra_runtime):
     """A web app shows the probes under a path of its own."""
     app = Starlette(routes=[Mount("/infra", create_app(infra_runtime))])

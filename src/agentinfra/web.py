@@ -142,8 +142,8 @@ class _Source:
         rt = self._running() or self._rt or InfraRuntime.current()
         return await rt.health()
 
-    def _page(self) -> str:
-        return InfraRuntime.current().metrics.expose()
+    def _page(self, *, openmetrics: bool = False) -> str:
+        return InfraRuntime.current().metrics.expose(openmetrics=openmetrics)
 
     def _running(self) -> InfraRuntime | None:
         try:

@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentinfra._mechanics.closing import settle
 from agentinfra._mechanics.resource import Resource
@@ -51,6 +51,14 @@ class ProbeResponse:
     body: bytes
 
 
+class Page(Protocol):
+    """Gives the metrics page."""
+
+    def __call__(self, *, openmetrics: bool = False) -> str:
+        """Return it, in OpenMetrics where that is asked for."""
+        ...
+
+
 class Probes:
     """Answers `/livez`, `/readyz` and `/metrics`.
 
@@ -68,7 +76,7 @@ class Probes:
     def __init__(
         self,
         health: Callable[[], Awaitable[HealthReport]],
-        page: Callable[..., str],
+        page: Page,
         *,
         required: frozenset[str] = frozenset(),
         timeout: float = 10.0,
