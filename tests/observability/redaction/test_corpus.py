@@ -4,7 +4,9 @@ import base64
 import importlib
 import inspect
 import json
+import random
 import re
+import string
 
 import pytest
 
@@ -115,6 +117,31 @@ SECRETS = [
 ]
 
 
+CONTEXTS = (
+    """
+token = "{}"|TOKEN={}|token: {}|x-vault-token: {}|X-Tenant-Token: {}|FOO_KEY={}|FOO_API_TOKEN={}
+//registry.npmjs.org/:_authToken={}|machine h login u password {}|tool --auth {}|tool --api-key={}
+tool --key {}|apikey {}|hmac_secret: {}|signing_secret={}|using token {}|with key {}|the key is {}
+api key {} was refused|invalid api key: {}|Incorrect API key provided: {}|token {} expired
+credentials: {}|{"accessToken":"{}"}|client.login("{}")|Client(token="{}")|Client(key="{}")
+set_auth("{}")|Authorization: {}|authorization: token {}|X-Auth: {}|x-functions-key: {}
+Ocp-Apim-Subscription-Key: {}|https://h/x?token={}|https://h/x?sig={}|export SECRET={}
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
+"""What gives a token of an unknown maker away."""
+
+ALPHABETS = {
+    "hexadecimal": "0123456789abcdef",
+    "letters and digits": string.ascii_letters + string.digits,
+    "small": string.ascii_lowercase + string.digits,
+    "capital": string.ascii_uppercase + string.digits,
+    "base64": string.ascii_letters + string.digits + "+/",
+    "base64 of addresses": string.ascii_letters + string.digits + "-_",
+}
+
+
 def _shows(text):
     return any(part in text for part in (BODY[:16], BODY[:16].upper(), HEX, BASIC[:16]))
 
@@ -126,6 +153,28 @@ def test_nearly_every_known_form_is_hidden():
     redactor = Redactor()
     seen = [name for name, text in SECRETS if _shows(redactor.text(text))]
     assert len(seen) <= 0.02 * len(SECRETS), seen
+
+
+@pytest.mark.parametrize("length", [24, 32, 44])
+@pytest.mark.parametrize("alphabet", ALPHABETS)
+def test_a_token_of_an_unknown_maker_is_known_by_what_stands_before_it(alphabet, length):
+    """Where a name, a word, a header or a call speaks of a secret, drawn characters are hidden."""
+    redactor, chance = Redactor(), random.Random(length)
+    shown = []
+    for context in CONTEXTS:
+        for _ in range(10):
+            token = "".join(chance.choice(ALPHABETS[alphabet]) for _ in range(length))
+            if token[2:-2] in redactor.text(context.replace("{}", token)):
+                shown.append(context.replace("{}", token))
+    assert len(shown) <= 0.05 * 10 * len(CONTEXTS), shown
+
+
+def test_a_number_under_a_secrets_name_is_hidden():
+    """A UUID is mostly the number of something; under the name of a secret it is the secret."""
+    redactor, number = Redactor(), "0199c0de-7d1e-4b6a-8f3e-2b1c4d5e6f70"
+    for name in ("x-vault-token: ", "client_secret: ", "token = ", "api_key="):
+        assert number not in redactor.text(name + number)
+    assert number in redactor.text("session: " + number)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +201,10 @@ see https://github.com/org/repo:main@v1 docs|http://host:notaport/path mail me a
 docker pull http://reg:5000/img@sha256:abc|time https://x/y at 10:30 by bob@corp.com
 keyboard key: ArrowLeftArrowRightUp|api key missing: set OPENAI_API_KEY
 set DATABASE_URL, no password: yes|the CSS class sk-fading-circle1|locale sk-SK-x-variant
+the key point of the whole meeting|openssl s_client -key server4.pem -cert c.pem
+object key 9f86d081884c7d659a2feaa0c55ad015 was uploaded|login("static/index2.html")
+x-idempotency-key: 9f86d081884c7d659a2feaa0c55ad015|the key is customer_account_identifier
+session token: expired|request id: 0199c0de-7d1e-7b6a-8f3e-2b1c4d5e6f70
 thread 0199c0de-7d1e-7b6a-8f3e-2b1c4d5e6f70 resumed|model gpt-4o-mini-2024-07-18 answered
 """.replace("\n", "|")
     .strip("|")

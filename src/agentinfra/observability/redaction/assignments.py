@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from agentinfra.observability.redaction.looks import is_ordinary, is_random, is_secretive
+from agentinfra.observability.redaction.looks import is_ordinary, is_random, is_secretive, is_uuid
 from agentinfra.observability.redaction.names import Verdict, judge, words_of
 
-__all__ = ["Assignment", "header", "read"]
+__all__ = ["KEYS_OF_TABLES", "Assignment", "header", "read"]
 
 _BEFORE: Final = 48  # bytes in which a name has begun
 _NAME: Final = re.compile(rb"([A-Za-z]+ )?([A-Za-z0-9_\-.]*)\Z")
@@ -40,7 +40,7 @@ _TABLE_KEYS: Final = """
 cache primary foreign partition sort row hash object public idempotency trace routing map
 dict lookup index shard unique composite natural surrogate
 """
-_KEYS_OF_TABLES: Final = frozenset(_TABLE_KEYS.split())
+KEYS_OF_TABLES: Final = frozenset(_TABLE_KEYS.split())
 _LOOSE: Final = frozenset({"key", "keys", "code"})
 _COUNTING: Final = frozenset({"max", "total", "no", "n"})
 _PASSWORDS: Final = frozenset(
@@ -83,7 +83,7 @@ class Assignment:
             return False
         if verdict is Verdict.JUDGED:
             return is_secretive(value) if name in _PASSWORDS else is_random(value)
-        if is_secretive(value):
+        if is_secretive(value) or is_uuid(value):
             return True
         if name.removesuffix("s") in _PASSWORDS or name in _PASSWORDS:
             return self.assigned or ((self.quoted or self.last) and len(value) > 2)
@@ -98,9 +98,11 @@ class Assignment:
     def _opens_something(self) -> bool:
         """Say whether what stands behind a bare ``key`` or ``code`` is more than an identifier."""
         before = self.words[-2] if len(self.words) > 1 else self.before
-        if before in _KEYS_OF_TABLES or not is_random(self.value):
+        if before in KEYS_OF_TABLES or not is_random(self.value):
             return False
-        return self.in_url or (self.assigned and self.words[-1] != "code")
+        if self.in_url or self.words[0] == "x":  # a parameter, a header
+            return True
+        return self.assigned and self.words[-1] != "code"
 
 
 def read(text: bytes, start: int, end: int) -> Assignment | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_ordinary", "is_random", "is_secretive"]
+__all__ = ["is_ordinary", "is_random", "is_secretive", "is_uuid"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _PIECE = re.compile(r"[A-Za-z0-9+/=]+")
@@ -42,6 +42,11 @@ def is_secretive(value: str) -> bool:
     if value.isdigit():
         return False
     return any(sign.isdigit() for sign in value) and any(sign.isalpha() for sign in value)
+
+
+def is_uuid(value: str) -> bool:
+    """Say whether a value is a UUID: mostly a number of something, under a secret's name one."""
+    return _UUID.match(value) is not None
 
 
 def is_random(value: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from agentinfra.observability.redaction.assignments import KEYS_OF_TABLES
 from agentinfra.observability.redaction.looks import is_ordinary, is_random, is_secretive
 from agentinfra.observability.redaction.names import Verdict, judge, words_of
 
@@ -23,6 +24,8 @@ Look: TypeAlias = Callable[[bytes, int, int], Span | None]
 
 _FAR: Final = 4_096
 """Bytes a secret has at most, but for a private key: what is behind them is not looked at."""
+_DRAWN: Final = 16  # bytes of a token that its clue has found already
+_WORD_BEFORE: Final = 24
 _JUDGED: Final = 256
 """Bytes of a token that tell what it is."""
 _PORT: Final = re.compile(rb"\d{1,5}(?:[/?#\"'\s]|\Z)")
@@ -101,10 +104,11 @@ def _pem(text: bytes, start: int, end: int) -> Span | None:
 
 def _flag(text: bytes, start: int, end: int) -> Span | None:
     """Look at what is given to an option of a command."""
-    del start
     stop = _run(text, end - 1, _WORD)
     value = text[end - 1 : stop].decode("utf-8", "replace").strip("\"'")
-    return (end - 1, stop) if is_secretive(value) or is_random(value) else None
+    # A "--key" is mostly a file's name.
+    loose = text[start:end].split()[0].strip(b"-").lower() == b"key"
+    return (end - 1, stop) if is_random(value) or (is_secretive(value) and not loose) else None
 
 
 def _client(text: bytes, start: int, end: int) -> Span | None:
@@ -145,6 +149,16 @@ def _said(text: bytes, start: int, end: int) -> Span | None:
     return (at, at + len(value.encode())) if secret else None
 
 
+def _drawn(text: bytes, start: int, end: int) -> Span | None:
+    """Look at what stands behind a loose word, "key" or the name of a call, as long as a token."""
+    before = text[max(0, start - _WORD_BEFORE) : start].split()
+    if before and before[-1].decode("utf-8", "replace").lower() in KEYS_OF_TABLES:
+        return None
+    at = end - _DRAWN
+    value = text[at : _run(text, at, _SAID)].decode("utf-8", "replace").rstrip(".:!?")
+    return (at, at + len(value.encode())) if is_random(value) else None
+
+
 def _mixed(value: str) -> bool:
     return any(c.isupper() for c in value) and any(c.islower() for c in value)
 
@@ -175,6 +189,8 @@ PLACES: Final[Mapping[str, Look]] = MappingProxyType(
         "client": _client,
         "markup": _markup,
         "said": _said,
+        "key": _drawn,
+        "call": _drawn,
         "pair": _pair,
     }
 )

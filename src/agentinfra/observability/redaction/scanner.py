@@ -36,6 +36,8 @@ _OPENERS: Final = (
     "password|passwd|passphrase|pass|token|secret|api[_ -]?key|auth[_-]?token|client[_-]?secret|"
     "access[_-]?key|secret[_-]?key"
 )
+_LINKS: Final = "is|was|ist|lautet|of|provided|supplied|given|used"
+_DRAWN: Final = r"[a-z0-9+/_\-]{16}"
 _SPOKEN: Final = "password|passwort|passwd|passphrase|secret|token|api[ _-]?key|auth|pwd"
 
 _CLUES: Final = {
@@ -49,10 +51,13 @@ _CLUES: Final = {
     "shape": rf"\b(?:{PREFIXES})",
     "scheme": r"\b(?:bearer|basic)\s{1,4}[a-z0-9+/._\-]{6}",
     "pem": r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY",
-    "flag": rf"\s--?(?:{_OPENERS})\s{{1,4}}[^\s\-]",
+    "flag": rf"\s--?(?:{_OPENERS}|key)\s{{1,4}}[^\s\-]",
     "client": r"\s(?:-p[^\s]{4}|-u\s[^\s]|--user\s[^\s])",
     "markup": rf"type=[\"']?password|password[\"']\s{{0,4}}value=|<(?:{_OPENERS})>",
-    "said": rf"\b(?:{_SPOKEN})\s{{1,4}}(?:(?:is|was|ist|lautet|of)\s{{1,4}})?[\"'`]?[a-z0-9+/_]",
+    "said": rf"\b(?:{_SPOKEN})\s{{1,4}}(?:(?:{_LINKS})\s{{0,2}}:?\s{{1,4}})?[\"'`]?[a-z0-9+/_]",
+    # "key" is half of prose: only what is as long as a token is looked at.
+    "key": rf"\bkey\s{{1,4}}(?:(?:{_LINKS})\s{{0,2}}:?\s{{1,4}})?[\"'`]?{_DRAWN}",
+    "call": rf"(?:auth|login|token|secret|password)[a-z_]{{0,12}}\([\"']{_DRAWN}",
     "pair": rf"[\"'](?:{PASSWORDS}|{HEADERS}|{KEYS})[\"'],\s?b?[\"']",
 }
 """Where to look, by who looks there."""
