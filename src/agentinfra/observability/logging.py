@@ -10,6 +10,7 @@ configuration is neither read nor changed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
@@ -26,6 +27,7 @@ from agentinfra.observability.logs.stdlib import Bridge, nobody_listens
 from agentinfra.observability.metrics import Metrics
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import LOG_EVENTS_DROPPED
+from agentinfra.results import ResourceHealth
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -91,11 +93,26 @@ class Logging(Resource):
         self._processors = tuple(processors)
         self._pipeline: Pipeline | None = None
         self._bridged = False
+        self._told = 0
 
     @property
     def dropped(self) -> int:
         """How many events could not be written."""
         return self._sink.dropped
+
+    async def probe(self) -> ResourceHealth:
+        """Return the state now: degraded where lines were dropped since it was last asked."""
+        dropped, before = self._sink.dropped, self._told
+        self._told = dropped
+        if self.state != "ready" or dropped == before:
+            return await super().probe()
+        where = "stderr" if self._sink.stream in (None, sys.stderr) else "the stream"
+        return ResourceHealth(
+            name=self.name,
+            state="degraded",
+            reason=f"{dropped} lines could not be written so far: see that {where} is open, that "
+            "somebody reads it, and that its disk has room",
+        )
 
     async def _open(self) -> None:
         self._sink.count = self._metrics.counter(LOG_EVENTS_DROPPED).inc

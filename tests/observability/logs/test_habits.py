@@ -105,7 +105,9 @@ async def test_records_of_others_go_the_same_way(stream):
     with bare_root():
         async with Logging(JSON, stream=stream):
             with start_span("step") as span:
-                stdlib.getLogger("vendor").warning("with api_key=%s", "sk-Zq7Xk2Vb9Lm4Np8Rt3")
+                stdlib.getLogger("vendor").warning(
+                    "with api_key=%s", "sk-Zq7Xk2Vb9Lm4Np8Rt3", extra={"color_message": "\x1b[1m"}
+                )
             try:
                 raise ValueError("odd")
             except ValueError:
@@ -113,6 +115,7 @@ async def test_records_of_others_go_the_same_way(stream):
         assert stdlib.root.handlers == []
     first, second = stream.events
     assert (first["logger"], first["level"]) == ("vendor", "warning")
+    assert "color_message" not in first
     assert (first["event"], first["trace_id"]) == ("with api_key=[redacted]", span.trace_id)
     assert (second["attempt"], second["exception"]["message"]) == (2, "odd")
 

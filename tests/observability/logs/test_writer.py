@@ -4,9 +4,11 @@ import asyncio
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +127,108 @@ async def test_long_lines_of_two_logs_on_one_stream_stay_whole():
     reader.join()
     os.close(read)
     assert len([json.loads(line) for line in b"".join(got).splitlines()]) == 150
+
+
+@pytest.fixture
+def full_disk():
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no full disk")
+    with Path("/dev/full").open("w") as stream:
+        yield stream
+
+
+async def test_a_disk_with_room_again_is_written_again(full_disk, tmp_path):
+    """A stream that refused lines takes the next ones as soon as it can; those lost are counted."""
+    room = os.open(tmp_path / "log", os.O_CREAT | os.O_WRONLY)
+    async with Logging(JSON, stream=full_disk) as logging:
+        for number in range(3):
+            log.info("lost", number=number)
+        lost = await logging.probe()
+        os.dup2(room, full_disk.fileno())
+        await asyncio.sleep(0.002)  # a refusal is believed for a millisecond
+        log.info("written")
+        found = await logging.probe()
+    os.close(room)
+    assert logging.dropped == 3
+    assert (lost.state, lost.reason.split()[0]) == ("degraded", "3")
+    assert found.state == "ready"
+    events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert events == ["written"]
+
+
+async def test_a_socket_that_nobody_reads_holds_nobody_up():
+    """A stream that is no pipe, as a journal's socket, is asked for room before each line."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("w") as stream:
+        async with Logging(JSON, stream=stream):
+
+            def talk():
+                for number in range(5_000):
+                    log.info("event", number=number, text="x" * 200)
+                    if number == 2_000:
+                        half.set()
+
+            half = threading.Event()
+            talker = threading.Thread(target=talk, daemon=True)
+            talker.start()
+            assert await asyncio.to_thread(half.wait, 30)
+            await asyncio.to_thread(talker.join, 30)
+            assert not talker.is_alive()
+
+
+async def test_a_program_without_stderr_counts_its_lines(monkeypatch):
+    """Without a stderr, as in a program without a console, lines are dropped and counted."""
+    monkeypatch.setattr(sys, "stderr", None)
+    async with Logging(JSON) as logging:
+        log.info("nowhere")
+        health = await logging.probe()
+    assert (logging.dropped, health.state) == (1, "degraded")
+    assert "stderr" in health.reason
+
+
+ENDING = """
+import sys
+from agentinfra import get_logger
+for number in range(1_000):
+    get_logger("x").info("event", number=number, text="x" * 200)
+print("logged", flush=True)
+"""
+
+
+def test_what_waits_when_a_program_ends_is_written():
+    """A program that ends while its stream is stuck gives the stream time to take what waits."""
+    command = [sys.executable, "-c", ENDING]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as program:
+        assert program.stdout.readline() == "logged\n"
+        numbers = [json.loads(line)["number"] for line in program.stderr]
+    assert numbers == list(range(1_000))
+
+
+FORKING = """
+import os, sys
+from agentinfra import get_logger
+log = get_logger("x")
+for number in range(1_000):
+    log.info("event", number=number, text="x" * 200)
+child = os.fork()
+log.info("child" if child == 0 else "parent")
+if child:
+    print("forked", flush=True)
+    os.wait()
+"""
+
+
+def test_a_fork_while_the_stream_is_stuck_loses_no_line():
+    """What waits at a fork is written once, by the parent; both go on to log."""
+    command = [sys.executable, "-c", FORKING]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as program:
+        assert program.stdout.readline() == "forked\n"
+        lines = [json.loads(line) for line in program.stderr]
+    numbers = [line["number"] for line in lines if line["event"] == "event"]
+    assert numbers == list(range(1_000))
+    assert sorted({line["event"] for line in lines} - {"event"}) == ["child", "parent"]
 
 
 PROGRAM = """

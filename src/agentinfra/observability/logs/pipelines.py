@@ -33,14 +33,15 @@ class Sink:
         self.dropped = 0
 
     @property
-    def stream(self) -> TextIO:
-        """Where lines go now."""
+    def stream(self) -> TextIO | None:
+        """Where lines go now; None in a program without stderr."""
         return sys.stderr if self._stream is None else self._stream
 
     def open(self) -> None:
         """Hold on to the stream, so that writing to a pipe can never wait."""
-        self._out = out_of(self.stream)
-        self._out.acquire()
+        if self.stream is not None:
+            self._out = out_of(self.stream)
+            self._out.acquire()
 
     def close(self, timeout: float) -> None:
         """Write what waits, for ``timeout`` seconds at most, and let go of the stream."""
@@ -51,6 +52,9 @@ class Sink:
     def write(self, line: str) -> None:
         """Write a line in one piece, so that those of other threads do not come in between."""
         stream = self.stream
+        if stream is None:
+            self.drop()
+            return
         if not (line.isascii() or lines.takes_unicode(stream)):
             line = lines.to_ascii(line)
         last = self._last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 __all__ = ["Repeats"]
@@ -16,9 +17,10 @@ _KNOWN: Final = 512  # kinds remembered
 class Repeats:
     """Counts equal events; one event loop or thread may disturb another's count by a few."""
 
-    __slots__ = ("_seen",)
+    __slots__ = ("_now", "_seen")
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._seen: dict[object, list[float]] = {}
 
     def admit(self, logger: str, event: object, fields: dict[str, Any]) -> int | None:
@@ -29,7 +31,7 @@ class Repeats:
             one out too.
         """
         key = _key(logger, event, fields)
-        now = time.monotonic()
+        now = self._now()
         seen = self._seen.get(key)
         if seen is None:
             if len(self._seen) >= _KNOWN:

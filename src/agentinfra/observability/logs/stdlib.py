@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Bridge", "nobody_listens"]
 
-_OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",  # uvicorn's own text once more, for its own formatter
+}
 _SERVERS: Final = (
     "uvicorn",
     "uvicorn.access",

@@ -26,6 +26,7 @@ Dropped: TypeAlias = Callable[[int], None]
 _LINES: Final = 10_000
 """Lines that wait for a stream at most, some 3 MB."""
 _LOOK: Final = 0.25  # seconds between two looks at whether writing is still wanted
+_PAUSE: Final = 0.001  # seconds a stream that refused a line is left alone: asking costs a line
 _AT_EXIT: Final = 2.0  # seconds what waits gets when the process ends
 _PIECE: Final = getattr(select, "PIPE_BUF", 512)
 """Bytes that a pipe which has room for any takes in one piece."""
@@ -41,6 +42,8 @@ class Out:
     def __init__(self, stream: TextIO) -> None:
         self._stream = weakref.ref(stream)
         self._open: int | None = None
+        self._waits = True
+        self._refused = 0.0
         self._users = 0
         self._waiting: deque[tuple[bytes, Dropped]] = deque()
         # Reentrant: a signal handler or a finalizer that logs may interrupt who holds it.
@@ -61,15 +64,18 @@ class Out:
             descriptor = None if stream is None else _descriptor(stream)
             if self._users == 1 and descriptor is not None:
                 self._open = _opened_anew(descriptor)
+                self._waits = _may_wait(descriptor)
 
     def release(self, timeout: float) -> None:
         """Write what waits; what is not written in ``timeout`` seconds is dropped and counted."""
         self.flush(timeout)
         with self._lock:
             self._users -= 1
-            if not self._users and self._open is not None:
-                os.close(self._open)
-                self._open = None
+            if not self._users:
+                self._waits = True
+                if self._open is not None:
+                    os.close(self._open)
+                    self._open = None
 
     def write(self, text: str, dropped: Dropped) -> None:
         """Write text that ends in a newline.
@@ -90,11 +96,16 @@ class Out:
         # The lock is held for as long as it takes to write what goes without waiting.
         with self._lock:
             if not self._waiting:
+                if self._refused and time.monotonic() - self._refused < _PAUSE:
+                    dropped(1)
+                    return
                 try:
                     data = self._now(descriptor if self._open is None else self._open, data)
                 except OSError:  # a full disk, for one: told here, where it costs least
+                    self._refused = time.monotonic()
                     dropped(1)
                     return
+                self._refused = 0.0
                 if not data:
                     return
             if len(self._waiting) < _LINES:
@@ -103,9 +114,13 @@ class Out:
                 return
         dropped(1)
 
+    def settle(self, timeout: float) -> bool:
+        """Wait until nothing waits, ``timeout`` seconds at most; return whether nothing does."""
+        return self._idle.wait(timeout)
+
     def flush(self, timeout: float) -> None:
         """Wait until nothing waits; what still does after ``timeout`` seconds is dropped."""
-        if not self._idle.wait(timeout):
+        if not self.settle(timeout):
             with self._lock:
                 lost, self._waiting = self._waiting, deque()
             for _, dropped in lost:
@@ -121,15 +136,16 @@ class Out:
 
     def _now(self, target: int, data: bytes) -> bytes:
         """Write what goes without waiting; return the rest."""
-        view = memoryview(data)
-        while view:
+        asks = self._waits and self._open is None
+        rest = data if len(data) <= _PIECE else memoryview(data)
+        while rest:
             try:
-                if self._open is None and not select.select((), (target,), (), 0)[1]:
+                if asks and not select.select((), (target,), (), 0)[1]:
                     break
-                view = view[os.write(target, view[:_PIECE]) :]
+                rest = rest[os.write(target, rest[:_PIECE]) :]
             except BlockingIOError:
                 break
-        return bytes(view)
+        return bytes(rest)
 
     def _start(self, stream: TextIO) -> None:
         if not self._idle.is_set():
@@ -206,6 +222,18 @@ def _opened_anew(descriptor: int) -> int | None:
     return None
 
 
+def _may_wait(descriptor: int) -> bool:
+    """Say whether writing may have to wait for a reader: to all but files, and devices like null.
+
+    Asking for room costs as much as writing does, on every line.
+    """
+    try:
+        mode = os.fstat(descriptor).st_mode
+        return not (stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(descriptor)))
+    except OSError:
+        return True
+
+
 def _has_room(descriptor: int) -> bool:
     try:
         return bool(select.select((), (descriptor,), (), _LOOK)[1])
@@ -220,8 +248,10 @@ def _at_exit() -> None:
 
 
 def _before_fork() -> None:
+    # What was logged before should stand before what the child logs. Where the stream is stuck it
+    # may not: it stays the parent's, whose thread goes on.
     for out in list(_OUTS.values()):
-        out.flush(_LOOK)
+        out.settle(_LOOK)
 
 
 def _in_child() -> None:
