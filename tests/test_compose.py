@@ -165,7 +165,22 @@ def test_prometheus_scrapes_the_agent_and_the_collector():
     }
     assert targets["agentinfra"] == ["host.docker.internal:9464"]
     assert targets["otel-collector"] == ["otel-collector:8888"]
+    collector = yaml.safe_load((ROOT / "deploy/otel-collector.yaml").read_text())
+    _, port = collector["exporters"]["prometheus"]["endpoint"].split(":")
+    assert targets["otlp"] == [f"otel-collector:{port}"]
     assert SERVICES["prometheus"]["extra_hosts"] == ["host.docker.internal:host-gateway"]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_takes_its_configuration(tmp_path):
+    """Prometheus itself finds nothing wrong with what it is given."""
+    config = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
+    config["rule_files"] = [str(ROOT / "deploy/alerts/agentinfra.yml")]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    run = subprocess.run(
+        ["promtool", "check", "config", tmp_path / "prometheus.yml"], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_the_collector_uses_what_it_defines():
@@ -175,6 +190,7 @@ def test_the_collector_uses_what_it_defines():
         used = {part for pipe in config["service"]["pipelines"].values() for part in pipe[kind]}
         assert used == set(config[kind])
     assert set(config["service"]["extensions"]) == set(config["extensions"])
+    assert config["service"]["pipelines"].keys() == {"traces", "metrics"}
 
 
 def test_grafana_knows_the_dashboards_data_source():
