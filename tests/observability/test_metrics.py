@@ -391,16 +391,31 @@ async def test_ours_are_in_the_registry_of_aioprometheus():
     assert read["took_seconds_count", ()] == 1
 
 
+async def test_money_of_any_size_counts():
+    """Floats and decimals add up to the nearest unit, the smallest and the largest there are."""
+    async with Metrics() as metrics:
+        cost = metrics.counter(semconv.LLM_COST, "m")
+        for _ in range(10):
+            cost.inc(0.1)
+        cost.inc(Decimal("0.0000000001"))
+        cost.inc(1e-11)  # less than half a unit
+        assert cost.value == 1.0000000001
+        cost.inc(1e300)
+        assert cost.value == 1e300
+
+
 async def test_openmetrics():
     """On request the page is OpenMetrics: traces beside buckets, times of creation, an end."""
     async with Metrics() as metrics:
         metrics.counter(CALLS, "a", "b").inc(3)
         metrics.histogram(TOOK).observe(0.3, trace_id="ab" * 16)
-        page = metrics.expose(openmetrics=True)
+        page, plain = metrics.expose(openmetrics=True), metrics.expose()
     families = {family.name: family for family in openmetrics.text_string_to_metric_families(page)}
     calls = {sample.name: sample for sample in families["calls"].samples}
     assert calls["calls_total"].value == 3
     assert calls["calls_created"].value > 1.7e9
+    assert "ab" * 16 in page
+    assert "ab" * 16 not in plain  # the text format has no place for it
     seen = [sample.exemplar for sample in families["took_seconds"].samples if sample.exemplar]
     assert [(one.labels, one.value) for one in seen] == [({"trace_id": "ab" * 16}, 0.3)]
 

@@ -228,7 +228,7 @@ async def test_every_panel_and_every_rule_has_data(openai_server, postgres_url, 
     port = free_port()
     settings = Settings(
         llm={"base_url": openai_server.base_url, "api_key": "k"},
-        database={"url": postgres_url, "min_size": 1, "max_size": 1, "acquire_timeout": 0.05},
+        database={"url": postgres_url, "min_size": 1, "max_size": 1, "acquire_timeout": 0.5},
         cache={"routing_size": 2, "semantic": True},
         logging=OFF,
         metrics={"max_series": 100, "shared_dir": tmp_path / "shared"},
@@ -255,7 +255,7 @@ async def test_promtool_takes_the_page(openai_server, postgres_url):
     """Prometheus's own tool finds nothing to say of a page on which everything happened."""
     settings = Settings(
         llm={"base_url": openai_server.base_url, "api_key": "k"},
-        database={"url": postgres_url, "min_size": 1, "max_size": 1, "acquire_timeout": 0.05},
+        database={"url": postgres_url, "min_size": 1, "max_size": 1, "acquire_timeout": 0.5},
         cache={"routing_size": 2, "semantic": True},
         logging=OFF,
         metrics={"max_series": 100},

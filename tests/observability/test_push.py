@@ -62,6 +62,20 @@ async def test_a_counter_is_cumulative_and_monotonic(collected, exporter):
     assert (told.is_monotonic, told.aggregation_temporality) == (True, 2)
 
 
+async def test_a_collector_is_told_the_units(collected, exporter):
+    """What a metric's name ends in is its unit, as OpenTelemetry writes it; else it counts."""
+    async with Metrics(MetricsSettings(exporter=exporter, endpoint=collected.url)) as metrics:
+        metrics.histogram(semconv.NODE_LATENCY, "plan").observe(12)
+        metrics.histogram(semconv.LOOP_LAG).observe(0.1)
+        metrics.counter(semconv.LLM_COST, "m").inc(0.1)
+        metrics.counter(semconv.REQUESTS, "sales", "plan").inc()
+    units = {metric.name: metric.unit for metric in collected.metrics[-1]}
+    assert units["node_latency_ms"] == "ms"
+    assert units["event_loop_lag_seconds"] == "s"
+    assert units["llm_cost_usd"] == "{USD}"
+    assert units["requests"] == "1"
+
+
 async def test_it_is_sent_again_and_again(collected, exporter, clock):
     """A batch goes out whenever the interval is over."""
     settings = MetricsSettings(exporter=exporter, endpoint=collected.url, export_interval=60)

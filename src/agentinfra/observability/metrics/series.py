@@ -35,6 +35,8 @@ Exemplar: TypeAlias = tuple[str, float, float]
 """A trace id, the value seen in it, and when, in seconds since the epoch."""
 
 _INFINITE = float("inf")
+_EXACT = 2.0**52
+"""Below it the floats are at most half a unit apart: a product is right to the nearest unit."""
 
 
 class Series:
@@ -88,11 +90,12 @@ class Counter(Series):
 class ExactCounter(Counter):
     """Adds up in whole units of its last digit, so that a million small amounts are their sum."""
 
-    __slots__ = ("_units",)
+    __slots__ = ("_small", "_units")
 
     def __init__(self, key: Key, place: Place | None = None) -> None:
         super().__init__(key, place)
         self._units = 10**key.decimals
+        self._small = _EXACT / self._units
 
     @property
     def value(self) -> float:
@@ -107,7 +110,10 @@ class ExactCounter(Counter):
         """
         if not 0.0 <= amount < _INFINITE:
             raise _cannot_go_up(self.key.name, float(amount))
-        units = round(Decimal(amount) * self._units)
+        if type(amount) is float and amount < self._small:
+            units = round(amount * self._units)
+        else:
+            units = round(Decimal(amount) * self._units)
         self._cells[self._at] += units
 
 
