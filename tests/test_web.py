@@ -253,14 +253,45 @@ async def test_requests_continue_their_callers_trace():
     assert seen["trace"] == "ab" * 16
     _, request, failed, odd = ended
     assert (request.parent_id, request.kind, request.error) == ("cd" * 8, "server", None)
-    assert request.name == "GET"
+    assert request.name == "GET /work"
     assert dict(request.attributes) == {
         "http.request.method": "GET",
+        "http.route": "/work",
         "url.path": "/work",
         "url.scheme": "http",
         "http.response.status_code": 200,
     }
     assert failed.error == "503"
     # Anybody's word for a method makes no new name.
-    assert (odd.name, odd.attributes["http.request.method"]) == ("HTTP", "_OTHER")
+    assert (odd.name, odd.attributes["http.request.method"]) == ("HTTP /work", "_OTHER")
     assert odd.attributes["http.request.method_original"] == "BREW"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/items/7", "GET /items/{item}"),
+        ("/shop/items/7", "GET /shop/items/{item}"),
+        ("/of/acme/items/7", "GET /items/{item}"),
+        ("/nowhere/7", "GET"),
+    ],
+)
+async def test_requests_are_called_by_their_route(path, name):
+    """A request's span has the template of its path for a name, and never the path itself."""
+    shop, app = FastAPI(), FastAPI()
+    app.add_middleware(trace_requests)
+
+    @shop.get("/items/{item}")
+    @app.get("/items/{item}")
+    async def found(item: int):
+        return item
+
+    app.mount("/shop", shop)
+    app.mount("/of/{tenant}", shop)
+    ended = []
+    async with Tracing(TracingSettings()) as tracing, _client(app) as http:
+        tracing.subscribe(ended.append)
+        await http.get(path)
+    (request,) = ended
+    route = name.removeprefix("GET").strip() or None
+    assert (request.name, request.attributes.get("http.route")) == (name, route)

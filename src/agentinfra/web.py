@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,6 +27,7 @@ ASGIApp: TypeAlias = Callable[[_Event, _Receive, _Send], Awaitable[None]]
 _METHODS = frozenset(
     ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
 )
+_PARAMETER = re.compile(r"\{(\w+)")  # in a route's template
 _REFUSED = 1008  # WebSocket: against the policy; before accepting, servers answer 403
 
 
@@ -184,7 +186,8 @@ def trace_requests(app: ASGIApp) -> ASGIApp:
     """Return an app whose requests are spans that continue the traces they came from.
 
     ASGI middleware, as in `app.add_middleware(trace_requests)`: what runs inside of a request,
-    calls of models and lines of the log too, belongs to the caller's trace (W3C Trace Context).
+    calls of models and lines of the log too, belongs to the caller's trace (W3C Trace Context). A
+    span is called by its method and, under Starlette and FastAPI, its route: ``GET /items/{id}``.
 
     Args:
         app: The app around which to put it.
@@ -212,9 +215,30 @@ def trace_requests(app: ASGIApp) -> ASGIApp:
                         span.fail(str(message["status"]))
                 await send(message)
 
-            await app(scope, receive, noted)
+            try:
+                await app(scope, receive, noted)
+            finally:
+                route = _route(scope)
+                if route:
+                    span.set(semconv.HTTP_ROUTE, route)
+                    span.rename(f"{name} {route}")
 
     return traced
+
+
+def _route(scope: _Event) -> str:
+    """Return the template of the path, as Starlette and FastAPI leave it; empty where none does.
+
+    A path itself never stands in for it: there is no end of them.
+    """
+    template = getattr(scope.get("route"), "path", None)
+    if not isinstance(template, str):
+        return ""
+    # The app may be mounted: what it is mounted at belongs to the template, unless values do, which
+    # a mount at "/{tenant}" leaves there.
+    ours = set(_PARAMETER.findall(template))
+    mounted_at_values = not ours.issuperset(scope.get("path_params", ()))
+    return template if mounted_at_values else f"{scope.get('root_path', '')}{template}"
 
 
 async def _acknowledge(receive: _Receive, send: _Send) -> None:

@@ -245,6 +245,17 @@ async def test_sampling(collector):
     assert (collector.requests, tracing.dropped, len(ended)) == ([], 0, 2)
 
 
+async def test_the_sdk_reads_its_sampler_itself(collector, monkeypatch):
+    """Where the settings say no share, OpenTelemetry's own variables decide; else the settings."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    async with Tracing(otlp(collector.url)):
+        with start_span("left out") as span:
+            assert not span.exported
+    async with Tracing(otlp(collector.url, sample_ratio=1.0)):
+        with start_span("taken") as span:
+            assert span.exported
+
+
 async def test_an_incoming_parent(collector):
     """A parent in the OpenTelemetry context is continued, its sampling decision included."""
     for flags, exported in ((TraceFlags.SAMPLED, True), (TraceFlags.DEFAULT, False)):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from agentinfra.observability.logging import Logging, get_logger
@@ -54,6 +54,46 @@ async def test_headers_of_whoevers_span():
         assert trace_headers() == {"traceparent": expected}
 
 
+async def test_the_state_of_whoevers_trace_goes_on():
+    """A ``tracestate`` that other instrumentation took in is sent on by ours."""
+    above = trace.SpanContext(
+        int("ab" * 16, 16),
+        int("cd" * 8, 16),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(1),
+        trace_state=trace.TraceState([("vendor", "1")]),
+    )
+    with trace.use_span(trace.NonRecordingSpan(above)):
+        assert trace_headers()["tracestate"] == "vendor=1"
+    async with Tracing(TracingSettings(exporter="console")):
+        with trace.use_span(trace.NonRecordingSpan(above)), start_span("ours"):
+            assert trace_headers()["tracestate"] == "vendor=1"
+
+
+async def test_baggage_that_came_in_is_everybodys():
+    """Baggage of a request is in OpenTelemetry's context inside of its span, and goes on."""
+    headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01", "baggage": "tenant=acme,plan=b%20c"}
+    async with Tracing(TracingSettings(exporter="console")):
+        with start_span("handle", parent=headers), start_span("inside"):
+            assert baggage.get_all() == {"tenant": "acme", "plan": "b c"}
+            assert trace_headers()["baggage"] == "tenant=acme,plan=b+c"
+            token = context.attach(baggage.remove_baggage("plan"))
+            assert trace_headers()["baggage"] == "tenant=acme"
+            context.detach(token)
+        assert not baggage.get_all()
+
+
+@pytest.mark.parametrize("settings", [TracingSettings(), TracingSettings(exporter="console")])
+async def test_baggage_of_the_program_goes_out(settings):
+    """What a program puts into its baggage goes out with and without a span around it."""
+    async with Tracing(settings):
+        token = context.attach(baggage.set_baggage("tenant", "acme"))
+        assert trace_headers() == {"baggage": "tenant=acme"}
+        with start_span("ask") as span:
+            assert trace_headers() == {"traceparent": span.traceparent, "baggage": "tenant=acme"}
+        context.detach(token)
+
+
 PROGRAM = """
 import asyncio, json, sys
 from opentelemetry import trace
@@ -68,8 +108,11 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(kept))
 trace.set_tracer_provider(provider)
 
+details = []
+
 async def main():
-    async with Tracing(TracingSettings(provider=sys.argv[1])):
+    async with Tracing(TracingSettings(provider=sys.argv[1])) as tracing:
+        details.append((await tracing.probe()).detail)
         with trace.get_tracer("program").start_as_current_span("request"):
             with start_span("ours", {"api_key": "k", "n": 1}, kind="client"):
                 with trace.get_tracer("program").start_as_current_span("inner"):
@@ -80,8 +123,9 @@ async def main():
 asyncio.run(main())
 provider.force_flush()
 print(json.dumps([
-    [s.name, s.parent and s.parent.span_id, s.context.span_id, dict(s.attributes)]
-    for s in kept.get_finished_spans()
+    *([detail, None, None, None] for detail in details),
+    *([s.name, s.parent and s.parent.span_id, s.context.span_id, dict(s.attributes)]
+    for s in kept.get_finished_spans())
 ]))
 """
 
@@ -96,7 +140,7 @@ def _spans(provider):
 def test_a_provider_the_program_has_set_gets_our_spans():
     """Ours stand in the program's trace, at their place, without secrets; it stays open."""
     spans = _spans("auto")
-    assert set(spans) == {"request", "ours", "inner"}
+    assert set(spans) == {"the tracer provider of the program", "request", "ours", "inner"}
     assert spans["ours"][0] == spans["request"][1]
     assert spans["inner"][0] == spans["ours"][1]
     assert spans["ours"][2] == {"api_key": "[redacted]", "n": 1}
@@ -195,7 +239,7 @@ def test_every_span_of_an_agent_is_in_the_programs_trace():
 
 def test_a_provider_of_our_own_on_request():
     """With ``own`` the program's provider gets none of ours."""
-    assert set(_spans("own")) == {"request", "inner"}
+    assert set(_spans("own")) == {"none", "request", "inner"}
 
 
 def test_nothing_is_loaded_to_look():

@@ -214,11 +214,27 @@ async def test_a_trace_that_came_in_is_continued(given, trace_id, parent_id):
 
 
 async def test_headers_for_the_way_out():
-    """What continues the trace elsewhere: this span, and the vendors' state as it came."""
-    headers = {"traceparent": "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01", "tracestate": "x=1"}
+    """What continues the trace elsewhere: this span, and the vendors' state and baggage."""
+    beside = {"tracestate": "x=1", "baggage": "tenant=acme"}
+    headers = {"traceparent": "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01", **beside}
     assert trace_headers() == {}
     with start_span("request", parent=headers), start_span("call") as span:
-        assert trace_headers() == {"traceparent": span.traceparent, "tracestate": "x=1"}
+        assert trace_headers() == {"traceparent": span.traceparent, **beside}
+    assert trace_headers() == {}
+    endless = {**headers, "tracestate": "x" * 9_000, "baggage": "k=" + "v" * 9_000}
+    with start_span("request", parent=endless) as span:
+        assert trace_headers() == {"traceparent": span.traceparent, "tracestate": "x" * 512}
+
+
+async def test_a_span_is_named_anew_while_it_runs():
+    """A name that shows later replaces the first one, until the span has ended."""
+    ended = []
+    async with Tracing(NONE) as tracing:
+        tracing.subscribe(ended.append)
+        with start_span("GET") as span:
+            span.rename("GET /items")
+        span.rename("late")
+    assert (span.name, ended[0].name) == ("GET /items", "GET /items")
 
 
 async def test_a_span_decorates_functions():
@@ -240,6 +256,55 @@ async def test_a_span_decorates_functions():
     assert [span.name for span in ended] == ["work", "work", "sum"]
     assert len({span.span_id for span in ended}) == 3
     assert work.__name__ == "work"
+
+
+async def test_a_span_decorates_generators():
+    """A generator's span lasts as long as it does, and is not the current one between items."""
+    ended = []
+
+    @start_span("stream")
+    async def stream(steps):
+        for number in range(steps):
+            await asyncio.sleep(0)
+            with start_span("step"):
+                received.append((yield number))
+
+    @start_span("walk")
+    def walk(steps):
+        for number in range(steps):
+            with start_span("step"):
+                received.append((yield number))
+        return "done"
+
+    received = []
+    async with Tracing(NONE) as tracing:
+        tracing.subscribe(ended.append)
+        with start_span("around") as around:
+            async for _ in stream(2):
+                assert current_span() is around
+            walking = walk(2)
+            assert (next(walking), walking.send("a")) == (0, 1)
+            assert current_span() is around
+            with pytest.raises(StopIteration, match="done"):
+                next(walking)
+            left = walk(2)
+            next(left)
+            left.close()
+            broken = stream(2)
+            await anext(broken)
+            with pytest.raises(ZeroDivisionError):
+                await broken.athrow(ZeroDivisionError())
+    assert received == [None, None, "a", None]
+    whole = [span for span in ended if span.name in ("stream", "walk")]
+    assert [(span.name, span.error) for span in whole] == [
+        ("stream", None),
+        ("walk", None),
+        ("walk", None),
+        ("stream", "ZeroDivisionError"),
+    ]
+    assert {span.parent_id for span in whole} == {around.span_id}
+    steps = [span for span in ended if span.name == "step"]
+    assert {span.parent_id for span in steps} == {span.span_id for span in whole}
 
 
 async def test_fail():

@@ -98,9 +98,13 @@ class Tracing(Resource):
 
     async def probe(self) -> ResourceHealth:
         """Return the state now; a collector is asked with an empty batch, now and then."""
-        if self._sink.exporting is not None and self._settings.exporter.startswith("otlp"):
+        exporting = self._sink.exporting
+        ours = exporting is not None and not exporting.is_programs
+        if ours and self._settings.exporter.startswith("otlp"):
             await self._asked.get()
         detail = self._where if self._settings.enabled else ""
+        if exporting is not None and not ours:
+            detail = "the tracer provider of the program"
         return ResourceHealth(name=self.name, state=self.state, reason=self.reason, detail=detail)
 
     async def _ask_collector(self) -> bool:
@@ -115,11 +119,13 @@ class Tracing(Resource):
             return
         self._outcome.count = self._metrics.counter(SPANS_DROPPED).inc
         try:
-            self._sink.exporting = await open_export(
-                self._settings,
-                self._sink.redactor,
-                timeout=self._export_timeout,
-                outcome=self._outcome,
+            self._sink.export_by(
+                await open_export(
+                    self._settings,
+                    self._sink.redactor,
+                    timeout=self._export_timeout,
+                    outcome=self._outcome,
+                )
             )
         except MissingPackageError as error:
             self.degrade(str(error))
@@ -136,12 +142,13 @@ class Tracing(Resource):
 class _Sink:
     """Takes the spans of one loop, and hands them to the exporter and to the subscribers."""
 
-    __slots__ = ("_callbacks", "exporting", "listening", "redactor")
+    __slots__ = ("_callbacks", "export", "exporting", "listening", "redactor")
 
     def __init__(self, redactor: Redactor) -> None:
         self.redactor = redactor
         self._callbacks: dict[object, Callable[[FinishedSpan], None]] = {}
         self.exporting: Export | None = None
+        self.export: Callable[[str, SpanKind, Any], ExportedSpan | None] = _by_nobody
         self.listening = False
 
     def subscribe(self, callback: Callable[[FinishedSpan], None]) -> Callable[[], None]:
@@ -154,8 +161,10 @@ class _Sink:
         self._callbacks.clear()
         self.listening = False
 
-    def export(self, name: str, kind: SpanKind, parent: Any) -> ExportedSpan | None:
-        return None if self.exporting is None else self.exporting.start(name, kind, parent)
+    def export_by(self, exporting: Export | None) -> None:
+        self.exporting = exporting
+        if exporting is not None:
+            self.export = exporting.start  # at once, without a step between, for every span
 
     def finished(self, span: FinishedSpan) -> None:
         for key, callback in tuple(self._callbacks.items()):
@@ -196,6 +205,10 @@ class _Outcome:
             )
         elif self._tracing.state == "degraded":
             self._tracing.restore()
+
+
+def _by_nobody(name: str, kind: SpanKind, parent: Any) -> None:
+    """Export nothing."""
 
 
 def _held(well: bool) -> float:  # noqa: FBT001 - it is an answer, not a switch

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["Place", "foreign_span", "incoming", "place_of"]
+from agentinfra._mechanics.vendors import load
+
+__all__ = ["NOTHING_BESIDE", "Place", "baggage", "foreign_span", "incoming", "place_of"]
 
 _TRACEPARENT: Final = re.compile(
     r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
 )
 _STATE: Final = 512  # characters of a tracestate that are carried on, as W3C asks at least
+_BAGGAGE: Final = 8_192  # as W3C asks at least; what is longer is not carried on
+NOTHING_BESIDE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +30,8 @@ class Place:
         span_id: The span, 16 hexadecimal digits.
         sampled: Whether it is recorded; None where that is not decided yet.
         remote: Whether it is another process's.
-        state: The vendors' ``tracestate``, carried on as it came.
+        beside: The headers beside ``traceparent`` (``tracestate``, ``baggage``), carried on as they
+            came.
         name: What it does, where that is known.
     """
 
@@ -33,8 +39,17 @@ class Place:
     span_id: str
     sampled: bool | None = None
     remote: bool = False
-    state: str = ""
+    beside: Mapping[str, str] = field(default_factory=lambda: NOTHING_BESIDE)
     name: str = ""
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C header value that continues the trace below it.
+
+        Its flag is 00 only where sampling left the trace out: without an exporter of our own the
+        other side may still record.
+        """
+        return f"00-{self.trace_id}-{self.span_id}-{'00' if self.sampled is False else '01'}"
 
 
 def foreign_span() -> Any:
@@ -46,10 +61,21 @@ def foreign_span() -> Any:
     if trace is None:
         return None
     try:
-        span = trace.get_current_span()
-    except AttributeError:  # it is being imported in another thread
+        context = sys.modules["opentelemetry.context"].get_current()
+        if not context:  # nearly always, where nobody else makes spans: the quick way
+            return None
+        span = trace.get_current_span(context)
+    except (AttributeError, KeyError):  # it is being imported in another thread
         return None
     return None if span is trace.INVALID_SPAN else span
+
+
+def baggage() -> dict[str, str]:
+    """Return the ``baggage`` header of what OpenTelemetry's context has, {} where it has none."""
+    carried: dict[str, str] = {}
+    if "opentelemetry.baggage" in sys.modules:  # else nobody can have put any there
+        load("opentelemetry.baggage.propagation").W3CBaggagePropagator().inject(carried)
+    return carried
 
 
 def place_of(span: Any) -> Place | None:
@@ -62,6 +88,7 @@ def place_of(span: Any) -> Place | None:
         span_id=f"{context.span_id:016x}",
         sampled=bool(context.trace_flags.sampled),
         remote=context.is_remote,
+        beside=_beside(context.trace_state.to_header() if context.trace_state else "", ""),
     )
 
 
@@ -75,10 +102,10 @@ def incoming(headers: Mapping[str, str] | str | None) -> Place | None:
     if headers is None:
         return None
     if isinstance(headers, str):
-        given, state = headers, ""
+        small = {"traceparent": headers}
     else:
         small = {str(key).lower(): str(value) for key, value in headers.items()}
-        given, state = small.get("traceparent", ""), small.get("tracestate", "")
+    given = small.get("traceparent", "")
     match = _TRACEPARENT.fullmatch(given.strip().lower())
     if match is None or match[1] == "ff" or not int(match[2], 16) or not int(match[3], 16):
         return None
@@ -87,5 +114,14 @@ def incoming(headers: Mapping[str, str] | str | None) -> Place | None:
         span_id=match[3],
         sampled=bool(int(match[4], 16) & 1),
         remote=True,
-        state=state[:_STATE],
+        beside=_beside(small.get("tracestate", ""), small.get("baggage", "")),
     )
+
+
+def _beside(state: str, baggage: str) -> Mapping[str, str]:
+    beside = {}
+    if state:
+        beside["tracestate"] = state[:_STATE]
+    if baggage and len(baggage) <= _BAGGAGE:
+        beside["baggage"] = baggage
+    return beside or NOTHING_BESIDE

@@ -26,7 +26,7 @@ from agentinfra.observability.traces.queue import ExportQueue, Outcome, Queue, U
 from agentinfra.observability.traces.told import Ids, SpanKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
     from agentinfra.settings import TracingSettings
@@ -55,6 +55,7 @@ class _Vendor:
 
     trace: ModuleType
     context: ModuleType
+    current: Callable[[], Any]
     tracer: Any
     sampler: Any
     kinds: Mapping[SpanKind, Any]
@@ -62,11 +63,12 @@ class _Vendor:
     @classmethod
     def of(cls, tracer: Any, sampler: Any) -> _Vendor:
         """Return what there is, for the spans of a tracer."""
-        trace = load("opentelemetry.trace")
+        trace, context = load("opentelemetry.trace"), load("opentelemetry.context")
         kinds = trace.SpanKind
         return cls(
             trace=trace,
-            context=load("opentelemetry.context"),
+            context=context,
+            current=context.get_current,
             tracer=tracer,
             sampler=sampler,
             kinds={"internal": kinds.INTERNAL, "client": kinds.CLIENT, "server": kinds.SERVER},
@@ -93,13 +95,20 @@ class Export:
         self.queue = queue
         self._provider = provider
 
+    @property
+    def is_programs(self) -> bool:
+        """Whether the spans go where the program's own provider sends them."""
+        return self._provider is None
+
     def start(self, name: str, kind: SpanKind, parent: Any) -> Twin:
         """Start the exported twin of a span; see `SpanSink.export`."""
         vendor = self.vendor
+        # The current context is told too: else the SDK and its samplers look for it thrice.
+        context = self._context(parent) if isinstance(parent, Place) else vendor.current()
         span = vendor.tracer.start_span(
             self.redactor.text(name),
-            context=self._context(parent) if isinstance(parent, Place) else None,
-            kind=vendor.kinds[kind],
+            context,
+            vendor.kinds[kind],
             record_exception=False,
             set_status_on_exception=False,
         )
@@ -130,7 +139,7 @@ class Export:
     def _context(self, place: Place) -> Any:
         """Return the context to start a span in that the current one does not know the place of."""
         trace = self.vendor.trace
-        trace_id = int(place.trace_id, 16)
+        trace_id, state = int(place.trace_id, 16), place.beside.get("tracestate")
         sampled = place.sampled
         if sampled is None:  # a span of ours from before: the sampler decides for the trace now
             sampler = self.vendor.sampler
@@ -143,7 +152,7 @@ class Export:
             int(place.span_id, 16),
             is_remote=place.remote,
             trace_flags=trace.TraceFlags(flag),
-            trace_state=trace.TraceState.from_header([place.state]) if place.state else None,
+            trace_state=trace.TraceState.from_header([state]) if state else None,
         )
         return trace.set_span_in_context(trace.NonRecordingSpan(above))
 
@@ -151,29 +160,49 @@ class Export:
 class Twin:
     """The exported side of one span."""
 
-    __slots__ = ("_export", "_parent", "_token", "sampled", "span")
+    __slots__ = ("_context", "_export", "_parent", "_token", "sampled", "span")
 
     def __init__(self, export: Export, span: Any, parent: Any) -> None:
         self._export = export
         self.span = span
+        self._context: Any = None
         self._token: Any = None
         self._parent = parent
         self.sampled = span.get_span_context().trace_flags & 1 == 1
 
     @property
     def ids(self) -> Ids:
-        own, parent = self.span.get_span_context(), self._parent
+        own = self.span.get_span_context()
+        # A third of what formatting costs, on every line of the log inside of a new span.
+        return own.trace_id.to_bytes(16, "big").hex(), own.span_id.to_bytes(8, "big").hex()
+
+    @property
+    def parent_id(self) -> str | None:
+        parent = self._parent
         if parent is not None and not isinstance(parent, Place):
             parent = place_of(parent)
-        above = None if parent is None else parent.span_id
-        return f"{own.trace_id:032x}", f"{own.span_id:016x}", above
+        return None if parent is None else parent.span_id
 
-    def attach(self) -> None:
+    @property
+    def is_current(self) -> bool:
+        # A context never changes: while it is this one, no other span was started inside.
+        return self._export.vendor.current() is self._context
+
+    def attach(self, beside: Mapping[str, str]) -> None:
         vendor = self._export.vendor
-        self._token = vendor.context.attach(vendor.trace.set_span_in_context(self.span))
+        context = vendor.trace.set_span_in_context(self.span)
+        if "baggage" in beside and isinstance(self._parent, Place) and self._parent.remote:
+            baggage = load("opentelemetry.baggage.propagation").W3CBaggagePropagator()
+            context = baggage.extract(beside, context)
+        self._context = context
+        self._token = vendor.context.attach(context)
 
     def detach(self) -> None:
         self._export.vendor.context.detach(self._token)
+
+    def rename(self, name: str) -> None:
+        if self.sampled:
+            self.span.update_name(self._export.redactor.text(name))
 
     def event(self, name: str, attributes: Mapping[str, Any]) -> None:
         if self.sampled:

@@ -8,19 +8,25 @@ it as well: that is the `SpanSink` below.
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from functools import wraps
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from agentinfra._mechanics.identifiers import random_hex
 from agentinfra._mechanics.loop_local import LoopLocal
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import ERROR_TYPE
-from agentinfra.observability.traces.context import Place, foreign_span, incoming, place_of
+from agentinfra.observability.traces.context import (
+    NOTHING_BESIDE,
+    Place,
+    baggage,
+    foreign_span,
+    incoming,
+    place_of,
+)
+from agentinfra.observability.traces.decorating import decorated
 from agentinfra.observability.traces.failures import error_text, is_no_failure
 from agentinfra.observability.traces.told import (
     ExportedSpan,
@@ -69,8 +75,10 @@ class Span:
     """
 
     __slots__ = (
+        "_above",
         "_attributes",
         "_began",
+        "_beside",
         "_ended",
         "_error",
         "_exported",
@@ -79,7 +87,6 @@ class Span:
         "_kind",
         "_parent",
         "_start",
-        "_state",
         "_token",
         "name",
         "sink",
@@ -102,16 +109,22 @@ class Span:
         around = _CURRENT.get()
         # The span of OpenTelemetry's that is current while this one is: one that is found
         # there later was started inside.
-        self._foreign = foreign = foreign_span()
-        above = (incoming(parent) if parent else None) or _above(around, foreign)
-        self._state = above.state if isinstance(above, Place) else _state(around, above)
+        self._foreign = foreign = foreign_span() if around is None else _innermost(around)
+        above: Any = None
+        self._beside = NOTHING_BESIDE
+        if parent or foreign is not None or around is not None:
+            above = (incoming(parent) if parent else None) or _above(around, foreign)
+            if isinstance(above, Place):
+                self._beside = above.beside
         self.sink = SINKS.get()
         if self.sink is None and around is not None:
             self.sink = around.sink  # a thread that works for a loop has no sink of its own
         exported = None if self.sink is None else self.sink.export(name, kind, above)
         self._exported: ExportedSpan | None = exported
         # Those of an exported span are numbers, spelled out where somebody asks.
-        self._ids = _ids(above) if exported is None else None
+        self._ids: Ids | None = None
+        if exported is None:
+            self._ids, self._above = _ids(above)
         self._start = time.time()
         self._began = time.perf_counter()
 
@@ -128,7 +141,7 @@ class Span:
     @property
     def parent_id(self) -> str | None:
         """The span around it, None for the first of a trace."""
-        return self._known_ids()[2]
+        return self._above if self._exported is None else self._exported.parent_id
 
     def _known_ids(self) -> Ids:
         if self._ids is None:
@@ -145,6 +158,13 @@ class Span:
         """Set several attributes."""
         if not self._ended:
             self._attributes.update(attributes)
+
+    def rename(self, name: str) -> None:
+        """Name it anew, where what it does shows only later."""
+        if not self._ended:
+            self.name = name
+            if self._exported is not None:
+                self._exported.rename(name)
 
     def event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
         """Note something that happened at this moment."""
@@ -176,18 +196,13 @@ class Span:
 
     @property
     def traceparent(self) -> str:
-        """The W3C header value that continues the trace elsewhere.
-
-        Its flag is 00 only where sampling left the trace out: without an exporter of our own the
-        other side may still record.
-        """
-        sampled = self._exported is None or self._exported.sampled
-        return f"00-{self.trace_id}-{self.span_id}-{'01' if sampled else '00'}"
+        """The W3C header value that continues the trace elsewhere."""
+        return _place(self).traceparent
 
     def __enter__(self) -> Self:
         self._token = _CURRENT.set(self)
         if self._exported is not None:
-            self._exported.attach()
+            self._exported.attach(self._beside)
             self._foreign = self._exported.span
         return self
 
@@ -199,20 +214,23 @@ class Span:
     ) -> None:
         if exc is not None and not is_no_failure(exc):
             self.fail(exc)
-        if self._token is not None:
-            self._leave(self._token)
+        token, self._token = self._token, None
+        if token is not None:
+            try:
+                _CURRENT.reset(token)
+            except ValueError:
+                # Left in another task than entered: that task's context ends with the task.
+                pass
+            else:
+                if self._exported is not None:
+                    self._exported.detach()
         self.end()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.__exit__(exc_type, exc, traceback)
+    async def __aexit__(self, *error: Any) -> None:
+        self.__exit__(*error)
 
     def __call__(self, function: F) -> F:
         """Decorate a function, a coroutine function or a generator: each call is a span.
@@ -220,35 +238,11 @@ class Span:
         The span that was made for it stands for none of them.
         """
         name, attributes, kind, parent = self.name, self._attributes, self._kind, self._parent
-        if inspect.iscoroutinefunction(function):
-
-            @wraps(function)
-            async def awaited(*args: Any, **kwargs: Any) -> Any:
-                with Span(name, attributes, kind, parent):
-                    return await function(*args, **kwargs)
-
-            return cast("F", awaited)
-
-        @wraps(function)
-        def called(*args: Any, **kwargs: Any) -> Any:
-            with Span(name, attributes, kind, parent):
-                return function(*args, **kwargs)
-
-        return cast("F", called)
+        return decorated(function, lambda: Span(name, attributes, kind, parent))
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "running"
         return f"<Span {self.name!r} {state}, trace {self.trace_id}, span {self.span_id}>"
-
-    def _leave(self, token: Token[Span | None]) -> None:
-        self._token = None
-        try:
-            _CURRENT.reset(token)
-        except ValueError:
-            # Left in another task than entered: that task's context ends with the task.
-            return
-        if self._exported is not None:
-            self._exported.detach()
 
     def _finished(self) -> FinishedSpan:
         return FinishedSpan(
@@ -283,10 +277,11 @@ class UnrecordedSpan(Span):
     def __init__(self) -> None:
         around = _CURRENT.get()
         self.name = ""
-        self._ids = ("", "", None) if around is None else (around.trace_id, around.span_id, None)
+        self._ids = ("", "") if around is None else (around.trace_id, around.span_id)
+        self._above, self._beside = None, NOTHING_BESIDE
         self.sink = None
         self._exported = None
-        self._foreign = foreign_span()
+        self._foreign = _innermost(around)
         self._token = None
         self._ended = True  # an ended span takes nothing, and leaving it does nothing
 
@@ -328,9 +323,10 @@ def current_span() -> Span | None:
 
 def current_ids() -> tuple[str, str] | None:
     """Return trace and span id of the innermost span, ours or not; None outside of any."""
-    span, foreign = _CURRENT.get(), foreign_span()
+    span = _CURRENT.get()
+    foreign = _innermost(span)
     if span is not None and (foreign is None or foreign is span._foreign):  # noqa: SLF001
-        return (span.trace_id, span.span_id) if span.trace_id else None
+        return span._known_ids() if span.trace_id else None  # noqa: SLF001
     place = None if foreign is None else place_of(foreign)
     return None if place is None else (place.trace_id, place.span_id)
 
@@ -343,18 +339,27 @@ def traceparent() -> str | None:
 def trace_headers() -> dict[str, str]:
     """Return the headers that continue the trace elsewhere: ``traceparent`` and what goes with it.
 
-    ``tracestate`` as it came in; ``baggage`` where OpenTelemetry's context has any.
+    ``tracestate`` as it came in; ``baggage`` as it came in, or as OpenTelemetry's context has it.
     """
-    span, foreign = _CURRENT.get(), foreign_span()
-    if span is not None and (foreign is None or foreign is span._foreign):  # noqa: SLF001
-        headers = {"traceparent": span.traceparent} if span.trace_id else {}
-        if span._state:  # noqa: SLF001 - its own module
-            headers["tracestate"] = span._state  # noqa: SLF001
-        return headers
-    place = None if foreign is None else place_of(foreign)
-    if place is None:
-        return {}
-    return {"traceparent": f"00-{place.trace_id}-{place.span_id}-{'01' if place.sampled else '00'}"}
+    span = _CURRENT.get()
+    foreign = _innermost(span)
+    unknown = foreign is None or (
+        span is not None and span._exported is None and foreign is span._foreign  # noqa: SLF001
+    )
+    # Else OpenTelemetry's context knows everything.
+    inner = _above(span, None) if unknown else place_of(foreign)
+    if inner is None:
+        return baggage()
+    return {"traceparent": inner.traceparent, **inner.beside, **baggage()}
+
+
+def _innermost(around: Span | None) -> Any:
+    """Return the current span of OpenTelemetry's context, None where there is none."""
+    if around is not None:
+        exported = around._exported  # noqa: SLF001 - its own module
+        if exported is not None and exported.is_current:  # nearly always, and quicker than to look
+            return exported.span
+    return foreign_span()
 
 
 def _above(around: Span | None, foreign: Any) -> Any:
@@ -371,25 +376,23 @@ def _above(around: Span | None, foreign: Any) -> Any:
             return foreign
     if around is None or not around.trace_id:
         return None
-    return Place(
-        trace_id=around.trace_id,
-        span_id=around.span_id,
-        sampled=None if exported is None else exported.sampled,
-        state=around._state,  # noqa: SLF001
-        name=around.name,
+    return _place(around)
+
+
+def _place(span: Span) -> Place:
+    exported = span._exported  # noqa: SLF001 - its own module
+    return (None if exported is None else place_of(exported.span)) or Place(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        beside=span._beside,  # noqa: SLF001
+        name=span.name,
     )
 
 
-def _state(around: Span | None, above: Any) -> str:
-    """Return the ``tracestate`` that goes on below a span that OpenTelemetry's context has."""
-    if above is None or around is None or above is not around._foreign:  # noqa: SLF001
-        return ""
-    return around._state  # noqa: SLF001
-
-
-def _ids(above: Any) -> Ids:
+def _ids(above: Any) -> tuple[Ids, str | None]:
+    """Return the ids of a span that nobody exports, and its parent's."""
     place = above if above is None or isinstance(above, Place) else place_of(above)
     if place is not None:
-        return place.trace_id, random_hex(8), place.span_id
+        return (place.trace_id, random_hex(8)), place.span_id
     fresh = random_hex(24)
-    return fresh[:32], fresh[32:], None
+    return (fresh[:32], fresh[32:]), None

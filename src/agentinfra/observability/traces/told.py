@@ -14,8 +14,8 @@ __all__ = ["ExportedSpan", "FinishedSpan", "Ids", "SpanKind", "SpanSink"]
 
 SpanKind: TypeAlias = Literal["internal", "client", "server"]
 
-Ids: TypeAlias = "tuple[str, str, str | None]"
-"""Trace id, span id and the parent's span id, as hexadecimal digits."""
+Ids: TypeAlias = "tuple[str, str]"
+"""Trace id and span id, as hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +59,30 @@ class ExportedSpan(Protocol):
         """The ids the exporter's side gave it."""
         ...
 
-    def attach(self) -> None:
-        """Make it the current span of other instrumentation."""
+    @property
+    def parent_id(self) -> str | None:
+        """The span id of what it stands under, None for the first of a trace."""
+        ...
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is the innermost span of OpenTelemetry's context; quick to ask."""
+        ...
+
+    def attach(self, beside: Mapping[str, str]) -> None:
+        """Make it the current span of other instrumentation.
+
+        Args:
+            beside: The headers beside ``traceparent`` that came with the trace.
+        """
         ...
 
     def detach(self) -> None:
         """Undo `attach`, in the context it was called in."""
+        ...
+
+    def rename(self, name: str) -> None:
+        """Name it anew."""
         ...
 
     def event(self, name: str, attributes: Mapping[str, Any]) -> None:
