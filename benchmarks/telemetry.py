@@ -1,18 +1,17 @@
 """What a log line, a counter, a histogram and a span cost, beside the best set-ups of their peers.
 
-Each pair is interleaved in one process, round by round, so that a machine's moods meet both; the
-figures are medians of the rounds.
+Each pair is interleaved in one process, a short block at a time, so that a machine's moods meet
+both; the figures are those of the best block, for what else runs on the machine can only add.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
 from benchmarks.report import Claim, Result, Table, versions
@@ -29,24 +28,27 @@ HOSTILE = (
     "a-",
     '"token","',
     "<token>a",
+    'login("aaaaaaaaaaaaaaaa',
+    "key a1b2c3d4e5f6g7h8 ",
+    "x-key: 1a ",
 )
 FIELDS = {"model": "gpt-4o-mini", "tokens": 512, "cost_usd": 0.00031, "latency": 1.25}
 
 
 async def run(*, quick: bool) -> Result:
     """Measure one after another, and all three on one call."""
-    rounds, times = (7, 1500) if quick else (15, 4000)
+    rounds, blocks = (6, 240) if quick else (12, 600)
     async with AsyncExitStack() as stack:
         pairs = {
             **await _lines(stack),
             **await _series(stack),
             **await _spans(stack),
         }
-        costs = {name: _interleaved(pair, rounds, times) for name, pair in pairs.items()}
+        costs = {name: _least(pair, blocks) for name, pair in pairs.items()}
         both = await _together(stack)
-        costs["all three on one call, the three"] = _interleaved(both, rounds, times)
-        stuck = await _streams(both[0], max(3, rounds // 3), times)
-    slow = await _collectors(max(3, rounds // 3), times)
+        costs["all three on one call, the three"] = _least(both, blocks)
+        stuck = await _streams(both[0], rounds, blocks // 3)
+    slow = await _collectors(rounds, blocks // 3)
     hostile = max(map(_hidden_in_ms, HOSTILE))
     rows = [
         (name, *(f"{cost:.2f}" for cost in pair), f"{pair[0] / pair[1]:.3f}")
@@ -60,6 +62,7 @@ async def run(*, quick: bool) -> Result:
         Claim("histogram_of_prometheus_client", ratios["histogram, prometheus_client"], "<=", 1.0),
         Claim("span_of_opentelemetry", ratios["exported span, opentelemetry"], "<=", 1.2),
         Claim("all_on_one_call_us", costs["all three on one call, the three"][0], "<=", 40.0),
+        Claim("all_on_one_call_of_three", ratios["all three on one call, the three"], "<=", 1.2),
         Claim("hostile_20_mb_ms", hostile, "<=", 20.0),
         *(Claim(f"{name}_of_a_free_one", value, "<=", 1.05) for name, value in stuck.items()),
         *(Claim(f"{name}_of_a_quick_one", value, "<=", 1.05) for name, value in slow.items()),
@@ -76,17 +79,20 @@ async def run(*, quick: bool) -> Result:
 Pair = tuple[Callable[[], object], Callable[[], object]]
 
 
-def _interleaved(pair: Pair, rounds: int, times: int) -> tuple[float, float]:
-    """Return the microseconds each of two functions takes, by the median of rounds."""
-    took: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds + 1):
-        for which, call in enumerate(pair):
+_TIMES = 50
+"""Calls of one block: a millisecond or two, which a busy machine leaves alone now and then."""
+
+
+def _least(calls: Sequence[Callable[[], object]], blocks: int) -> list[float]:
+    """Return the microseconds each of some functions takes, in the best of its blocks."""
+    least = [float("inf")] * len(calls)
+    for _ in range(blocks):
+        for which, call in enumerate(calls):
             began = time.perf_counter()
-            for _ in range(times):
+            for _ in range(_TIMES):
                 call()
-            if number:  # the first round warms up
-                took[which].append((time.perf_counter() - began) / times * 1e6)
-    return statistics.median(took[0]), statistics.median(took[1])
+            least[which] = min(least[which], (time.perf_counter() - began) / _TIMES * 1e6)
+    return least
 
 
 async def _lines(stack: AsyncExitStack) -> dict[str, Pair]:
@@ -249,7 +255,7 @@ async def _together(stack: AsyncExitStack) -> Pair:
     return ours, peers
 
 
-async def _streams(call: Callable[[], object], rounds: int, times: int) -> dict[str, float]:
+async def _streams(call: Callable[[], object], rounds: int, blocks: int) -> dict[str, float]:
     """Return what a call costs whose log nobody reads, or has a full disk, of one that is free."""
     from agentinfra.observability.logging import Logging
     from agentinfra.settings import LoggingSettings
@@ -262,13 +268,13 @@ async def _streams(call: Callable[[], object], rounds: int, times: int) -> dict[
                 async with Logging(LoggingSettings(json_output=True), stream=stream):
                     for _ in range(12_000 if stream is pipe else 1):  # until the queue is full
                         call()
-                    took[name].append(_interleaved((call, call), 1, times)[0])
+                    took[name] += _least((call,), blocks)
     os.close(read)
-    of = {name: statistics.median(values) for name, values in took.items()}
+    of = {name: min(values) for name, values in took.items()}
     return {"stuck_stream": of["stuck"] / of["free"], "full_disk": of["full"] / of["free"]}
 
 
-async def _collectors(rounds: int, times: int) -> dict[str, float]:
+async def _collectors(rounds: int, blocks: int) -> dict[str, float]:
     """Return what a span costs whose collector is dead or slow, of one that takes them all."""
     from agentinfra.observability.tracing import Tracing, start_span
     from agentinfra.settings import TracingSettings
@@ -290,22 +296,22 @@ async def _collectors(rounds: int, times: int) -> dict[str, float]:
                     exporter="otlp-http", endpoint=f"http://127.0.0.1:{port}", max_queue=100_000
                 )
                 async with Tracing(settings, export_timeout=0.5):
-                    took[name].append(_interleaved((call, call), 1, times)[0])
-    of = {name: statistics.median(values) for name, values in took.items()}
+                    took[name] += _least((call,), blocks)
+    of = {name: min(values) for name, values in took.items()}
     return {f"{name}_collector": of[name] / of["quick"] for name in ("dead", "slow")}
 
 
 def _hidden_in_ms(text: str) -> float:
-    """Return the milliseconds that 20 MB of a text hold the loop while secrets are looked for."""
+    """Return the milliseconds of work that 20 MB of a text make, while secrets are looked for."""
     from agentinfra.observability.redaction import Redactor
 
     redactor, whole = Redactor(), (text * (20_000_000 // len(text) + 1))[:20_000_000]
     took = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.thread_time()
         redactor.text(whole)
-        took.append((time.perf_counter() - began) * 1e3)
-    return statistics.median(took)
+        took.append((time.thread_time() - began) * 1e3)
+    return min(took)
 
 
 _SERVER = """
