@@ -90,6 +90,29 @@ async def test_a_database_that_fails_is_asked_again(database_url, graphs, rows, 
         assert await process.length() == 1
 
 
+async def test_an_error_that_nobody_thought_of_ends_no_keeping(graphs, clock, eventually, capfd):
+    """Whatever a look fails with is logged, and the task looks again when it is time."""
+    async with AsyncExitStack() as stack:
+        process = await Process("", backend="memory").enter(stack)
+        await process.talk(graphs)
+        process.checkpoints.policies = [object()]  # type: ignore[list-item]
+
+        async def has_failed() -> bool:
+            return "AttributeError: 'object'" in capfd.readouterr().err
+
+        async def is_short() -> bool:
+            return await process.length() == 1
+
+        keeper = Keeper(process.checkpoints, process.long_term, every=1, clock=clock)
+        async with keeper:
+            for _ in range(2):
+                await clock.advance(1)
+                await eventually(has_failed)
+            process.checkpoints.policies = [Policy(keep_last=1)]
+            await clock.advance(1)
+            await eventually(is_short)
+
+
 async def test_a_runtime_keeps_its_conversations_small(database_url, graphs, clock, eventually):
     """It looks a minute after the start, and then as often as the settings say."""
     off = {"enabled": False}
