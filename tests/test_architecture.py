@@ -62,8 +62,8 @@ INSIDE = {
         "outcome scripts answers faults ledger replies origin leaks clock"
     ),
     "checkpoint": (
-        "keeper checkpointer conversations store durable standalone saver noop memory schema "
-        "retention rows link serde cipher sql"
+        "keeper checkpointer conversations store durable standalone saver noop standby memory "
+        "schema retention rows link serde cipher sql"
     ),
     "runtime": "runtime running stateful life leaving health owned meeting plan",
 }

@@ -13,7 +13,7 @@ import time
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -63,6 +63,53 @@ def thread(name: str) -> dict[str, Any]:
     return {"configurable": {"thread_id": name}}
 
 
+class Relay:
+    """TCP in front of the server's socket; while it is silent, bytes wait and nothing closes."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = conninfo_to_dict(url)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/{self._parts['dbname']}"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Relay]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: Any, writer: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        path = f"{self._parts['host']}/.s.PGSQL.{self._parts.get('port', 5432)}"
+        there, to = await asyncio.open_unix_connection(path)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, to))
+                group.create_task(self._pump(there, writer))
+        except* OSError:
+            pass
+
+    async def _pump(self, source: Any, target: Any) -> None:
+        try:
+            while data := await source.read(65536):
+                await self.flowing.wait()
+                target.write(data)
+                await target.drain()
+        finally:
+            target.close()
+
+
 @pytest.fixture
 def graphs() -> dict[str, Callable[[], StateGraph[Any]]]:
     return {"chat": chat_graph, "asking": asking_graph}
@@ -97,6 +144,12 @@ def database_url(postgres: Any) -> Iterator[str]:
     yield make_conninfo(postgres.get_uri(), dbname=name)
     with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def relay(database_url: str) -> Relay:
+    """A way to the same database that is closed until it is opened, and can fall silent."""
+    return Relay(database_url)
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from contextlib import asynccontextmanager
 
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.graph import START, StateGraph
-from psycopg.conninfo import conninfo_to_dict
 
 from agentinfra.checkpoint import Checkpointer
 from agentinfra.errors import CheckpointError, WrongLoopError
@@ -21,51 +18,6 @@ pytestmark = pytest.mark.usefixtures("no_tasks_left")
 ALICE = {"configurable": {"thread_id": "alice"}}
 PLACE = {"configurable": {"thread_id": "alice", "checkpoint_ns": ""}}
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
-
-
-class Relay:
-    """TCP in front of the server's socket; while it is silent, bytes wait and nothing closes."""
-
-    def __init__(self, url: str) -> None:
-        self._parts = conninfo_to_dict(url)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.flowing = asyncio.Event()
-        self.flowing.set()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/{self._parts['dbname']}"
-
-    @asynccontextmanager
-    async def open(self):
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader, writer) -> None:
-        self._tasks.add(asyncio.current_task())
-        path = f"{self._parts['host']}/.s.PGSQL.{self._parts.get('port', 5432)}"
-        there, to = await asyncio.open_unix_connection(path)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, to))
-                group.create_task(self._pump(there, writer))
-        except* OSError:
-            pass
-
-    async def _pump(self, source, target) -> None:
-        try:
-            while data := await source.read(65536):
-                await self.flowing.wait()
-                target.write(data)
-                await target.drain()
-        finally:
-            target.close()
 
 
 def counts(rows) -> list[int]:
@@ -90,10 +42,9 @@ async def test_runs_outlive_the_connections_they_are_on(checkpointer, rows, grap
     assert {state["turns"] for state in await work} == {1}
 
 
-async def test_a_silent_server_is_a_typed_error_within_the_deadline(database_url):
+async def test_a_silent_server_is_a_typed_error_within_the_deadline(relay):
     """An operation without an answer ends, health says so, and it is ready when answers come."""
     settings = CheckpointerSettings(timeout=0.3, max_size=2)
-    relay = Relay(database_url)
     async with relay.open(), Checkpointer(settings, url=relay.url) as checkpointer:
         await checkpointer.saver.aput(PLACE, empty_checkpoint(), {}, {})
         relay.flowing.clear()
@@ -110,10 +61,9 @@ async def test_a_silent_server_is_a_typed_error_within_the_deadline(database_url
 
 
 async def test_a_database_that_comes_late_takes_over_what_was_in_memory(
-    database_url, graphs, eventually, rows
+    relay, graphs, eventually, rows
 ):
     """The same graph begins in memory, goes on in the database, and loses nothing."""
-    relay = Relay(database_url)
     async with Checkpointer(CheckpointerSettings(), url=relay.url) as checkpointer:
         assert checkpointer.state == "degraded"
         assert checkpointer.reason.startswith("state is not durable")
@@ -133,9 +83,8 @@ async def test_a_database_that_comes_late_takes_over_what_was_in_memory(
             await checkpointer.aclose()
 
 
-async def test_conversations_are_there_while_they_are_taken_over(database_url, rows):
+async def test_conversations_are_there_while_they_are_taken_over(relay, rows):
     """None seems to have no history meanwhile; what is stored and deleted then counts as well."""
-    relay = Relay(database_url)
     async with Checkpointer(CheckpointerSettings(), url=relay.url) as checkpointer:
         saver = checkpointer.saver
         every = [{"configurable": {"thread_id": f"t{n}", "checkpoint_ns": ""}} for n in range(40)]

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from agentinfra.checkpoint.cipher import Cipher
     from agentinfra.checkpoint.conversations import Conversation
     from agentinfra.checkpoint.link import Link
-    from agentinfra.checkpoint.memory import Standby
+    from agentinfra.checkpoint.memory import MemorySaver
+    from agentinfra.checkpoint.standby import Standby
     from agentinfra.observability.metrics import Metrics
     from agentinfra.protocols import Connections
     from agentinfra.settings import CheckpointerSettings
@@ -103,7 +104,7 @@ class Checkpointer(Durable):
             self.vendors = (*self.vendors, "cryptography.hazmat.primitives.ciphers.aead")
         self._seal: Sealed | None = None
         self._saver: BaseCheckpointSaver[Any] | None = None
-        self._standby: Standby | None = None
+        self._standby: Standby[MemorySaver] | None = None
         said = said_by(settings)
         asked = any(value is not None for value in said.values())
         self.policies: Sequence[Policy] = (Policy(**said),) if asked else ()
@@ -271,17 +272,18 @@ class Checkpointer(Durable):
         self._use_postgres(link, self._standby)
         await self._arrive(link)
 
-    def _use_memory(self) -> Standby:
-        from agentinfra.checkpoint.memory import MemorySaver, Standby
+    def _use_memory(self) -> Standby[MemorySaver]:
+        from agentinfra.checkpoint.memory import MemorySaver
         from agentinfra.checkpoint.serde import StrictSerializer, derive_types
+        from agentinfra.checkpoint.standby import Standby
 
         derive_types()
         serde = StrictSerializer(self._allowed_types)
         memory = MemorySaver(serde, metrics=self._metrics, clock=self._clock)
         self._saver, self._detail = memory, "in memory"
-        return Standby(memory)
+        return Standby(memory, patience=self._timeout)
 
-    def _use_postgres(self, link: Link, standby: Standby) -> None:
+    def _use_postgres(self, link: Link, standby: Standby[MemorySaver]) -> None:
         from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
         from agentinfra.checkpoint.saver import PostgresSaver
@@ -298,21 +300,22 @@ class Checkpointer(Durable):
         return None if cipher is None else Sealed(cipher=cipher, plain=plain)
 
     async def _move(self, link: Link) -> None:
-        from agentinfra.checkpoint.memory import Standby, carry_over
+        from agentinfra.checkpoint.memory import carry_over, not_carried
         from agentinfra.checkpoint.saver import PostgresSaver
         from agentinfra.checkpoint.schema import CHECKPOINTS, ensure_schema
+        from agentinfra.checkpoint.standby import Standby
 
         await ensure_schema(link, CHECKPOINTS)
-        standby = self._standby
-        if standby is None:
+        standby, saver = self._standby, self._saver
+        if standby is None or not isinstance(saver, PostgresSaver):
             return
-        memory = standby.memory
-        if memory is not None and memory.storage and isinstance(self._saver, PostgresSaver):
-            # Memory goes on answering: a conversation that is not in the tables yet would seem
-            # to have none.
-            carried = await carry_over(memory, self._saver.beside(Standby(None)))
-            _log.info("checkpoint.carried_over", checkpoints=carried)
-        standby.memory = None  # in the same turn of the loop as the last look into it
+        carried, tables = standby.carried, saver.beside(Standby(None))
+        await standby.hand_over(
+            lambda memory: not_carried(memory, carried),
+            lambda memory, places: carry_over(memory, places, carried, tables),
+        )
+        if carried:
+            _log.info("checkpoint.carried_over", checkpoints=len(carried))
 
     async def _prune(self, policies: Sequence[Policy], *, dry_run: bool) -> PruneResult:
         # The age of a checkpoint is in its id, which comes from the clock on the wall.

@@ -5,7 +5,7 @@ Importing this module imports langgraph.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.types import TASKS
@@ -24,7 +24,7 @@ from agentinfra.checkpoint.retention.reachability import (
 from agentinfra.observability.semconv import SPAN_CHECKPOINT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from langchain_core.runnables import RunnableConfig
@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from agentinfra.checkpoint.retention.policies import Policy
     from agentinfra.observability.metrics import Metrics
 
-__all__ = ["MemorySaver", "Standby", "carry_over", "erase", "prune"]
+__all__ = ["MemorySaver", "carry_over", "erase", "not_carried", "prune"]
+
+Place: TypeAlias = tuple[str, str, str]
+"""Where a checkpoint is: its thread, namespace and id."""
 
 
 class MemorySaver(InMemorySaver):
@@ -131,42 +134,48 @@ class MemorySaver(InMemorySaver):
         return observed(operation, thread, self._metrics, self._clock, kind=SPAN_CHECKPOINT)
 
 
-class Standby:
-    """What answers until the database is there; shared by all copies of a saver.
+def not_carried(memory: InMemorySaver, carried: dict[Place, int]) -> list[Place]:
+    """Return the places of checkpoints to carry over, the oldest first, and of threads that went.
 
     Args:
-        memory: The saver in memory.
+        memory: Where they are.
+        carried: With how many writes those were that are carried over already.
     """
+    found = {_place(item.config): len(item.pending_writes or ()) for item in memory.list(None)}
+    gone = {place for place in carried if place[0] not in memory.storage}
+    new = [place for place, writes in found.items() if carried.get(place) != writes]
+    return [*sorted(gone), *reversed(new)]
 
-    __slots__ = ("memory",)
 
-    def __init__(self, memory: InMemorySaver | None) -> None:
-        self.memory = memory
+async def carry_over(
+    memory: InMemorySaver,
+    places: Iterable[Place],
+    carried: dict[Place, int],
+    saver: BaseCheckpointSaver[Any],
+) -> None:
+    """Store checkpoints that are kept in memory, and drop the threads that are not any more.
 
-
-async def carry_over(memory: InMemorySaver, saver: BaseCheckpointSaver[Any]) -> int:
-    """Store what is kept in memory, the oldest first; return how many checkpoints it was.
-
-    Runs go on in memory meanwhile, and what they store or delete there is carried over as well.
-    The last look finds nothing new and is followed by no turn of the loop: whoever goes over to
-    the tables at once, when this returns, loses nothing between the two.
+    Args:
+        memory: Where they are.
+        places: What to carry over, as `not_carried` says it.
+        carried: Is told what was carried over.
+        saver: Stores them.
 
     Raises:
         CheckpointError: The database failed.
     """
-    done: dict[tuple[str, str, str], int] = {}
-    while True:
-        found = {_place(item.config): item for item in memory.list(None)}
-        fresh = [key for key, item in found.items() if done.get(key) != _written(item)]
-        gone = {key[0] for key in done} - memory.storage.keys()
-        if not (fresh or gone):
-            return len(done)
-        for thread in gone:
-            await saver.adelete_thread(thread)
-        done = {key: writes for key, writes in done.items() if key[0] not in gone}
-        for key in reversed(fresh):
-            await _store(found[key], saver)
-            done[key] = _written(found[key])
+    for place in places:
+        if place[0] not in memory.storage:
+            if place in carried:
+                await saver.adelete_thread(place[0])
+                for one in [one for one in carried if one[0] == place[0]]:
+                    del carried[one]
+            continue
+        if (item := memory.get_tuple(_config(place))) is None:
+            continue  # a prune took it meanwhile
+        carried[place] = -1  # of what fails nobody knows whether it was stored
+        await _store(item, saver)
+        carried[place] = len(item.pending_writes or ())
 
 
 async def _store(item: CheckpointTuple, saver: BaseCheckpointSaver[Any]) -> None:
@@ -179,13 +188,14 @@ async def _store(item: CheckpointTuple, saver: BaseCheckpointSaver[Any]) -> None
         await saver.aput_writes(item.config, [(channel, value)], task)
 
 
-def _place(config: RunnableConfig) -> tuple[str, str, str]:
+def _place(config: RunnableConfig) -> Place:
     place = config["configurable"]
     return str(place["thread_id"]), place.get("checkpoint_ns", ""), str(place["checkpoint_id"])
 
 
-def _written(item: CheckpointTuple) -> int:
-    return len(item.pending_writes or ())
+def _config(place: Place) -> RunnableConfig:
+    names = ("thread_id", "checkpoint_ns", "checkpoint_id")
+    return {"configurable": dict(zip(names, place, strict=True))}
 
 
 def prune(

@@ -43,12 +43,12 @@ if TYPE_CHECKING:
         CheckpointTuple,
         DeltaChannelHistory,
     )
-    from langgraph.checkpoint.memory import InMemorySaver
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
     from agentinfra.checkpoint.cipher import Sealed
     from agentinfra.checkpoint.link import Link
-    from agentinfra.checkpoint.memory import Standby
+    from agentinfra.checkpoint.memory import MemorySaver
+    from agentinfra.checkpoint.standby import Standby
 
 __all__ = ["PostgresSaver"]
 
@@ -82,7 +82,7 @@ class PostgresSaver(AsyncPostgresSaver):
         link: Link,
         *,
         serde: SerializerProtocol,
-        standby: Standby,
+        standby: Standby[MemorySaver],
         sealed: Sealed | None = None,
     ) -> None:
         super().__init__(None, serde=serde)  # type: ignore[arg-type]
@@ -92,15 +92,14 @@ class PostgresSaver(AsyncPostgresSaver):
         self._bytes = link.metrics.counter(CHECKPOINT_BYTES)
         self._refused = link.metrics.counter(CHECKPOINTS_REFUSED)
 
-    def beside(self, standby: Standby) -> PostgresSaver:
+    def beside(self, standby: Standby[MemorySaver]) -> PostgresSaver:
         """Return a copy that has another standby, or none any more."""
         other = copy.copy(self)
         other._standby = standby  # noqa: SLF001 - a copy of this one
         return other
 
-    @property
-    def _memory(self) -> InMemorySaver | None:
-        memory = self._standby.memory
+    async def _memory(self) -> MemorySaver | None:
+        memory = await self._standby.answering()
         if memory is None or memory.serde is self.serde:
             return memory
         ours = copy.copy(memory)  # the same storage, with this copy's types
@@ -109,7 +108,7 @@ class PostgresSaver(AsyncPostgresSaver):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, the newest where the configuration names none."""
-        if (memory := self._memory) is not None:
+        if (memory := await self._memory()) is not None:
             return await memory.aget_tuple(config)
         place = config["configurable"]
         args = [str(place["thread_id"]), place.get("checkpoint_ns", "")]
@@ -137,7 +136,7 @@ class PostgresSaver(AsyncPostgresSaver):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """Yield checkpoints, the newest first; those nobody asks for are not read."""
-        if (memory := self._memory) is not None:
+        if (memory := await self._memory()) is not None:
             async for found in memory.alist(config, filter=filter, before=before, limit=limit):
                 yield found
             return
@@ -171,7 +170,7 @@ class PostgresSaver(AsyncPostgresSaver):
 
         Nothing is stored of a conversation that was deleted while its run was under way.
         """
-        if (memory := self._memory) is not None:
+        if (memory := await self._memory()) is not None:
             return await memory.aput(config, checkpoint, metadata, new_versions)
         put = Put(config=config, checkpoint=checkpoint, metadata=metadata, sealed=self._sealed)
         put.sort(new_versions)
@@ -208,7 +207,7 @@ class PostgresSaver(AsyncPostgresSaver):
         task_path: str = "",
     ) -> None:
         """Store what a task wrote, before the checkpoint that will contain it."""
-        if (memory := self._memory) is not None:
+        if (memory := await self._memory()) is not None:
             await memory.aput_writes(config, writes, task_id, task_path)
             return
         if not writes:
@@ -224,14 +223,14 @@ class PostgresSaver(AsyncPostgresSaver):
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Drop a conversation; a run of it that is under way stores nothing any more."""
-        if (memory := self._memory) is not None:
+        if (memory := await self._memory()) is not None:
             await memory.adelete_thread(thread_id)
             return
         await self._delete([str(thread_id)])
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Drop the checkpoints of runs, with what only they need."""
-        if (memory := self._memory) is not None:
+        if (memory := await self._memory()) is not None:
             await memory.adelete_for_runs(run_ids)
             return
         if run_ids:
@@ -243,7 +242,7 @@ class PostgresSaver(AsyncPostgresSaver):
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a conversation: checkpoints, values and writes, as they are at one moment."""
-        if (memory := self._memory) is not None:
+        if (memory := await self._memory()) is not None:
             await memory.acopy_thread(source_thread_id, target_thread_id)
             return
         await self._link.run(
@@ -268,7 +267,7 @@ class PostgresSaver(AsyncPostgresSaver):
             raise TypeError("thread_ids must be a sequence of thread IDs, not a str")
         if strategy not in ("keep_latest", "delete"):
             raise ValueError(f"Unknown prune strategy: {strategy!r}")
-        if (memory := self._memory) is not None:
+        if (memory := await self._memory()) is not None:
             await memory.aprune(thread_ids, strategy=strategy)
             return
         threads = [str(thread) for thread in thread_ids]
@@ -287,7 +286,7 @@ class PostgresSaver(AsyncPostgresSaver):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """Return what delta channels were built from, the oldest first."""
-        if (memory := self._memory) is not None:
+        if (memory := await self._memory()) is not None:
             return await memory.aget_delta_channel_history(config=config, channels=channels)
         # Not the vendor's of PostgreSQL, which wants psycopg: the one every saver has.
         return await super(AsyncPostgresSaver, self).aget_delta_channel_history(

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from langgraph.store.base import BaseStore, TTLConfig
 
     from agentinfra.checkpoint.link import Link
-    from agentinfra.checkpoint.store.memory import Shelf
+    from agentinfra.checkpoint.standby import Standby
+    from agentinfra.checkpoint.store.memory import MemoryStore
     from agentinfra.checkpoint.store.postgres import PostgresStore
     from agentinfra.observability.metrics import Metrics
     from agentinfra.protocols import Connections, Embedder
@@ -85,7 +86,7 @@ class LongTerm(Durable):
             self.vendors = ("langgraph.store.memory",)
         self._settings = settings
         self._embedder = embedder
-        self._shelf: Shelf | None = None
+        self._standby: Standby[MemoryStore] | None = None
         self._store: BaseStore | None = None
         self._postgres: PostgresStore | None = None
 
@@ -116,7 +117,7 @@ class LongTerm(Durable):
             if self._postgres is not None:
                 swept = await self._postgres.sweep_ttl()
             else:
-                memory = self._shelf.memory if self._shelf is not None else None
+                memory = self._standby.memory if self._standby is not None else None
                 swept = memory.sweep() if memory is not None else 0
         self._metrics.counter(STORE_SWEPT).inc(swept)
         if swept:
@@ -141,7 +142,7 @@ class LongTerm(Durable):
         with self._working():
             if self._postgres is not None:
                 return await self._postgres.erase(namespace)
-            memory = self._shelf.memory if self._shelf is not None else None
+            memory = self._standby.memory if self._standby is not None else None
             return memory.erase(namespace) if memory is not None else 0
 
     async def _open(self) -> None:
@@ -150,7 +151,7 @@ class LongTerm(Durable):
             return
         try:
             load("langgraph.store.memory")
-            self._shelf = self._use_memory()
+            self._standby = self._use_memory()
         except (MissingPackageError, CheckpointError) as error:
             self.degrade(str(error))
             self._gauge()
@@ -164,44 +165,37 @@ class LongTerm(Durable):
         except AgentInfraError as error:
             self._not_durable(str(error))
             return
-        self._use_postgres(link, self._shelf)
+        self._use_postgres(link, self._standby)
         await self._arrive(link)
 
-    def _use_memory(self) -> Shelf:
-        from agentinfra.checkpoint.store.memory import MemoryStore, Shelf
+    def _use_memory(self) -> Standby[MemoryStore]:
+        from agentinfra.checkpoint.standby import Standby
+        from agentinfra.checkpoint.store.memory import MemoryStore
 
         memory = MemoryStore(
             index=self._index(), ttl=self._ttl(), metrics=self._metrics, clock=self._clock
         )
         self._store, self._detail = memory, "in memory"
-        return Shelf(memory)
+        return Standby(memory, patience=self._timeout)
 
-    def _use_postgres(self, link: Link, shelf: Shelf) -> None:
+    def _use_postgres(self, link: Link, standby: Standby[MemoryStore]) -> None:
         from agentinfra.checkpoint.store.postgres import PostgresStore
 
-        self._postgres = PostgresStore(link, shelf=shelf, index=self._index(), ttl=self._ttl())
+        self._postgres = PostgresStore(link, standby=standby, index=self._index(), ttl=self._ttl())
         self._store = self._postgres
 
     async def _move(self, link: Link) -> None:
         from agentinfra.checkpoint.schema import ensure_schema
         from agentinfra.checkpoint.store.tables import STORE, check_vectors, vectors_of
 
-        store, shelf = self._postgres, self._shelf
-        if store is None or shelf is None:
+        if (store := self._postgres) is None:
             return
         vectors = (vectors_of(store),) if store.index_config else ()
         await ensure_schema(link, STORE, *vectors)
         if self._settings.dimensions is not None:
             await check_vectors(link, self._settings.dimensions)
-        memory, shelf.memory = shelf.memory, None  # what comes from here on goes to the tables
-        if memory is not None:
-            try:
-                carried = await store.carry_over(memory)
-            except BaseException:
-                shelf.memory = memory
-                raise
-            if carried:
-                _log.info("store.carried_over", items=carried)
+        if carried := await store.take_over():
+            _log.info("store.carried_over", items=carried)
 
     def _index(self) -> Any:
         dimensions = self._settings.dimensions

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langgraph.store.base import GetOp, Item, PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
@@ -16,30 +16,41 @@ from agentinfra.checkpoint.link import observed
 from agentinfra.observability.semconv import SPAN_STORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from langgraph.store.base import IndexConfig, Op, Result, TTLConfig
 
     from agentinfra._mechanics.clock import Clock
     from agentinfra.observability.metrics import Metrics
 
-__all__ = ["Kept", "MemoryStore", "Shelf"]
+__all__ = ["Kept", "MemoryStore", "Place"]
 
 _MINUTE = 60.0
 
+Place: TypeAlias = tuple[tuple[str, ...], str]
+"""Where an item is: its namespace and key."""
 
-class Kept(NamedTuple):
-    """An item, and for how many more minutes."""
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An item in memory.
+
+    Attributes:
+        item: The item.
+        end: When it has aged, in seconds since 1970; None for never.
+        index: What of it is found by meaning, as it was said when it was stored.
+    """
 
     item: Item
-    ttl: float | None
+    end: float | None
+    index: Literal[False] | list[str] | None
 
-
-@dataclass(slots=True)
-class Shelf:
-    """What answers until the database is there; None from then on."""
-
-    memory: MemoryStore | None
+    @property
+    def put(self) -> PutOp:
+        """The operation that stores it for as long as is left."""
+        ttl = None if self.end is None else max(0.0, self.end - time.time()) / _MINUTE
+        item = self.item
+        return PutOp(item.namespace, item.key, item.value, index=self.index, ttl=ttl)
 
 
 class MemoryStore(InMemoryStore):
@@ -66,7 +77,8 @@ class MemoryStore(InMemoryStore):
         self.ttl_config = ttl
         self._metrics = metrics
         self._clock = clock
-        self._ends: dict[tuple[tuple[str, ...], str], tuple[float, float]] = {}
+        self._ends: dict[Place, tuple[float, float]] = {}
+        self._indexed: dict[Place, Literal[False] | list[str] | None] = {}
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Run operations one after the other."""
@@ -104,17 +116,19 @@ class MemoryStore(InMemoryStore):
             self._forget(namespace, key)
         return len(places)
 
-    def kept(self) -> Iterator[Kept]:
-        """Yield every item."""
+    def kept(self) -> dict[Place, Kept]:
+        """Return every item."""
         self.sweep()
-        now = time.time()
-        for namespace, items in list(self._data.items()):
-            for key, item in list(items.items()):
-                end = self._ends.get((namespace, key))
-                yield Kept(item, None if end is None else (end[0] - now) / _MINUTE)
+        found = {}
+        for namespace, items in self._data.items():
+            for key, item in items.items():
+                end = self._ends.get((namespace, key), (None,))[0]
+                found[namespace, key] = Kept(item, end, self._indexed.get((namespace, key)))
+        return found
 
     def _forget(self, namespace: tuple[str, ...], key: str) -> None:
         self._ends.pop((namespace, key), None)
+        self._indexed.pop((namespace, key), None)
         self._data[namespace].pop(key, None)
         self._vectors[namespace].pop(key, None)
         if not self._data[namespace]:  # an empty one would still be listed
@@ -128,9 +142,13 @@ class MemoryStore(InMemoryStore):
         now = time.time()
         for op, result in zip(ops, results, strict=True):
             if isinstance(op, PutOp):
-                self._ends.pop((op.namespace, op.key), None)
+                place = op.namespace, op.key
+                self._ends.pop(place, None)
+                self._indexed.pop(place, None)
+                if op.value is not None and op.index is not None:
+                    self._indexed[place] = op.index
                 if op.value is not None and op.ttl is not None:
-                    self._ends[op.namespace, op.key] = now + op.ttl * _MINUTE, op.ttl
+                    self._ends[place] = now + op.ttl * _MINUTE, op.ttl
             elif isinstance(op, GetOp | SearchOp) and op.refresh_ttl:
                 found: Any = result if isinstance(result, list) else [result]
                 for item in found:

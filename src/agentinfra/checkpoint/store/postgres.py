@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from langgraph.store.postgres.base import PostgresIndexConfig
 
     from agentinfra.checkpoint.link import Link
-    from agentinfra.checkpoint.store.memory import MemoryStore, Shelf
+    from agentinfra.checkpoint.standby import Standby
+    from agentinfra.checkpoint.store.memory import Kept, MemoryStore, Place
 
 __all__ = ["PostgresStore"]
 
@@ -69,7 +70,7 @@ class PostgresStore(AsyncPostgresStore):
 
     Args:
         link: The way to the database.
-        shelf: What answers until the database is there.
+        standby: What answers until the database is there.
         index: How texts become vectors; None for a store that is not searched by meaning.
         ttl: How items age.
     """
@@ -78,13 +79,13 @@ class PostgresStore(AsyncPostgresStore):
         self,
         link: Link,
         *,
-        shelf: Shelf,
+        standby: Standby[MemoryStore],
         index: PostgresIndexConfig | None,
         ttl: TTLConfig,
     ) -> None:
         super().__init__(None, index=index, ttl=ttl)  # type: ignore[arg-type]
         self._link = link
-        self._shelf = shelf
+        self._standby = standby
 
     # Each caller has a statement, a deadline and a span of its own: not the vendor's queue, whose
     # one task runs them together and hands everybody the error of one.
@@ -104,8 +105,15 @@ class PostgresStore(AsyncPostgresStore):
             CheckpointError: The database failed, or an item cannot be stored.
         """
         ops = list(ops)
-        if (memory := self._shelf.memory) is not None:
-            return await memory.abatch(ops)
+        if (memory := await self._standby.answering()) is not None:
+            results = await memory.abatch(ops)
+            # While it waited for vectors the database may have taken over, without what only
+            # now came into memory: then it is done again there.
+            if self._standby.memory is memory:
+                return results
+        return await self._in_tables(ops)
+
+    async def _in_tables(self, ops: list[Op]) -> list[Result]:
         grouped, number = _group_ops(ops)
         results: list[Result] = [None] * number
         statements = await self._statements(grouped, results)
@@ -138,7 +146,7 @@ class PostgresStore(AsyncPostgresStore):
         Raises:
             CheckpointError: The database failed.
         """
-        if (memory := self._shelf.memory) is not None:
+        if (memory := await self._standby.answering()) is not None:
             return memory.sweep()
         total = 0
         while True:
@@ -153,26 +161,46 @@ class PostgresStore(AsyncPostgresStore):
         Raises:
             CheckpointError: The database failed.
         """
-        if (memory := self._shelf.memory) is not None:
+        if (memory := await self._standby.answering()) is not None:
             return memory.erase(prefix)
         condition, params = _namespace_prefix_condition(prefix)
         sql, args = translated(f"{_ERASE} {condition} RETURNING 1", params)
         rows = await self._link.run("erase", lambda c: c.fetch(sql, *args))
         return len(rows)
 
-    async def carry_over(self, memory: MemoryStore) -> int:
-        """Store what was kept in memory; return how many items it was.
+    async def take_over(self) -> int:
+        """Store what was kept in memory, and answer from the tables; return how many items.
 
         Raises:
-            CheckpointError: The database failed.
+            CheckpointError: The database failed, or there is no model to make vectors with.
         """
+        await self._standby.hand_over(self._not_carried, self._carry)
+        return len(self._standby.carried)
+
+    def _not_carried(self, memory: MemoryStore) -> list[Place]:
+        """Return where items were stored, refreshed or deleted since they were carried over."""
+        carried, kept = self._standby.carried, memory.kept()
+        places = [place for place in carried if place not in kept]
+        return places + [place for place in kept if _differ(carried.get(place), kept[place])]
+
+    async def _carry(self, memory: MemoryStore, places: list[Place]) -> None:
+        for start in range(0, len(places), _BATCH):
+            await self._carry_some(memory, places[start : start + _BATCH])
+
+    async def _carry_some(self, memory: MemoryStore, places: list[Place]) -> None:
+        kept, carried = memory.kept(), self._standby.carried
         ops: list[Op] = [
-            PutOp(kept.item.namespace, kept.item.key, kept.item.value, ttl=kept.ttl)
-            for kept in memory.kept()
+            kept[place].put if place in kept else PutOp(*place, None) for place in places
         ]
-        for start in range(0, len(ops), _BATCH):
-            await self.abatch(ops[start : start + _BATCH])
-        return len(ops)
+        # Noted before: of a statement that fails nobody knows whether it was carried out, and
+        # what memory forgets until the next time has to go from the tables as well.
+        carried.update(dict.fromkeys(places))
+        await self._in_tables(ops)
+        for place in places:
+            if place in kept:
+                carried[place] = kept[place]
+            else:
+                del carried[place]
 
     async def _statements(
         self, grouped: Mapping[type, list[tuple[int, Any]]], results: list[Result]
@@ -255,6 +283,11 @@ class PostgresStore(AsyncPostgresStore):
 async def _run(connection: Any, *, statements: Sequence[_Statement]) -> None:
     for statement in statements:
         statement.take(await connection.fetch(statement.sql, *statement.args))
+
+
+def _differ(carried: Kept | None, kept: Kept) -> bool:
+    """Return whether an item was stored or refreshed since it was carried over."""
+    return carried is None or carried.item is not kept.item or carried.end != kept.end
 
 
 def _nothing(rows: Sequence[Any]) -> None:
