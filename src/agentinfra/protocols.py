@@ -49,6 +49,10 @@ class Connections(Protocol):
         """
         ...
 
+    def passing(self, *, late: bool = False) -> AbstractAsyncContextManager[Any]:
+        """Lend one for a statement that leaves nothing behind; it goes on to the next caller."""
+        ...
+
     def transaction(
         self, *, reset: bool = True, late: bool = False
     ) -> AbstractAsyncContextManager[Any]:

@@ -213,7 +213,9 @@ class Durable(Resource):
 
     async def _close(self) -> None:
         looking, self._looking = self._looking, None
-        self._link = None
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
         own, self._own = self._own, None
         if looking is not None:
             await cancel_and_wait(looking)

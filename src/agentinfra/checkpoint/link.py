@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agentinfra._mechanics.deadline import Deadline
+from agentinfra._mechanics.timeouts import Timeouts
 from agentinfra.errors import (
     CheckpointError,
     ConnectionLostError,
@@ -83,7 +83,13 @@ class Link:
         self.working = working
         self._told = told
         self._clock = clock
+        self._timeouts = Timeouts(clock)
         self._kind = kind
+        self._behind_pooler: bool | None = None
+
+    def close(self) -> None:
+        """Take the timer of its deadlines off the loop."""
+        self._timeouts.close()
 
     async def run(
         self,
@@ -124,7 +130,7 @@ class Link:
         transaction: bool,
     ) -> T:
         try:
-            async with Deadline(limit, clock=self._clock).timeout():
+            with self._timeouts.until(self._clock.now() + limit):
                 done = await self._attempts(work, transaction=transaction)
         except TimeoutError as error:
             reason = f"the database did not answer within {limit:g} s"
@@ -156,18 +162,20 @@ class Link:
                     connection.terminate()  # it leads to a server that is no longer the first
                 raise
 
-    @property
-    def _pooled(self) -> bool:
-        try:
-            return bool(self._database.server.pooled)
-        except DatabaseError:
-            return False  # it was not reached yet, and the loan itself is what reaches it
-
     def _lent(self, *, transaction: bool) -> AbstractAsyncContextManager[Any]:
         # A pooler may give the two halves of a statement outside of any to different servers.
         if transaction or self._pooled:
             return self._database.transaction(reset=False, late=True)
-        return self._database.connection(readonly=False, reset=False, late=True)
+        return self._database.passing(late=True)
+
+    @property
+    def _pooled(self) -> bool:
+        if self._behind_pooler is None:
+            try:
+                self._behind_pooler = bool(self._database.server.pooled)
+            except DatabaseError:
+                return False  # it was not reached yet, and the loan itself is what reaches it
+        return self._behind_pooler
 
 
 @contextmanager

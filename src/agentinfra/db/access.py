@@ -54,7 +54,7 @@ class Access:
         write: The pool that may write.
         read: The pool whose sessions are read-only.
         reader: What runs judged statements on it.
-        searches: What lends connections to searches of vectors, one after the other.
+        passed: What lends connections that go from one use to the next.
         settings: How it is connected to.
     """
 
@@ -64,7 +64,7 @@ class Access:
     write: ConnectionPool
     read: ConnectionPool
     reader: Reader
-    searches: Warm
+    passed: Warm
     settings: DatabaseSettings
 
     @property
@@ -105,21 +105,21 @@ class Access:
         connection.terminate()
 
     @asynccontextmanager
-    async def searching(self) -> AsyncIterator[Any]:
-        """Lend a connection for a search, which goes from one to the next unless somebody waits.
+    async def passing(self) -> AsyncIterator[Any]:
+        """Lend a connection of the write pool, which goes from one use to the next.
 
         Raises:
             PoolTimeoutError: None became free in time.
             ConnectionLostError: The server is away.
         """
-        connection, _ = await self.searches.take()
+        connection, _ = await self.passed.take()
         try:
             with self.errors.running(connection=connection):
                 yield connection
         except BaseException:
-            self.searches.drop(connection)  # in whatever state: the caller may have gone
+            self.passed.drop(connection)  # in whatever state: the caller may have gone
             raise
-        self.searches.keep(connection)
+        self.passed.keep(connection)
 
     @asynccontextmanager
     async def apart(self) -> AsyncIterator[Any]:
@@ -142,7 +142,7 @@ class Access:
     async def close(self) -> None:
         """Close both pools side by side."""
         self.reader.close()
-        self.searches.close()
+        self.passed.close()
         await asyncio.gather(self.write.close(), self.read.close())
 
 
@@ -181,7 +181,7 @@ async def open_access(
         write=write,
         read=read,
         reader=Reader(read, errors=errors, metrics=metrics, options=options),
-        searches=Warm(write, ended=True),
+        passed=Warm(write, ended=True),
         settings=settings,
     )
 

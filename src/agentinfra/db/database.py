@@ -167,11 +167,22 @@ class Database(Resource):
                         yield connection
 
     @asynccontextmanager
-    async def searching(self) -> AsyncIterator[Any]:
-        """Lend a connection for a search of vectors, which leaves nothing behind in its session."""
-        with self._working():
-            access = await self._ready()
-            async with access.searching() as connection:
+    async def passing(self, *, late: bool = False) -> AsyncIterator[Any]:
+        """Lend a connection that goes from one short use to the next, while there is one.
+
+        For a search, or a statement, that leaves nothing behind in its session and ends its
+        transaction; handing it on costs a fraction of giving it back.
+
+        Args:
+            late: As for `connection`.
+
+        Raises:
+            PoolTimeoutError: None became free in time.
+            ConnectionLostError: The database is away.
+        """
+        with self._working(late=late):
+            access = await self._ready(late=late)
+            async with access.passing() as connection:
                 yield connection
 
     @asynccontextmanager

@@ -294,7 +294,7 @@ class CollectionAccess:
         rows = None
         with _missing_is_empty():
             # As who writes: SQL of others, and the role it reads as, never see these tables.
-            async with self._database.searching() as connection:
+            async with self._database.passing() as connection:
                 rows = await look(
                     connection, self._database.server, collection, query, made.vectors[0]
                 )

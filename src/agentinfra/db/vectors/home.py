@@ -52,7 +52,7 @@ class Home(Protocol):
         """Lend a connection beside the pool's, which may be held for long."""
         ...
 
-    def searching(self) -> AbstractAsyncContextManager[Any]:
+    def passing(self) -> AbstractAsyncContextManager[Any]:
         """Lend a connection for one search, which leaves nothing behind."""
         ...
 
