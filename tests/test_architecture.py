@@ -63,7 +63,7 @@ INSIDE = {
     ),
     "checkpoint": (
         "keeper checkpointer conversations store durable standalone saver noop standby memory "
-        "schema retention rows link serde cipher sql"
+        "schema resealing retention rows link serde cipher sql"
     ),
     "runtime": "runtime running stateful life leaving health owned meeting plan",
 }

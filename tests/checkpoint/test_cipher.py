@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
@@ -16,8 +17,9 @@ from langgraph.types import Command, interrupt
 from agentinfra import InfraRuntime, Settings
 from agentinfra.checkpoint import Checkpointer
 from agentinfra.checkpoint.cipher import KeyRing
+from agentinfra.checkpoint.store import LongTerm
 from agentinfra.errors import CheckpointError, ConfigurationError
-from agentinfra.settings import CheckpointerSettings
+from agentinfra.settings import CheckpointerSettings, StoreSettings
 
 pytestmark = pytest.mark.usefixtures("no_tasks_left")
 
@@ -90,6 +92,102 @@ async def test_keys_are_changed_one_after_the_other(database_url, rows):
     async with Checkpointer(CheckpointerSettings(), url=database_url) as checkpointer:
         with pytest.raises(CheckpointError, match="ENCRYPTION_KEYS"):
             await checkpointer.saver.aget_tuple(thread("alice"))
+
+
+@pytest.mark.parametrize("before", [(), (FIRST,)], ids=["in the open", "another key"])
+async def test_what_is_stored_is_sealed_under_the_first_key(database_url, rows, before):
+    """Then nothing needs another one; conversations are as they were, and go on."""
+    async with Checkpointer(sealed(*before), url=database_url) as checkpointer:
+        for name in ("alice", "bob"):
+            await converse(checkpointer.saver, name)
+        history = [found async for found in checkpointer.saver.alist(None)]
+    async with Checkpointer(sealed(SECOND, *before), url=database_url) as checkpointer:
+        assert await checkpointer.reseal() > 0
+        assert await checkpointer.reseal() == 0
+    stored = "".join(str(row) for table in TABLES for row in rows(f"SELECT t::text FROM {table} t"))
+    for secret in ("swordfish", "90210", "whispered", "hushed", "confidential", "unspoken", "mata"):
+        assert secret not in stored
+        assert secret.encode().hex() not in stored
+    async with Checkpointer(sealed(SECOND), url=database_url) as checkpointer:
+        assert [found async for found in checkpointer.saver.alist(None)] == history
+        assert len((await converse(checkpointer.saver))["log"]) == 6
+
+
+async def test_more_than_a_page_is_sealed(database_url, rows):
+    """Tables are gone through to their end, in pages that fit into the memory."""
+    async with Checkpointer(CheckpointerSettings(), url=database_url) as checkpointer:
+        for number in range(450):
+            checkpoint = empty_checkpoint()
+            checkpoint["channel_values"] = {"text": ["x" * 30_000], "flag": True}
+            checkpoint["channel_versions"] = {"text": "1", "flag": "1"}
+            place = {"configurable": {"thread_id": f"t{number}", "checkpoint_ns": ""}}
+            await checkpointer.saver.aput(place, checkpoint, {}, {"text": "1", "flag": "1"})
+    async with Checkpointer(sealed(FIRST), url=database_url) as checkpointer:
+        assert await checkpointer.reseal() == 900
+        found = await checkpointer.saver.aget_tuple(thread("t449"))
+        assert found.checkpoint["channel_values"] == {"text": ["x" * 30_000], "flag": True}
+    assert rows("SELECT count(*) FROM checkpoint_blobs WHERE type NOT LIKE '%aesgcm%'") == [(0,)]
+
+
+async def test_without_a_key_nothing_is_sealed_again(database_url):
+    """It is said what is missing: a key, or the one that a row needs."""
+    async with Checkpointer(sealed(FIRST), url=database_url) as checkpointer:
+        await converse(checkpointer.saver)
+    async with Checkpointer(CheckpointerSettings(), url=database_url) as checkpointer:
+        with pytest.raises(CheckpointError, match="ENCRYPTION_KEYS"):
+            await checkpointer.reseal()
+    async with Checkpointer(sealed(SECOND), url=database_url) as checkpointer:
+        with pytest.raises(CheckpointError, match="'alice': it was sealed as"):
+            await checkpointer.reseal()
+
+
+async def test_items_of_the_store_are_sealed(database_url, rows):
+    """Nothing of an item can be read but its place and what is named plain, which is filtered."""
+    settings = StoreSettings(encryption_keys=(FIRST,), plain_fields=("kind",))
+    async with LongTerm(settings, url=database_url) as long_term:
+        store = long_term.store
+        await store.aput(("spies", "1"), "name", {"name": "mata hari", "kind": "spy"})
+        await store.aput(("spies", "1"), "empty", {})
+        assert (await store.aget(("spies", "1"), "name")).value["name"] == "mata hari"
+        assert (await store.aget(("spies", "1"), "empty")).value == {}
+        found = await store.asearch(("spies",), filter={"kind": "spy"})
+        assert [item.value["name"] for item in found] == ["mata hari"]
+        with pytest.raises(CheckpointError, match=r"'name' is sealed .*STORE__PLAIN_FIELDS"):
+            await store.asearch(("spies",), filter={"name": {"$ne": "x"}})
+    assert "mata" not in str(rows("SELECT value::text FROM store"))
+    async with LongTerm(StoreSettings(), url=database_url) as long_term:
+        with pytest.raises(CheckpointError, match="no key to open it"):
+            await long_term.store.aget(("spies", "1"), "name")
+
+
+async def test_items_are_sealed_under_the_first_key(database_url, rows):
+    """What was stored in the open, or under another key, can be read and is sealed anew."""
+    async with LongTerm(StoreSettings(), url=database_url) as long_term:
+        for number in range(450):
+            await long_term.store.aput(("a",), f"k{number}", {"text": f"hushed {number}"})
+    for keys, done in ((FIRST,), 450), ((SECOND, FIRST), 450), ((SECOND,), 0):
+        settings = StoreSettings(encryption_keys=keys)
+        async with LongTerm(settings, url=database_url) as long_term:
+            item = await long_term.store.aget(("a",), "k7")
+            assert item.value == {"text": "hushed 7"}
+            assert await long_term.reseal() == done
+            assert "hushed" not in str(rows("SELECT value::text FROM store"))
+
+
+async def test_a_search_that_is_refused_later_is_refused_in_memory(relay):
+    """Before the database is there, a program learns the same as then."""
+    async with LongTerm(StoreSettings(encryption_keys=(FIRST,)), url=relay.url) as long_term:
+        assert long_term.state == "degraded"
+        with pytest.raises(CheckpointError, match="'name' is sealed"):
+            await long_term.store.asearch(("spies",), filter={"name": "x"})
+
+
+def test_the_stores_keys_are_the_checkpointers_unless_it_has_its_own():
+    """An empty list leaves items in the open."""
+    checkpoints = sealed(FIRST)
+    for own, used in ((None, 1), ((), 0), ((FIRST, SECOND), 2)):
+        settings = StoreSettings(encryption_keys=own).beside(checkpoints)
+        assert len(settings.encryption_keys or ()) == used
 
 
 async def test_what_was_changed_is_not_opened(database_url, rows):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.vendors import MissingPackageError, load
-from agentinfra.checkpoint.cipher import KeyRing, Sealed, keys_of
+from agentinfra.checkpoint.cipher import NEEDED, KeyRing, Sealed, keys_of
 from agentinfra.checkpoint.durable import Durable
 from agentinfra.checkpoint.retention.policies import Policy, PruneResult
 from agentinfra.errors import (
@@ -243,6 +243,30 @@ class Checkpointer(Durable):
 
             return erase_in_memory(memory, thread)
 
+    async def reseal(self) -> int:
+        """Seal under the first key what another one has sealed, or none; return how many rows.
+
+        Values, scalars, writes and metadata of all conversations, a page at a time; graphs may
+        run meanwhile, in processes that have the key already. A key that was not used for
+        anything any more can be taken away then. Cancelled, or failed, it goes on the next time.
+
+        Raises:
+            CheckpointError: There is no key, or no database; the database failed; or a row needs
+                a key that is not here.
+        """
+        from agentinfra.checkpoint.resealing import reseal_conversations
+        from agentinfra.checkpoint.serde import StrictSerializer
+
+        with self._working():
+            if self.link is None or self._seal is None:
+                raise CheckpointError(
+                    "there is nothing to seal: "
+                    + (self.reason or "set AGENTINFRA_CHECKPOINTER__ENCRYPTION_KEYS")
+                )
+            rows = await reseal_conversations(self.link, self._seal, StrictSerializer())
+        _log.info("checkpoint.resealed", rows=rows)
+        return rows
+
     async def _open(self) -> None:
         try:
             load("langgraph.checkpoint.base")
@@ -296,7 +320,7 @@ class Checkpointer(Durable):
 
     def _sealed(self) -> Sealed | None:
         cipher = self._cipher or (KeyRing(self._keys) if self._keys else None)
-        plain = frozenset(self._settings.plain_metadata)
+        plain = NEEDED | frozenset(self._settings.plain_metadata)
         return None if cipher is None else Sealed(cipher=cipher, plain=plain)
 
     async def _move(self, link: Link) -> None:

@@ -17,11 +17,11 @@ from agentinfra.errors import CheckpointError, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NO_KEY", "Cipher", "KeyRing", "Sealed", "keys_of", "opened"]
+__all__ = ["NEEDED", "NO_KEY", "Cipher", "KeyRing", "Sealed", "keys_of", "opened"]
 
 _ENTRY = "agentinfra_sealed"
 
-_NEEDED = frozenset(
+NEEDED = frozenset(
     {
         "source",
         "step",
@@ -100,36 +100,55 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """What is sealed of metadata, and with what.
+    """What is sealed of records such as metadata or the store's items, and with what.
 
     Attributes:
         cipher: The cipher.
-        plain: Names that stay as they are, beside those the statements need.
+        plain: Names of fields that stay as they are.
+        what: What they are fields of.
+        setting: The variable that names more of them.
     """
 
     cipher: Cipher
     plain: frozenset[str] = frozenset()
+    what: str = "metadata"
+    setting: str = "AGENTINFRA_CHECKPOINTER__PLAIN_METADATA"
 
-    def metadata(self, said: Mapping[str, Any]) -> dict[str, Any]:
-        """Return metadata of which only what is named plain can be read.
+    @property
+    def name(self) -> str:
+        """What is sealed now is sealed as this."""
+        return self.cipher.encrypt(b"")[0]
+
+    def fields(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a record of which only what is named plain can be read.
 
         Raises:
             CheckpointError: It is no JSON.
         """
-        plain = {name: value for name, value in said.items() if self.is_plain(name)}
+        plain = {name: value for name, value in said.items() if name in self.plain}
         rest = {name: value for name, value in said.items() if name not in plain}
         if not rest:
             return plain
         try:
             text = json.dumps(rest, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"the metadata cannot be stored as JSON: {error}") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CheckpointError(f"the {self.what} cannot be stored as JSON: {error}") from error
         name, ciphertext = self.cipher.encrypt(text.encode())
         return {**plain, _ENTRY: [name, base64.b64encode(ciphertext).decode()]}
 
-    def is_plain(self, name: str) -> bool:
-        """Return whether a name of the metadata stays plain."""
-        return name in _NEEDED or name in self.plain
+    def renewed(self, said: dict[str, Any], name: str) -> dict[str, Any]:
+        """Return a stored record as it would be stored now; the same where it was sealed so.
+
+        Args:
+            said: The record.
+            name: What is sealed now is sealed as this.
+
+        Raises:
+            CheckpointError: It needs a key that is not here.
+        """
+        if _ENTRY in said and said[_ENTRY][0] == name:
+            return said
+        return self.fields(opened(dict(said), self))
 
     def check(self, names: Iterable[str]) -> None:
         """Refuse a search for what is sealed.
@@ -137,10 +156,10 @@ class Sealed:
         Raises:
             CheckpointError: A name is; the sentence says which.
         """
-        if sealed := sorted(name for name in names if not self.is_plain(name)):
+        if sealed := sorted(name for name in names if name not in self.plain):
             raise CheckpointError(
-                f"metadata {', '.join(map(repr, sealed))} is sealed and cannot be searched: name "
-                "it in AGENTINFRA_CHECKPOINTER__PLAIN_METADATA to have it stored as it is"
+                f"{self.what} {', '.join(map(repr, sealed))} is sealed and cannot be searched: "
+                f"name it in {self.setting} to have it stored as it is"
             )
 
 
@@ -154,7 +173,7 @@ def keys_of(texts: Sequence[str]) -> list[bytes]:
 
 
 def opened(said: dict[str, Any], sealed: Sealed | None) -> dict[str, Any]:
-    """Return metadata as it was given.
+    """Return a record as it was given.
 
     Raises:
         CheckpointError: It is sealed, and the key is not here.
@@ -170,8 +189,7 @@ def opened(said: dict[str, Any], sealed: Sealed | None) -> dict[str, Any]:
 
 
 NO_KEY = (
-    "the conversation is sealed, and there is no key to open it: set "
-    "AGENTINFRA_CHECKPOINTER__ENCRYPTION_KEYS"
+    "it is sealed, and there is no key to open it: set AGENTINFRA_CHECKPOINTER__ENCRYPTION_KEYS"
 )
 
 

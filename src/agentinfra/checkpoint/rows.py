@@ -91,7 +91,7 @@ class Put:
         packed = [_dumps(serde, channel, value) for channel, value in self.blobs.items()]
         metadata: Any = get_serializable_checkpoint_metadata(self.config, self.metadata)
         if self.sealed is not None:
-            metadata = self.sealed.metadata(metadata)
+            metadata = self.sealed.fields(metadata)
         return (
             str(configurable["thread_id"]),
             configurable.get("checkpoint_ns", ""),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from agentinfra import __version__
-from agentinfra.cli import budgets, demo, doctor, migrate, prices, prune, serve_fake
+from agentinfra.cli import budgets, demo, doctor, migrate, prices, prune, reseal, serve_fake
 from agentinfra.cli.failing import outcome_of
 
 __all__ = ["main"]
@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "doctor": doctor,
     "serve-fake": serve_fake,
     "prune": prune,
+    "reseal": reseal,
     "migrate": migrate,
     "prices": prices,
     "budgets": budgets,

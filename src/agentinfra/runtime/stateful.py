@@ -79,7 +79,7 @@ def stateful(
         metrics: Where operations are counted.
         embedder: What turns texts into vectors.
         allowed_types: Your own types that the state of graphs may contain.
-        cipher: What seals state.
+        cipher: What seals state, and the items of the store.
         accounts: Called when the first account is asked for.
         clock: Where time comes from.
     """
@@ -99,6 +99,7 @@ def stateful(
         s.store.beside(s.checkpointer),
         database=lender,
         embedder=embedder,
+        cipher=cipher,
         metrics=metrics,
         clock=clock,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentinfra._mechanics.clock import SYSTEM_CLOCK, Clock
 from agentinfra._mechanics.vendors import MissingPackageError, load
+from agentinfra.checkpoint.cipher import KeyRing, Sealed, keys_of
 from agentinfra.checkpoint.durable import Durable
 from agentinfra.errors import (
     AgentInfraError,
@@ -20,6 +21,7 @@ from agentinfra.observability.semconv import STORE_SWEPT
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore, TTLConfig
 
+    from agentinfra.checkpoint.cipher import Cipher
     from agentinfra.checkpoint.link import Link
     from agentinfra.checkpoint.standby import Standby
     from agentinfra.checkpoint.store.memory import MemoryStore
@@ -48,6 +50,7 @@ class LongTerm(Durable):
         url: The address of a database of its own, where there is none to share.
         connect_timeout: Seconds a new connection to a database of its own may take.
         embedder: What turns texts into vectors, where the settings name ``dimensions``.
+        cipher: What seals items in the database; None seals them under the settings' keys, if any.
         metrics: Where operations are counted; None counts nothing.
         clock: Where time comes from.
     """
@@ -68,6 +71,7 @@ class LongTerm(Durable):
         url: str | None = None,
         connect_timeout: float = 5.0,
         embedder: Embedder | None = None,
+        cipher: Cipher | None = None,
         metrics: Metrics | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -86,6 +90,12 @@ class LongTerm(Durable):
             self.vendors = ("langgraph.store.memory",)
         self._settings = settings
         self._embedder = embedder
+        self._cipher = cipher
+        self._keys = [key.get_secret_value() for key in settings.encryption_keys or ()]
+        if self._keys:
+            keys_of(self._keys)  # a key that is none is told before anything is stored in the open
+            self.vendors = (*self.vendors, "cryptography.hazmat.primitives.ciphers.aead")
+        self._seal: Sealed | None = None
         self._standby: Standby[MemoryStore] | None = None
         self._store: BaseStore | None = None
         self._postgres: PostgresStore | None = None
@@ -106,6 +116,11 @@ class LongTerm(Durable):
         if self._store is None:
             raise CheckpointError(f"there is no store: {self.reason}")
         return self._store
+
+    @property
+    def seals(self) -> bool:
+        """Whether items are sealed in the database."""
+        return self._seal is not None
 
     async def sweep(self) -> int:
         """Drop the items that have aged; return how many it was.
@@ -145,6 +160,27 @@ class LongTerm(Durable):
             memory = self._standby.memory if self._standby is not None else None
             return memory.erase(namespace) if memory is not None else 0
 
+    async def reseal(self) -> int:
+        """Seal under the first key the items that another one has sealed, or none; return how many.
+
+        Some at a time; programs may go on meanwhile. Vectors stay as they are.
+
+        Raises:
+            CheckpointError: There is no key, or no database; the database failed; or an item needs
+                a key that is not here.
+        """
+        from agentinfra.checkpoint.resealing import reseal_items
+
+        with self._working():
+            if self.link is None or self._seal is None:
+                raise CheckpointError(
+                    "there is nothing to seal: "
+                    + (self.reason or "set AGENTINFRA_CHECKPOINTER__ENCRYPTION_KEYS")
+                )
+            items = await reseal_items(self.link, self._seal)
+        _log.info("store.resealed", items=items)
+        return items
+
     async def _open(self) -> None:
         if self._settings.enabled is False:
             self.degrade("switched off: AGENTINFRA_STORE__ENABLED is false", state="disabled")
@@ -162,6 +198,7 @@ class LongTerm(Durable):
         try:
             load("agentinfra.checkpoint.store.postgres")
             link = self._connect()
+            self._seal = self._sealed()
         except AgentInfraError as error:
             self._not_durable(str(error))
             return
@@ -181,7 +218,9 @@ class LongTerm(Durable):
     def _use_postgres(self, link: Link, standby: Standby[MemoryStore]) -> None:
         from agentinfra.checkpoint.store.postgres import PostgresStore
 
-        self._postgres = PostgresStore(link, standby=standby, index=self._index(), ttl=self._ttl())
+        self._postgres = PostgresStore(
+            link, standby=standby, index=self._index(), ttl=self._ttl(), sealed=self._seal
+        )
         self._store = self._postgres
 
     async def _move(self, link: Link) -> None:
@@ -196,6 +235,17 @@ class LongTerm(Durable):
             await check_vectors(link, self._settings.dimensions)
         if carried := await store.take_over():
             _log.info("store.carried_over", items=carried)
+
+    def _sealed(self) -> Sealed | None:
+        cipher = self._cipher or (KeyRing(self._keys) if self._keys else None)
+        if cipher is None:
+            return None
+        return Sealed(
+            cipher=cipher,
+            plain=frozenset(self._settings.plain_fields),
+            what="the item's",
+            setting="AGENTINFRA_STORE__PLAIN_FIELDS",
+        )
 
     def _index(self) -> Any:
         dimensions = self._settings.dimensions

@@ -15,11 +15,14 @@ from langgraph.store.postgres.base import (
     PLACEHOLDER,
     _decode_ns_bytes,
     _group_ops,
+    _json_loads,
     _namespace_prefix_condition,
     _row_to_item,
     _row_to_search_item,
 )
+from psycopg.types.json import Jsonb
 
+from agentinfra.checkpoint.cipher import opened
 from agentinfra.checkpoint.store.translated import translated
 from agentinfra.errors import CheckpointError
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from langgraph.store.base import Op, Result, TTLConfig
     from langgraph.store.postgres.base import PostgresIndexConfig
 
+    from agentinfra.checkpoint.cipher import Sealed
     from agentinfra.checkpoint.link import Link
     from agentinfra.checkpoint.standby import Standby
     from agentinfra.checkpoint.store.memory import Kept, MemoryStore, Place
@@ -73,6 +77,7 @@ class PostgresStore(AsyncPostgresStore):
         standby: What answers until the database is there.
         index: How texts become vectors; None for a store that is not searched by meaning.
         ttl: How items age.
+        sealed: What seals them; None leaves them plain.
     """
 
     def __init__(
@@ -82,10 +87,12 @@ class PostgresStore(AsyncPostgresStore):
         standby: Standby[MemoryStore],
         index: PostgresIndexConfig | None,
         ttl: TTLConfig,
+        sealed: Sealed | None = None,
     ) -> None:
         super().__init__(None, index=index, ttl=ttl)  # type: ignore[arg-type]
         self._link = link
         self._standby = standby
+        self._sealed = sealed
 
     # Each caller has a statement, a deadline and a span of its own: not the vendor's queue, whose
     # one task runs them together and hands everybody the error of one.
@@ -102,9 +109,13 @@ class PostgresStore(AsyncPostgresStore):
         """Run operations in one transaction: reads, then writes.
 
         Raises:
-            CheckpointError: The database failed, or an item cannot be stored.
+            CheckpointError: The database failed, an item cannot be stored, or a filter asks for
+                what is sealed.
         """
         ops = list(ops)
+        if self._sealed is not None:  # in memory too: what works there has to work later
+            for op in ops:
+                self._sealed.check(op.filter or () if isinstance(op, SearchOp) else ())
         if (memory := await self._standby.answering()) is not None:
             results = await memory.abatch(ops)
             # While it waited for vectors the database may have taken over, without what only
@@ -217,7 +228,9 @@ class PostgresStore(AsyncPostgresStore):
             by_key = {row["key"]: row for row in rows}
             for place, key in wanted:
                 row = by_key.get(key)
-                results[place] = None if row is None else _row_to_item(namespace, row)
+                results[place] = (
+                    None if row is None else _row_to_item(namespace, row, loader=self._read)
+                )
 
         return [
             _Statement(*translated(sql, params), partial(take, namespace, cast("Any", wanted)))
@@ -240,7 +253,8 @@ class PostgresStore(AsyncPostgresStore):
 
         def take(place: int, rows: Sequence[Any]) -> None:
             results[place] = [
-                _row_to_search_item(_decode_ns_bytes(row["prefix"]), row) for row in rows
+                _row_to_search_item(_decode_ns_bytes(row["prefix"]), row, loader=self._read)
+                for row in rows
             ]
 
         return [
@@ -262,7 +276,10 @@ class PostgresStore(AsyncPostgresStore):
 
     async def _puts(self, ops: list[tuple[int, PutOp]]) -> list[_Statement]:
         queries, to_embed = self._prepare_batch_PUT_queries(ops)
-        statements = [_Statement(*translated(sql, params), _nothing) for sql, params in queries]
+        statements = [
+            _Statement(*translated(sql, [self._written(value) for value in params]), _nothing)
+            for sql, params in queries
+        ]
         if to_embed is not None:
             sql, rows = to_embed
             vectors = await self._vectors([row[-1] for row in rows])
@@ -273,6 +290,14 @@ class PostgresStore(AsyncPostgresStore):
             ]
             statements.append(_Statement(*translated(sql, params), _nothing))
         return statements
+
+    def _written(self, value: Any) -> Any:
+        if self._sealed is None or not isinstance(value, Jsonb):
+            return value
+        return Jsonb(self._sealed.fields(value.obj))
+
+    def _read(self, value: Any) -> dict[str, Any]:
+        return opened(_json_loads(value), self._sealed)
 
     async def _vectors(self, texts: list[str]) -> list[list[float]]:
         if not texts or self.embeddings is None:
