@@ -333,8 +333,8 @@ class ConnectionPool:
 
         One that works no more, and answers no more either, has lost its way to us.
         """
-        if is_gone(connection):  # it came back, or broke, in the very moment its time was up
-            return
+        if returning.done() or is_gone(connection):
+            return  # it came back, or broke, in the very moment its time was up, or late was seen
         pid = connection.get_server_pid()
         self._stuck[pid] = connection
         _log.warning("database.backend_does_not_stop", pid=pid, pool=self._options.name)
@@ -346,6 +346,7 @@ class ConnectionPool:
                 if not is_gone(connection) and not returning.done():
                     connection.terminate()
             await asyncio.wait({returning}, timeout=_ASKING)
+        self._stuck.pop(pid, None)
 
     def _count(self) -> None:
         self._in_use.set(len(self._lent))
