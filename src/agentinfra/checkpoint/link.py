@@ -37,9 +37,10 @@ __all__ = ["Link", "observed"]
 
 T = TypeVar("T")
 
-_PAUSES = (0.02, 0.1, 0.6)
+_PAUSES = (0.02, 0.1, 0.2, 0.2, 0.2)
 """Seconds before an operation is sent again: others of the pool broke with its connection, and
-whoever lends connections may say for half a second that the server is away."""
+whoever lends connections may say for half a second that the server is away. Short ones, since
+each is waited for by a conversation when the server is back already."""
 
 _READ_ONLY = "25006"
 
