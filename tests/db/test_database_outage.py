@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 
 from agentinfra.db.database import Database
 from agentinfra.db.embedded import EmbeddedPostgres
+from agentinfra.db.outage import Outage
 from agentinfra.errors import (
     ConnectionLostError,
     DatabaseError,
@@ -418,3 +420,24 @@ async def test_an_address_that_is_asked_for(clock):
     await clock.advance(0.6)  # it is asked again beside the callers
     assert len(asked) > 1
     await db.aclose()
+
+
+async def test_a_crashed_server_is_asked_for_soon_and_then_less_often(clock):
+    """It is back in less than a second, or away for long; whoever waits is not kept waiting."""
+    asked: list[float] = []
+
+    async def ask() -> None:
+        asked.append(clock.now())
+        raise ConnectionLostError("it is starting")
+
+    outage = Outage(
+        clock, began=lambda _: None, ended=lambda: None, ask=ask, connected=lambda: False
+    )
+    began = clock.now()
+    outage.failed("it crashed")
+    outage.watch()
+    for _ in range(40):
+        await clock.advance(0.05)
+    await outage.close()
+    waits = [later - earlier for earlier, later in pairwise([began, *asked])]
+    assert [round(wait, 2) for wait in waits] == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
