@@ -37,7 +37,7 @@ async def test_tables_that_are_there_need_no_lock(database_url):
 
 async def test_a_lock_that_is_never_given_back_degrades(database_url):
     """After half of an operation's time the state is in memory, and says what it waits for."""
-    settings = CheckpointerSettings(timeout=0.2)
+    settings = CheckpointerSettings(timeout=1.0)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
         await other.execute(LOCK)
         async with Checkpointer(settings, url=database_url) as checkpointer:
