@@ -61,7 +61,12 @@ class Database(Resource):
     """
 
     name = "database"
-    vendors = ("asyncpg", "pgvector.asyncpg", "postgast", "google.protobuf.message")
+    vendors: tuple[str, ...] = (
+        "asyncpg",
+        "pgvector.asyncpg",
+        "postgast",
+        "google.protobuf.message",
+    )
 
     def __init__(
         self,
@@ -73,6 +78,8 @@ class Database(Resource):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__()
+        if not settings.enabled:
+            self.vendors = ()
         self.settings = settings
         self.metrics = metrics or Metrics.off()
         self.embedder = embedder
