@@ -12,6 +12,7 @@ import pytest
 from agentinfra import AsyncLLMClient
 from agentinfra.settings import LLMSettings
 from agentinfra.testing import ManualClock, OpenAIServer, faults
+from agentinfra.testing.clock.stillness import Stillness
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -144,3 +145,39 @@ def test_time_passes_without_a_loop():
     clock = ManualClock(10.0)
     clock.shift(5)
     assert clock.now() == 15
+
+
+def test_stillness_is_counted_in_looks_that_come_in_time():
+    """What held up the one that looks held up all: a late look counts for one pause alone."""
+    stillness = Stillness(pause=0.001)
+    stillness.look("the same")
+    for _ in range(3):
+        time.sleep(0.005)
+        still = stillness.look("the same")
+    assert 0 < still <= 0.0031
+
+
+def test_threads_that_work_are_movement():
+    """While another thread uses the CPU nothing is still, though all tasks wait as before."""
+    stillness, seen = Stillness(pause=1.0), object()
+    stillness.look(seen)
+    worker = threading.Thread(target=sum, args=(range(1_000_000),))
+    worker.start()
+    worker.join()
+    assert stillness.look(seen) == 0
+    assert stillness.looks == 2
+
+
+async def test_a_request_that_takes_long_is_waited_for():
+    """Time does not jump over an answer that another thread is still working on."""
+    clock = ManualClock(auto_advance=True)
+
+    def work(request):
+        return str(sum(range(3_000_000)))
+
+    async with OpenAIServer() as server:
+        settings = LLMSettings(base_url=server.base_url, api_key="x", timeout=10, max_attempts=1)
+        async with AsyncLLMClient(settings, clock=clock) as llm:
+            server.script(work)
+            await llm.chat_completion(HELLO)
+    assert clock.now() == 1000

@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
-__all__ = ["QUIET_TURNS", "Place", "leads_to", "places", "settled", "waits_for"]
+__all__ = ["QUIET_TURNS", "Place", "Stillness", "leads_to", "places", "settled", "waits_for"]
 
 QUIET_TURNS: Final = 3
 """Turns of the loop without a task that is ready: callbacks, too, have run by then."""
+
+_BUSY = 0.1
+"""Share of the time between two looks for which other threads have to run to be seen to work."""
 
 _PAUSE = 0.002
 _LONGEST = 5.0
@@ -18,6 +21,42 @@ _LONGEST = 5.0
 
 Place: TypeAlias = "tuple[Any, int]"
 """Where a task waits: the innermost thing it awaits of its own, and the instruction."""
+
+
+class Stillness:
+    """Counts how long nothing has moved, in real seconds in which this process got to run.
+
+    A server in another thread has not come to a stop because a busy machine does not let it run.
+    So a look that comes late counts for what lies between two looks and no more, as whatever
+    delayed it delayed the other threads too; and while those use the CPU, they move.
+
+    Args:
+        pause: Seconds between two looks.
+
+    Attributes:
+        looks: How many saw the same, one after the other, whatever other threads did.
+    """
+
+    def __init__(self, pause: float) -> None:
+        self.looks = 0
+        self._pause = pause
+        self._seen: object = None
+        self._last = self._others = self._still = 0.0
+
+    def look(self, seen: object) -> float:
+        """Return for how long nothing has moved.
+
+        Args:
+            seen: What there is; something else than at the look before is movement, and None is.
+        """
+        now, others = time.monotonic(), time.process_time() - time.thread_time()
+        passed, worked = now - self._last, others - self._others
+        same = seen is not None and seen == self._seen
+        self.looks = self.looks + 1 if same else 1
+        moved = not same or worked > _BUSY * passed
+        self._still = 0.0 if moved else self._still + min(passed, self._pause)
+        self._seen, self._last, self._others = seen, now, others
+        return self._still
 
 
 def waits_for(task: asyncio.Task[Any]) -> asyncio.Future[Any] | None:
@@ -62,8 +101,8 @@ async def settled(
         quiet: Real seconds in which nothing moves.
     """
     end = time.monotonic() + _LONGEST
-    seen, since = None, time.monotonic()
-    while (now := time.monotonic()) < end:
+    stillness = Stillness(_PAUSE)
+    while time.monotonic() < end:
         others = await _turn_until_all_wait(end)
         moved = {
             task: place
@@ -73,9 +112,7 @@ async def settled(
         if not moved:
             return
         waits = {task: waits_for(task) for task in moved}
-        if (moved, waits) != seen:
-            seen, since = (moved, waits), now
-        elif now - since >= quiet:
+        if stillness.look((moved, waits)) >= quiet:
             return
         await asyncio.sleep(_PAUSE)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final
 
-from agentinfra.testing.clock.stillness import QUIET_TURNS, leads_to, waits_for
+from agentinfra.testing.clock.stillness import QUIET_TURNS, Stillness, leads_to, waits_for
 from agentinfra.testing.clock.timeline import Timeline
 
 __all__ = ["Watch"]
@@ -31,43 +30,44 @@ class Watch:
         self._timeline = timeline
         self._auto = auto
         self._quiet = quiet
+        self._pause = _LOOK_SOON if auto else _LOOK
         self._looking = False
-        self._seen: object = None
-        self._since = 0.0
-        self._turns = 0
+        self._begin()
 
     def go_on(self) -> None:
         """Look from now on, until nothing of the running loop waits."""
         if not self._looking:
-            self._looking, self._seen = True, None
+            self._looking = True
+            self._begin()
             asyncio.get_running_loop().call_soon(self._look)
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         timeline = self._timeline
         if not any(entry.loop is loop for entry in timeline.waiting):
-            self._looking, self._seen = False, None
+            self._looking = False
+            self._begin()  # what it saw holds tasks
             return
         tasks = asyncio.all_tasks(loop)
         waits = {task: waits_for(task) for task in tasks}
-        if None in waits.values() or waits != self._seen:
-            self._seen, self._since, self._turns = waits, time.monotonic(), 0
-        self._turns += 1
-        still = time.monotonic() - self._since
-        certain = self._turns > QUIET_TURNS and bool(tasks)
+        still = self._stillness.look(None if None in waits.values() else waits)
+        certain = self._stillness.looks > QUIET_TURNS and bool(tasks)
         certain = certain and all(leads_to(task, timeline.ends) for task in tasks)
         if not self._auto:
             if timeline.sleeping and still >= (self._quiet if certain else _PATIENCE):
                 self._complain()
-            loop.call_later(_LOOK, self._look)
+            loop.call_later(self._pause, self._look)
             return
         if certain or still >= self._quiet:
-            self._seen = None
+            self._begin()
             timeline.pass_to(timeline.waiting[0].when)
-        if certain or self._turns <= QUIET_TURNS:
+        if certain or self._stillness.looks <= QUIET_TURNS:
             loop.call_soon(self._look)
         else:
-            loop.call_later(_LOOK_SOON, self._look)
+            loop.call_later(self._pause, self._look)
+
+    def _begin(self) -> None:
+        self._stillness = Stillness(self._pause)
 
     def _complain(self) -> None:
         """End the sleeps that nobody is going to end."""
