@@ -1,5 +1,6 @@
 """The plugin's fixtures, as a project of its own uses them."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -24,19 +25,68 @@ async def test_on_a_loop_of_the_module(infra_runtime):
 """
 
 
+IMPORTS = """
+import sys
+
+def test_what_is_loaded({fixture}):
+    loaded = {{name.partition(".")[0] for name in sys.modules}}
+    assert not loaded & {heavy}, loaded & {heavy}
+
+def test_ours_is_as_it_is_installed():
+    import agentinfra.settings as ours
+    assert type(ours.__loader__).__module__ != "_pytest.assertion.rewrite"
+"""
+HEAVY = {"aiohttp", "asyncpg", "genai_prices", "langgraph", "openai", "postgast", "structlog"}
+
+
+def _pytest(folder, *options, **environment):
+    """Return what a session of a project's own says."""
+    others = ("langsmith_plugin", "hypothesispytest", "randomly")  # none of theirs is needed
+    settings = ["-o", "asyncio_mode=auto", *(f"-pno:{name}" for name in others)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *settings, *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **environment},
+    )
+    return done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]])
 def test_a_project_alone_and_under_xdist(tmp_path, workers):
     """Each test gets an empty database and a runtime on its own loop, workers or not."""
     (tmp_path / "test_it.py").write_text(PROJECT)
-    options = ["-o", "asyncio_mode=auto", "-p", "no:langsmith_plugin"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *workers, *options, "test_it.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert "5 passed" in done.stdout, done.stdout
+    said = _pytest(tmp_path, *workers)
+    assert "5 passed" in said, said
+
+
+def test_pytest_asyncio_by_another_name(tmp_path):
+    """Loaded by its module's name, pytest-asyncio gives the test's loop as well."""
+    (tmp_path / "test_it.py").write_text(PROJECT)
+    named = ["-p", "pytest_asyncio.plugin", "-p", "agentinfra.testing.plugin"]
+    said = _pytest(tmp_path, *named, "-k", "loop", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert "1 passed" in said, said
+
+
+@pytest.mark.parametrize(
+    ("fixture", "needs"),
+    [
+        ("manual_clock", set()),
+        ("postgres_url", {"asyncpg"}),
+        ("openai_server", {"aiohttp", "openai"}),
+        ("infra_runtime", HEAVY - {"asyncpg", "postgast"}),
+    ],
+)
+def test_a_fixture_loads_what_it_needs(tmp_path, fixture, needs):
+    """A session loads the packages of the fixtures it uses, and no module of ours rewritten."""
+    (tmp_path / "test_it.py").write_text(IMPORTS.format(fixture=fixture, heavy=HEAVY - needs))
+    # As pytest does by itself for a package that is installed from a wheel.
+    rewritten = "import pytest; pytest.register_assert_rewrite('agentinfra.settings')"
+    (tmp_path / "conftest.py").write_text(rewritten)
+    said = _pytest(tmp_path)
+    assert "2 passed" in said, said
 
 
 def test_settings_know_nothing_of_the_environment(monkeypatch, request):
