@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
+import anyio
+import asyncpg
+import psycopg_pool
 import pytest
 
-from agentinfra import bind_context, clear_context
+from agentinfra import Database, bind_context, clear_context
+from agentinfra.settings import DatabaseSettings
 from agentinfra.testing import assert_no_leaks
 
 
@@ -277,3 +283,137 @@ async def test_blocks_nest():
             async with assert_no_leaks(grace=0):
                 await asyncio.sleep(0)
     task.cancel()
+
+
+async def test_a_failed_task_nobody_held_is_found():
+    """A task that failed and is gone, error and all, is told with the line that made it."""
+    loop, logged = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: logged.append(context["exception"]))
+
+    async def fail():
+        raise ValueError("lost")
+
+    with pytest.raises(AssertionError, match=r"1 leaked: failed task .*fail.*test_leaks.py:\d+"):
+        async with assert_no_leaks(grace=0):
+            asyncio.create_task(fail())  # noqa: RUF006
+            await asyncio.sleep(0)
+    assert [str(error) for error in logged] == ["lost"]
+
+
+async def test_a_failed_task_in_a_circle_is_found():
+    """What takes a failed task away at the check itself does not make it unseen."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+
+    async def fail():
+        raise ValueError("lost")
+
+    with pytest.raises(AssertionError, match="failed task"):
+        async with assert_no_leaks(grace=0):
+            circle = [asyncio.create_task(fail())]
+            circle.append(circle)
+            await asyncio.sleep(0)
+            del circle
+
+
+async def test_the_handler_of_the_loop_is_given_back():
+    """Whoever handled the loop's complaints does so again, in the block too."""
+    loop = asyncio.get_running_loop()
+
+    def handler(loop, context):
+        """Do nothing."""
+
+    loop.set_exception_handler(handler)
+    async with assert_no_leaks():
+        pass
+    assert loop.get_exception_handler() is handler
+
+
+@pytest.mark.parametrize("kind", ["thread", "daemon", "file", "socket", "process", "fork"])
+async def test_what_was_made_is_told_with_its_line(kind, tmp_path):
+    """Threads, files, sockets and processes are named with the line of the program."""
+    closers = []
+    with pytest.raises(AssertionError, match=r"made at .*test_leaks.py:\d+ in _made"):
+        async with assert_no_leaks(grace=0):
+            _made(kind, tmp_path, closers)
+    for close in closers:
+        close()
+
+
+def _made(kind, folder, closers):
+    if kind in ("thread", "daemon"):
+        gate = threading.Event()
+        left = threading.Thread(target=gate.wait, daemon=kind == "daemon")
+        left.start()
+        closers += [gate.set, left.join]
+    elif kind == "file":
+        closers.append((folder / "left").open("w").close)
+    elif kind == "socket":
+        closers.append(socket.socket().close)
+    elif kind == "process":
+        left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        closers += [left.stdin.close, left.wait]
+    else:
+        gate = multiprocessing.get_context("fork").Event()
+        left = multiprocessing.get_context("fork").Process(target=gate.wait)
+        left.start()
+        closers += [gate.set, left.join]
+
+
+async def test_a_timer_is_told_with_its_function():
+    """A timer has no line that made it; it is named with the place of what it calls."""
+    with pytest.raises(AssertionError, match=r"timer .*_rung of .*test_leaks.py:\d+ in 3.6e"):
+        async with assert_no_leaks(grace=0):
+            left = asyncio.get_running_loop().call_later(3600, _rung)
+    left.cancel()
+
+
+def _rung():
+    """Do nothing."""
+
+
+async def test_executors_that_were_open_grow():
+    """Threads that an executor starts for more work are its own; those of a new one are not."""
+    loop, gate = asyncio.get_running_loop(), threading.Barrier(3)
+    with ThreadPoolExecutor(3) as executor:
+        await loop.run_in_executor(executor, os.getpid)
+        async with assert_no_leaks(grace=0):
+            await asyncio.gather(*(loop.run_in_executor(executor, gate.wait) for _ in range(3)))
+    with pytest.raises(AssertionError, match="thread ThreadPoolExecutor"):
+        async with assert_no_leaks(grace=0):
+            left = ThreadPoolExecutor(1)
+            await loop.run_in_executor(left, os.getpid)
+    left.shutdown()
+
+
+async def test_workers_of_anyio_are_its_own():
+    """A thread that anyio keeps for more work is no leak; a token nobody gives back is."""
+    limiter = anyio.CapacityLimiter(1)
+    async with assert_no_leaks(grace=0):
+        await anyio.to_thread.run_sync(os.getpid, limiter=limiter)
+    with pytest.raises(AssertionError, match="slot of CapacityLimiter, 1 taken"):
+        async with assert_no_leaks(grace=0):
+            await limiter.acquire_on_behalf_of("left")
+
+
+async def test_pools_of_the_database_grow(postgres_url):
+    """Connections that open pools add are theirs, libpq's own too; one not given back is a leak."""
+    async with (
+        asyncpg.create_pool(postgres_url, min_size=1, max_size=3) as asyncs,
+        psycopg_pool.AsyncConnectionPool(postgres_url, min_size=1, max_size=3) as psycopgs,
+        Database(DatabaseSettings(), url=postgres_url) as db,
+    ):
+        await psycopgs.wait()
+        async with assert_no_leaks():
+            async with asyncs.acquire(), asyncs.acquire():
+                pass
+            async with psycopgs.connection(), psycopgs.connection():
+                pass
+            await asyncio.gather(*(db.query("SELECT 1") for _ in range(3)))
+        for pool, take, give in (
+            (asyncs, asyncs.acquire, asyncs.release),
+            (psycopgs, psycopgs.getconn, psycopgs.putconn),
+        ):
+            with pytest.raises(AssertionError, match=f"slot of {type(pool).__name__}, 1 taken"):
+                async with assert_no_leaks(grace=0):
+                    left = await take()
+            await give(left)

@@ -23,11 +23,14 @@ from agentinfra.testing.postgres import shared_server
 
 async def started(url):
     connection = await asyncpg.connect(url)
-    print(await connection.fetchval("SELECT pg_postmaster_start_time()::text"), flush=True)
-    await connection.close()
+    try:
+        return await connection.fetchval("SELECT pg_postmaster_start_time()::text")
+    finally:
+        await connection.close()
 
 with shared_server(sys.argv[1]) as server, server.database() as url:
-    asyncio.run(started(url))
+    # Told after the loop is over: asyncio.run keeps a SIGINT to itself that comes at its end.
+    print(asyncio.run(started(url)), flush=True)
     sys.stdin.read()
 """
 

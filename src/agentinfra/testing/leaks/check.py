@@ -11,6 +11,7 @@ from typing import Self
 
 from agentinfra.testing.leaks.resources import Found, Snapshot, leaks_since
 from agentinfra.testing.leaks.sites import Sites
+from agentinfra.testing.leaks.unheard import Unheard
 
 __all__ = ["LeakCheck", "assert_no_leaks"]
 
@@ -32,6 +33,7 @@ class LeakCheck:
         self._ignore = tuple(ignore)
         self._before: Snapshot | None = None
         self._sites = Sites()
+        self._unheard = Unheard()
         self._thaw: Callable[[], object] | None = None
 
     async def __aenter__(self) -> Self:
@@ -59,6 +61,7 @@ class LeakCheck:
     def start(self) -> None:
         """Remember what there is."""
         self._before = Snapshot()
+        self._unheard.start(self._before.has)
         if not gc.get_freeze_count():
             # What is there is left out of every later look, and its garbage stays where it is.
             gc.freeze()
@@ -93,6 +96,7 @@ class LeakCheck:
     def stop(self) -> None:
         """Note no more who makes what; `check` and leaving the block do it themselves."""
         self._sites.stop()
+        self._unheard.stop()
         if self._thaw is not None:
             self._thaw()
 
@@ -107,7 +111,7 @@ class LeakCheck:
         return found
 
     def _look(self, before: Snapshot) -> list[Found]:
-        found = sorted(set(leaks_since(before, self._sites)), key=str)
+        found = sorted({*leaks_since(before, self._sites), *self._unheard.found}, key=str)
         return [leak for leak in found if not any(part in str(leak) for part in self._ignore)]
 
 

@@ -87,6 +87,8 @@ def slots_taken(objects: Iterable[Any]) -> Iterator[tuple[Any, int]]:
             yield thing, -thing._value  # noqa: SLF001 - there is no other way to ask
         elif isinstance(thing, asyncio.Lock):
             yield thing, int(thing.locked())
+        elif kind.__module__.startswith("anyio"):
+            yield thing, thing.borrowed_tokens
         elif kind.__module__ == "asyncpg.pool":
             yield thing, thing.get_size() - thing.get_idle_size()
         else:
@@ -100,4 +102,6 @@ def _has_slots(kind: Any) -> bool:
         return True
     if _module(kind) == "asyncpg.pool":
         return str(kind.__name__) == "Pool"
+    if _module(kind).startswith("anyio._backends"):
+        return str(kind.__name__) == "CapacityLimiter"
     return _module(kind).startswith("psycopg_pool") and hasattr(kind, "get_stats")

@@ -18,7 +18,8 @@ import signal
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType
 from typing import Any, TypeAlias
@@ -54,6 +55,7 @@ class Snapshot:
         seen: The objects that matter, held weakly.
         taken: How much of each semaphore and pool is taken.
         owners: What was open already; what belongs to it is nobody's leak.
+        executors: Whose threads come and go as there is work.
     """
 
     def __init__(self) -> None:
@@ -66,17 +68,22 @@ class Snapshot:
                 self.seen[id(thing)] = thing
         self.taken = {id(thing): (_reference(thing), used) for thing, used in slots_taken(objects)}
         self.owners = [weakref.ref(owner) for owner in open_owners(objects) if _weak(owner)]
+        self.executors = [weakref.ref(t) for t in objects if isinstance(t, ThreadPoolExecutor)]
         self.descriptors = {key for key, _, _ in descriptors()}
         self.processes = {pid for pid, _ in processes()}
         self.signals = _signals()
         self.context = _context()
+
+    def has(self, thing: object) -> bool:
+        """Say whether an object was there."""
+        return self.seen.get(id(thing)) is thing
 
 
 def leaks_since(before: Snapshot, sites: Sites) -> Iterator[Found]:
     """Yield what is there now and was not before."""
     objects = gc.get_objects()
     # Taken before anything below makes objects of its own.
-    fresh = [thing for thing in _that_matter(objects) if before.seen.get(id(thing)) is not thing]
+    fresh = [thing for thing in _that_matter(objects) if not before.has(thing)]
     known = [thing for ref, _ in before.taken.values() if (thing := ref()) is not None]
     taken = list({id(thing): (thing, n) for thing, n in slots_taken(known + objects)}.values())
     del objects
@@ -85,8 +92,9 @@ def leaks_since(before: Snapshot, sites: Sites) -> Iterator[Found]:
     yield from _tasks(fresh)
     yield from _suspended(fresh)
     yield from _timers(fresh)
-    running = [t for t in threading.enumerate() if before.seen.get(id(t)) is not t]
-    yield from _threads(running, sites)
+    running = [t for t in threading.enumerate() if not before.has(t)]
+    executors = [executor for ref in before.executors if (executor := ref()) is not None]
+    yield from _threads(running, executors, sites)
     yield from _descriptors(before, fresh, owned, sites)
     yield from _clients(fresh)
     yield from _slots(before, taken, owned)
@@ -175,24 +183,34 @@ def _timers(fresh: list[Any]) -> Iterator[Found]:
             module = getattr(callback, "__module__", "") or ""
             if not module.startswith(("agentinfra.testing.clock", "asyncio")):
                 name = getattr(callback, "__qualname__", repr(callback))
-                yield Found(kind="timer", name=f"{name} in {handle.when() - loop.time():.3g} s")
+                code = getattr(callback, "__code__", None)
+                of = f" of {code.co_filename}:{code.co_firstlineno}" if code else ""
+                left = handle.when() - loop.time()
+                yield Found(kind="timer", name=f"{name}{of} in {left:.3g} s")
 
 
-def _threads(running: list[threading.Thread], sites: Sites) -> Iterator[Found]:
-    kept = _executors_threads()
+def _threads(
+    running: list[threading.Thread], executors: Iterable[ThreadPoolExecutor], sites: Sites
+) -> Iterator[Found]:
+    kept = {thread for executor in executors for thread in _threads_of(executor)}
+    kept |= _default_executors_threads()
     for thread in running:
         # The workers of anyio end with their loop, those of its default executor too.
         if thread not in kept and not type(thread).__module__.startswith("anyio"):
             yield Found(kind="thread", name=thread.name, site=sites.of(thread))
 
 
-def _executors_threads() -> set[threading.Thread]:
+def _default_executors_threads() -> set[threading.Thread]:
     """Return the threads of the running loop's default executor, which live as long as it."""
     with contextlib.suppress(RuntimeError):
         executor = getattr(asyncio.get_running_loop(), "_default_executor", None)
         named = {t for t in threading.enumerate() if t.name.startswith("asyncio_")}
-        return named | set(getattr(executor, "_threads", ()))
+        return named | _threads_of(executor)
     return set()
+
+
+def _threads_of(executor: Any) -> set[threading.Thread]:
+    return set(getattr(executor, "_threads", ()))
 
 
 def _descriptors(
@@ -228,8 +246,17 @@ def _sockets_of(owned: set[int]) -> set[str]:
     return {
         inode_of(thing)
         for thing in gc.get_objects()
-        if isinstance(thing, socket.socket) and id(thing) in owned
+        if id(thing) in owned and _has_socket(type(thing))  # type: ignore[arg-type]
     }
+
+
+@functools.cache
+def _has_socket(kind: Any) -> bool:
+    if issubclass(kind, socket.socket):
+        return True
+    module = getattr(kind, "__module__", "")
+    # A connection of libpq's has no object for its socket.
+    return isinstance(module, str) and module.startswith("psycopg") and hasattr(kind, "fileno")
 
 
 def _clients(fresh: list[Any]) -> Iterator[Found]:

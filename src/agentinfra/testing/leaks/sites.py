@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import sys
 import sysconfig
@@ -37,11 +38,14 @@ class Sites:
         self._depth = sys.get_coroutine_origin_tracking_depth()
         sys.set_coroutine_origin_tracking_depth(max(self._depth, _DEPTH))
         _ACTIVE.add(self)
+        threading.Thread.start = _noting  # type: ignore[assignment, method-assign]
 
     def stop(self) -> None:
         """Remember no more."""
         if self in _ACTIVE:
             _ACTIVE.discard(self)
+            if not _ACTIVE:
+                threading.Thread.start = _START  # type: ignore[method-assign]
             sys.set_coroutine_origin_tracking_depth(self._depth)
 
     def of(self, made: Any) -> str:
@@ -54,15 +58,16 @@ class Sites:
             self._objects[arguments[0]] = _caller()
         elif event == "open" and isinstance(arguments[0], str):
             self.paths[os.path.realpath(arguments[0])] = _caller()  # noqa: PTH116, RUF100
-        elif event == "_thread.start_new_thread":
-            thread = getattr(arguments[0], "__self__", None)
-            if isinstance(thread, threading.Thread):
-                self._objects[thread] = _caller()
+        elif event == "threading.Thread.start":
+            self._objects[arguments[0]] = _caller()
+        elif event == "os.fork":
+            # What is forked goes by this process's name, until it runs another program.
+            self.programs[Path("/proc/self/comm").read_text().strip()] = _caller()
         elif event == "subprocess.Popen":
             self.programs[Path(os.fsdecode(arguments[0])).name] = _caller()
 
 
-_EVENTS = frozenset(("socket.__new__", "open", "_thread.start_new_thread", "subprocess.Popen"))
+_EVENTS = frozenset(("socket.__new__", "open", "os.fork", "subprocess.Popen"))
 _ACTIVE: weakref.WeakSet[Sites] = weakref.WeakSet()
 _HOOKED: list[bool] = []
 
@@ -78,6 +83,17 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if _ACTIVE and event in _EVENTS:
         for sites in tuple(_ACTIVE):
             sites.heard(event, arguments)
+
+
+_START = threading.Thread.start
+
+
+@functools.wraps(_START)
+def _noting(thread: threading.Thread) -> None:
+    """Start a thread and note who does: Python 3.11 tells it by no audit event."""
+    for sites in tuple(_ACTIVE):
+        sites.heard("threading.Thread.start", (thread,))
+    _START(thread)
 
 
 def is_made_by_finalizer(coroutine: Any) -> bool:
