@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,12 @@ from agentinfra.settings.sources import PREFIX, WELL_KNOWN
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("agentinfra", deadline=None)
 settings.load_profile("agentinfra")
+
+
+# A shell starts what it runs in the background with SIGINT ignored; the programs that tests start
+# would inherit that, and the Ctrl-C that tests send them would be lost.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
