@@ -181,3 +181,13 @@ async def test_a_request_that_takes_long_is_waited_for():
             server.script(work)
             await llm.chat_completion(HELLO)
     assert clock.now() == 1000
+
+
+async def test_time_does_not_go_back():
+    """Moving the clock by less than nothing is an error, and moves nothing."""
+    clock = ManualClock()
+    with pytest.raises(ValueError, match="not back"):
+        await clock.advance(-1)
+    with pytest.raises(ValueError, match="not back"):
+        clock.shift(float("nan"))
+    assert clock.now() == 1000

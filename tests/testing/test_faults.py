@@ -11,6 +11,7 @@ import httpx2
 import openai
 import pytest
 
+from agentinfra.errors import ConfigurationError
 from agentinfra.testing import OpenAIServer, Reply, assert_no_leaks, faults
 
 HELLO = [{"role": "user", "content": "one two three four five"}]
@@ -390,3 +391,10 @@ async def test_nothing_leaks_whatever_fails():
                 await asyncio.wait({call})
         await server.wait_until_idle()
         assert server.ledger.count() == 2 * len(every)
+
+
+@pytest.mark.parametrize("code", ["500", 99, 1000, True, None])
+def test_a_status_that_is_none_is_refused(code):
+    """What cannot stand in a status line is refused where it is said."""
+    with pytest.raises(ConfigurationError, match="is no status"):
+        faults.status(code)

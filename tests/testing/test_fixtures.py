@@ -121,6 +121,14 @@ async def test_a_block_is_captured(infra_runtime, capture):
     assert seen.counted("llm_tokens_total", type="total") > 0
 
 
+async def test_a_metric_that_is_none_is_told(infra_runtime, capture):
+    """A misspelt metric has not changed, which is no proof of anything: it is told."""
+    with capture(infra_runtime) as seen:
+        assert seen.counted("llm_tokens_total") == 0
+    with pytest.raises(LookupError, match=r"'llm_token_total': llm_tokens_total"):
+        seen.counted("llm_token_total")
+
+
 def test_secrets_are_found_where_they_stand():
     """A secret in a text, a value or a repr is told by its place, and not repeated."""
     assert_no_secrets({"line": "all fine"}, "sk-secret-1")

@@ -6,7 +6,7 @@ import pytest
 import vcr.errors
 import yaml
 
-from agentinfra import AsyncLLMClient
+from agentinfra import AsyncLLMClient, ConfigurationError
 from agentinfra.settings import LLMSettings
 from agentinfra.testing import OpenAIServer, Reply, replay
 
@@ -158,3 +158,12 @@ async def test_what_is_added_to_a_cassette_stands_behind_what_was_there(recorded
     after = yaml.safe_load(path.read_text())["interactions"]
     assert after[: len(before)] == before
     assert ["four" in call["request"]["body"] for call in after[len(before) :]] == [True, False]
+
+
+def test_a_cassette_that_is_not_there_is_told(tmp_path):
+    """Replaying what was never recorded fails at once, with what to do."""
+    with (
+        pytest.raises(ConfigurationError, match=r"nothing.yaml.*record=True"),
+        replay(tmp_path / "nothing.yaml"),
+    ):
+        pass

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from agentinfra import AsyncLLMClient
+from agentinfra import AsyncLLMClient, ConfigurationError
 from agentinfra.settings import LLMSettings
-from agentinfra.testing import assert_resilient, faults
+from agentinfra.testing import assert_no_leaks, assert_resilient, faults
 from agentinfra.testing.resilience import FAULTS, STREAM_FAULTS, WRONGS, ZOO
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -52,6 +52,8 @@ async def test_our_streams_stand_it_too():
 
 
 async def _forgetful(url):
+    async with AsyncLLMClient(settings(url)) as llm:
+        await llm.chat_completion(HELLO)
     asyncio.get_running_loop().call_later(3600, print)
 
 
@@ -64,13 +66,14 @@ async def _plain(url):
 
 
 @pytest.mark.parametrize(
-    ("agent", "told"), [(_forgetful, "leaked"), (_silent, "hung"), (_plain, "untyped error")]
+    ("agent", "told", "patience"),
+    [(_forgetful, "leaked", 20), (_silent, "hung", 0.05), (_plain, "untyped error", 20)],
 )
-async def test_what_is_wrong_is_told(agent, told):
+async def test_what_is_wrong_is_told(agent, told, patience):
     """An agent that hangs, leaks or raises what says nothing fails, with the table."""
     matrix = {"server error": faults.server_error}
     with pytest.raises(AssertionError, match=rf"\| server error \| .*{told}") as raised:
-        await assert_resilient(agent, matrix=matrix, zoo=(), patience=0.05)
+        await assert_resilient(agent, matrix=matrix, zoo=(), patience=patience)
     assert ("server error left timer print in" in str(raised.value)) is (told == "leaked")
 
 
@@ -140,3 +143,19 @@ async def test_half_an_answer_is_no_answer():
     half = [outcome.fault for outcome in table.outcomes if "half an answer" in outcome.faults]
     assert half == ["a stream cut short", "a stream broken off", "no choices"]
     assert table.outcomes[3].answer == "Sorry, try again later."
+
+
+async def _elsewhere(url):
+    return "an answer from nowhere"
+
+
+@pytest.mark.parametrize(
+    ("agent", "told"),
+    [(lambda url: "at once", "returned str at once"), (_elsewhere, "sent no request")],
+)
+async def test_what_is_no_agent_is_refused(agent, told):
+    """A function that is not async, or does without the server, is told what is wanted of it."""
+    with pytest.raises(ConfigurationError, match=told):
+        await assert_resilient(agent)
+    async with assert_no_leaks():  # the check it began is over: nothing is taken for new
+        pass

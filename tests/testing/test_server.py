@@ -135,6 +135,13 @@ async def test_unknown_path(server):
     }
 
 
+async def test_a_forgotten_part_of_the_address(server):
+    """A client that was given the root in place of the base URL is told so."""
+    status, body, _ = await send(f"{server.root_url}/chat/completions", json={})
+    assert status == 404
+    assert body["error"]["message"].endswith("the base URL of this server ends with /v1")
+
+
 async def test_wrong_method(server):
     """A known path with another method gets 405."""
     status, body, _ = await send(f"{server.base_url}/chat/completions", method="GET")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agentinfra.observability.logging import _PIPELINES
+from agentinfra.observability.semconv import METRICS
 
 if TYPE_CHECKING:
     from agentinfra.observability.tracing import FinishedSpan
@@ -33,13 +35,21 @@ class Captured:
     events: list[dict[str, Any]] = field(default_factory=list)
     spans: list[FinishedSpan] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
+    _names: set[str] = field(default_factory=set, repr=False)
 
     def named(self, event: str) -> list[dict[str, Any]]:
         """Return the events of a name."""
         return [found for found in self.events if found["event"] == event]
 
     def counted(self, name: str, **labels: str) -> float:
-        """Return by how much a metric has changed, over all samples that have these labels."""
+        """Return by how much a metric has changed, over all samples that have these labels.
+
+        Raises:
+            LookupError: There is no such metric; a misspelt one would not have changed either.
+        """
+        if name not in self._names:
+            close = difflib.get_close_matches(name, self._names, n=3)
+            raise LookupError(f"there is no metric {name!r}: {', '.join(close) or 'none like it'}")
         total = 0.0
         for sample, change in self.metrics.items():
             match = _SAMPLE.fullmatch(f"{sample} 0")
@@ -72,6 +82,7 @@ def capture(runtime: InfraRuntime | None = None) -> Iterator[Captured]:
     rt = InfraRuntime.current() if runtime is None else runtime
     seen = Captured()
     before = _samples(rt.metrics.expose())
+    seen._names |= {spec.name for spec in METRICS} | _names(before)  # noqa: SLF001 - our own class
     unsubscribe = rt.tracing.subscribe(seen.spans.append)
     pipeline = _PIPELINES.current()
     write = pipeline.log
@@ -87,8 +98,13 @@ def capture(runtime: InfraRuntime | None = None) -> Iterator[Captured]:
         pipeline.log = write
         unsubscribe()
         after = _samples(rt.metrics.expose())
+        seen._names |= _names(after)  # noqa: SLF001 - our own class
         changes = {name: value - before.get(name, 0.0) for name, value in after.items()}
         seen.metrics.update({name: change for name, change in changes.items() if change})
+
+
+def _names(samples: Mapping[str, float]) -> set[str]:
+    return {sample.partition("{")[0] for sample in samples}
 
 
 def _samples(page: str) -> Mapping[str, float]:

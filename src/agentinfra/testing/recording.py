@@ -13,6 +13,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from agentinfra.errors import ConfigurationError
+
 __all__ = ["replay"]
 
 _HEADERS = (
@@ -46,9 +48,14 @@ def replay(path: Path | str, *, record: bool = False, **options: Any) -> Iterato
         options: More of vcrpy's own.
 
     Raises:
+        ConfigurationError: There is no such file.
         vcr.errors.CannotOverwriteExistingCassetteException: A request is not in the cassette.
         MissingPackageError: vcrpy is not installed: ``pip install 'agentinfra[testing]'``.
     """
+    if not record and not Path(path).exists():
+        raise ConfigurationError(
+            f"there is no recording {path}: make it once, with replay(..., record=True)"
+        )
     import vcr
 
     recorder = vcr.VCR(

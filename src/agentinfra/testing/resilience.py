@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import inspect
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from agentinfra.errors import ConfigurationError
 from agentinfra.testing import faults
 from agentinfra.testing.leaks import LeakCheck
 from agentinfra.testing.zoo import NAMES
@@ -170,10 +172,15 @@ async def assert_resilient(
 
     Raises:
         AssertionError: Something is wrong; the message is the table.
-        ConfigurationError: There is no such server in the zoo.
+        ConfigurationError: There is no such server in the zoo, or the agent is none: it is not
+            async, or does without the server.
     """
     run = _Run(agent, typed, patience)
     usual = await run.met("no fault")
+    if usual.verdict == "answered" and not usual.requests:
+        raise ConfigurationError(
+            f"{agent!r} sent no request to the base URL it was given: its client has to use it"
+        )
     if matrix is None:
         matrix = {**FAULTS, **STREAM_FAULTS} if run.streams else FAULTS
     outcomes = [await run.met(name, fault=make) for name, make in matrix.items()]
@@ -210,12 +217,14 @@ class _Run:
                 server.fail(fault())
             check = LeakCheck(grace=_GRACE)
             check.start()
-            verdict, error, answer = await _ended(
-                self._agent, server.base_url, self._typed, self._patience
-            )
-            await check.settle()
-            leaked = tuple(check.leaks())
-            check.stop()
+            try:
+                verdict, error, answer = await _ended(
+                    self._agent, server.base_url, self._typed, self._patience
+                )
+                await check.settle()
+                leaked = tuple(check.leaks())
+            finally:
+                check.stop()
             records = server.ledger.requests
             server.clear()  # an agent that never met the fault is judged by the table
         self.streams = self.streams or any(record.stream for record in records)
@@ -236,7 +245,13 @@ class _Run:
 async def _ended(
     agent: Agent, url: str, typed: tuple[type[BaseException], ...], patience: float
 ) -> tuple[Verdict, str, str | None]:
-    task = asyncio.ensure_future(agent(url))
+    asked = agent(url)
+    if not inspect.isawaitable(asked):
+        raise ConfigurationError(
+            f"{agent!r} returned {type(asked).__name__} at once: give assert_resilient an async "
+            "function that takes a base URL"
+        )
+    task = asyncio.ensure_future(asked)
     done, _ = await asyncio.wait({task}, timeout=patience)
     if not done:
         task.cancel()

@@ -125,7 +125,11 @@ class ManualClock:
 
         After each sleep or timeout that ends, the tasks run until they wait again, so that one
         call passes sleeps that follow one another, with requests between them.
+
+        Raises:
+            ValueError: It would have to go back.
         """
+        _check(seconds)
         end = self._timeline.now + seconds
         await settled(places(asyncio.all_tasks()), self._timeline.ends, quiet=0.0)
         while self._timeline.waiting and self._timeline.waiting[0].when <= end:
@@ -135,7 +139,12 @@ class ManualClock:
         self._timeline.pass_to(end)
 
     def shift(self, seconds: float) -> None:
-        """Let time pass at once; what is due ends when the loop runs next."""
+        """Let time pass at once; what is due ends when the loop runs next.
+
+        Raises:
+            ValueError: It would have to go back.
+        """
+        _check(seconds)
         self._timeline.pass_to(self._timeline.now + seconds)
 
     def _add(self, entry: Entry) -> None:
@@ -145,3 +154,8 @@ class ManualClock:
             watch = Watch(self._timeline, auto=self._auto, quiet=self._quiet)
             self._watches[entry.loop] = watch
         watch.go_on()
+
+
+def _check(seconds: float) -> None:
+    if not seconds >= 0:
+        raise ValueError(f"time goes on and not back: {seconds!r} seconds cannot pass")

@@ -92,6 +92,10 @@ __all__ = [
 ]
 
 
+_LEAST, _MOST = 100, 999
+"""The statuses that HTTP has room for."""
+
+
 def status(
     code: int,
     body: Mapping[str, Any] | bytes | str | None = None,
@@ -103,7 +107,12 @@ def status(
         code: The HTTP status.
         body: A mapping is sent as JSON, text and bytes as plain text; None: an OpenAI error.
         headers: Headers to send with it.
+
+    Raises:
+        ConfigurationError: The status is none.
     """
+    if type(code) is not int or not _LEAST <= code <= _MOST:
+        raise ConfigurationError(f"{code!r} is no status: give a number from {_LEAST} to {_MOST}")
     content_type = "text/plain" if isinstance(body, str | bytes) else "application/json"
     if body is None:
         kind = "server_error" if code >= 500 else "invalid_request_error"

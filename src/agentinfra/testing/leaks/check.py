@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import weakref
 from collections.abc import Callable, Collection
 from types import TracebackType
@@ -24,8 +25,9 @@ _LOOKS = 8
 class LeakCheck:
     """Compares the process before and after a block.
 
-    An async context manager, which gives things on their way out a little time to go. Where there
-    is no block to put around: `start`, later `check`.
+    A context manager, which gives things on their way out a little time to go: ``async with`` on
+    a loop, ``with`` in code without one. Where there is no block to put around: `start`, later
+    `check`.
     """
 
     def __init__(self, *, grace: float = 0.5, ignore: Collection[str] = ()) -> None:
@@ -58,11 +60,34 @@ class LeakCheck:
             error.add_note(_told(found))
         self.stop()
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        end = time.monotonic() + self._grace
+        while self._found() and time.monotonic() < end:
+            time.sleep(_PAUSE)  # threads and processes go on; tasks of this thread's loop cannot
+        if error is None:
+            self.check()
+            return
+        if found := self._found():
+            error.add_note(_told(found))
+        self.stop()
+
     def start(self) -> None:
         """Remember what there is."""
+        alone = not gc.get_freeze_count()
+        # What is frozen is not listed, and would be taken for new later on.
+        gc.unfreeze()
         self._before = Snapshot()
         self._unheard.start(self._before.has)
-        if not gc.get_freeze_count():
+        if alone:
             # What is there is left out of every later look, and its garbage stays where it is.
             gc.freeze()
             self._thaw = weakref.finalize(self, gc.unfreeze)

@@ -39,7 +39,8 @@ def route(method: str, path: str, query: Mapping[str, str]) -> tuple[str, str]:
     """
     methods, endpoint, argument = _find(path, query)
     if not endpoint:
-        raise RefusedError(f"Invalid URL ({method} {path})", status=404, code="unknown_url")
+        hint = "" if path.startswith("/v1") else ": the base URL of this server ends with /v1"
+        raise RefusedError(f"Invalid URL ({method} {path}){hint}", status=404, code="unknown_url")
     if method not in methods.split():
         raise RefusedError(
             f"Not allowed to {method} on {path}; send {methods.replace(' ', ' or ')}.",
