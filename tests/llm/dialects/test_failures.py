@@ -71,7 +71,7 @@ async def test_a_closed_port_is_a_connection_error(client_of, server):
 
 async def test_a_server_that_never_answers_is_a_timeout(client, server):
     """The per-call timeout ends the attempt and says what to change."""
-    server.fail(faults.hang())
+    server.fail_always(faults.hang())
     with pytest.raises(errors.LLMTimeoutError, match=r"within 0.02 s.*Settings.llm.timeout"):
         await client.chat_completion(HELLO, timeout=0.02)
     await server.wait_until_idle()

@@ -164,10 +164,11 @@ async def test_a_whole_stream_waits_shortly_for_its_usage(clock):
 async def test_ones_own_impatience_says_nothing_of_the_endpoint(client_of, server):
     """Calls cut short by their callers do not open the breaker for the patient ones."""
     async with client_of(server, max_attempts=1) as llm:
-        server.fail(faults.hang(), times=6)
+        server.fail_always(faults.hang())  # on a busy machine some never get as far as the server
         for _ in range(6):
             with pytest.raises(LLMTimeoutError):
                 await llm.chat_completion(HELLO, timeout=0.02)
+        server.recover()
         assert (await llm.chat_completion(HELLO)).text
 
 

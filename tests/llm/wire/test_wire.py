@@ -249,7 +249,7 @@ async def test_certificates_that_cannot_be_read(client_of, server, monkeypatch):
 
 async def test_a_server_that_does_not_answer(client_of, server):
     """A connection that stays silent is given up after the attempt's time."""
-    server.fail(faults.hang())
+    server.fail_always(faults.hang())
     async with client_of(server, max_attempts=1) as llm:
         with pytest.raises(LLMTimeoutError, match="0.05"):
             await llm.chat_completion(HELLO, timeout=0.05)
