@@ -159,7 +159,7 @@ def test_stillness_is_counted_in_looks_that_come_in_time():
 
 def test_threads_that_work_are_movement():
     """While another thread uses the CPU nothing is still, though all tasks wait as before."""
-    stillness, seen = Stillness(pause=1.0), object()
+    stillness, seen = Stillness(pause=0.001), object()
     stillness.look(seen)
     worker = threading.Thread(target=sum, args=(range(1_000_000),))
     worker.start()

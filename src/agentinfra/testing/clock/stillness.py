@@ -13,7 +13,7 @@ QUIET_TURNS: Final = 3
 """Turns of the loop without a task that is ready: callbacks, too, have run by then."""
 
 _BUSY = 0.1
-"""Share of the time between two looks for which other threads have to run to be seen to work."""
+"""Share of a pause between two looks for which other threads have to run to be seen to work."""
 
 _PAUSE = 0.002
 _LONGEST = 5.0
@@ -53,8 +53,9 @@ class Stillness:
         passed, worked = now - self._last, others - self._others
         same = seen is not None and seen == self._seen
         self.looks = self.looks + 1 if same else 1
-        moved = not same or worked > _BUSY * passed
-        self._still = 0.0 if moved else self._still + min(passed, self._pause)
+        counted = min(passed, self._pause)
+        moved = not same or worked > _BUSY * counted
+        self._still = 0.0 if moved else self._still + counted
         self._seen, self._last, self._others = seen, now, others
         return self._still
 
