@@ -39,7 +39,9 @@ class State(TypedDict, total=False):
 
 def graph_of(saver: Any) -> Any:
     graph = StateGraph(State)
-    graph.add_node("say", lambda state: {"word": "swordfish", "number": 90210, "log": ["hushed"]})
+    graph.add_node(
+        "say", lambda state: {"word": "swordfish", "number": 9021090210902109, "log": ["hushed"]}
+    )
     graph.add_node("ask", lambda state: {"log": [interrupt("confidential?")]})
     graph.add_edge(START, "say")
     graph.add_edge("say", "ask")
@@ -61,12 +63,20 @@ async def test_nothing_of_a_conversation_can_be_read_in_the_database(database_ur
     """Values, scalars, writes, interrupts and metadata are sealed; the conversation goes on."""
     async with Checkpointer(sealed(FIRST), url=database_url) as checkpointer:
         state = await converse(checkpointer.saver)
-        assert (state["word"], state["number"]) == ("swordfish", 90210)
+        assert (state["word"], state["number"]) == ("swordfish", 9021090210902109)
         assert state["log"] == ["whispered", "hushed", "unspoken"]
         found = await checkpointer.saver.aget_tuple(thread("alice"))
         assert found.metadata["user"] == "mata hari"
     stored = "".join(str(row) for table in TABLES for row in rows(f"SELECT t::text FROM {table} t"))
-    for secret in ("swordfish", "90210", "whispered", "hushed", "confidential", "unspoken", "mata"):
+    for secret in (
+        "swordfish",
+        "9021090210902109",
+        "whispered",
+        "hushed",
+        "confidential",
+        "unspoken",
+        "mata hari",
+    ):
         assert secret not in stored
         assert secret.encode().hex() not in stored
     async with Checkpointer(sealed(FIRST), url=database_url) as checkpointer:
@@ -105,7 +115,15 @@ async def test_what_is_stored_is_sealed_under_the_first_key(database_url, rows, 
         assert await checkpointer.reseal() > 0
         assert await checkpointer.reseal() == 0
     stored = "".join(str(row) for table in TABLES for row in rows(f"SELECT t::text FROM {table} t"))
-    for secret in ("swordfish", "90210", "whispered", "hushed", "confidential", "unspoken", "mata"):
+    for secret in (
+        "swordfish",
+        "9021090210902109",
+        "whispered",
+        "hushed",
+        "confidential",
+        "unspoken",
+        "mata hari",
+    ):
         assert secret not in stored
         assert secret.encode().hex() not in stored
     async with Checkpointer(sealed(SECOND), url=database_url) as checkpointer:
