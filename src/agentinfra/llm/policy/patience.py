@@ -68,8 +68,8 @@ def begun(
 
 
 def _seconds(name: str, given: object) -> float | None:
-    if given is None:
-        return None
+    if given is None or (type(given) is float and given == given):  # no NaN
+        return given
     if isinstance(given, bool) or not isinstance(given, int | float) or given != given:
         raise ConfigurationError(
             f"{name} is {given!r}: give seconds as a number, 0 for now or None for no end"

@@ -131,12 +131,12 @@ class Span:
     @property
     def trace_id(self) -> str:
         """The trace, 32 hexadecimal digits."""
-        return self._known_ids()[0]
+        return (self._ids or self._known_ids())[0]
 
     @property
     def span_id(self) -> str:
         """The span, 16 hexadecimal digits."""
-        return self._known_ids()[1]
+        return (self._ids or self._known_ids())[1]
 
     @property
     def parent_id(self) -> str | None:
@@ -144,9 +144,9 @@ class Span:
         return self._above if self._exported is None else self._exported.parent_id
 
     def _known_ids(self) -> Ids:
-        if self._ids is None:
-            assert self._exported is not None  # noqa: S101 - else they were made with the span
-            self._ids = self._exported.ids
+        """Spell out the ids of an exported span; those of others were made with it."""
+        assert self._exported is not None  # noqa: S101
+        self._ids = self._exported.ids
         return self._ids
 
     def set(self, key: str, value: Any) -> None:
@@ -326,7 +326,8 @@ def current_ids() -> tuple[str, str] | None:
     span = _CURRENT.get()
     foreign = _innermost(span)
     if span is not None and (foreign is None or foreign is span._foreign):  # noqa: SLF001
-        return span._known_ids() if span.trace_id else None  # noqa: SLF001
+        ids = span._ids or span._known_ids()  # noqa: SLF001
+        return ids if ids[0] else None
     place = None if foreign is None else place_of(foreign)
     return None if place is None else (place.trace_id, place.span_id)
 
