@@ -389,3 +389,20 @@ async def test_a_timer_is_told_with_its_function():
 
 def _rung():
     """Do nothing."""
+
+
+async def test_proxies_are_left_alone():
+    """The check asks no object of others for its class: lazy proxies would make what they mean."""
+
+    class Lazy:
+        asked = 0
+
+        @property
+        def __class__(self):
+            Lazy.asked += 1
+            return dict
+
+    proxies = [Lazy(), [Lazy()]]
+    async with assert_no_leaks():
+        proxies.append({"another": Lazy()})
+    assert Lazy.asked == 0

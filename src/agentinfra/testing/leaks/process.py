@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["descriptors", "inode_of", "processes"]
+__all__ = ["command_of", "descriptors", "inode_of", "processes"]
 
 _PROC = Path("/proc/self")
 
@@ -66,7 +66,7 @@ def processes() -> Iterator[tuple[int, str]]:
         with contextlib.suppress(OSError):
             for pid in map(int, path.read_text().split()):
                 if pid not in kept:
-                    yield pid, _command(pid)
+                    yield pid, command_of(pid)
 
 
 def _kept_by_multiprocessing() -> set[int | None]:
@@ -74,7 +74,8 @@ def _kept_by_multiprocessing() -> set[int | None]:
     return {getattr(tracker._resource_tracker, "_fd", None)}  # noqa: SLF001 - it lives on
 
 
-def _command(pid: int) -> str:
+def command_of(pid: int) -> str:
+    """Return the name a process goes by, where the system tells it."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return "(gone)"

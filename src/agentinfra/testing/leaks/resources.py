@@ -68,7 +68,9 @@ class Snapshot:
                 self.seen[id(thing)] = thing
         self.taken = {id(thing): (_reference(thing), used) for thing, used in slots_taken(objects)}
         self.owners = [weakref.ref(owner) for owner in open_owners(objects) if _weak(owner)]
-        self.executors = [weakref.ref(t) for t in objects if isinstance(t, ThreadPoolExecutor)]
+        # By their types: a proxy that is asked for its class makes what it stands for.
+        executors = (t for t in objects if issubclass(type(t), ThreadPoolExecutor))
+        self.executors = [weakref.ref(executor) for executor in executors]
         self.descriptors = {key for key, _, _ in descriptors()}
         self.processes = {pid for pid, _ in processes()}
         self.signals = _signals()

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from agentinfra.testing.leaks.process import command_of
+
 __all__ = ["Sites", "is_made_by_finalizer", "site_of_coroutine"]
 
 _LIBRARIES = tuple(
@@ -60,11 +62,12 @@ class Sites:
             self.paths[os.path.realpath(arguments[0])] = _caller()  # noqa: PTH116, RUF100
         elif event == "threading.Thread.start":
             self._objects[arguments[0]] = _caller()
-        elif event == "os.fork":
-            # What is forked goes by this process's name, until it runs another program.
-            self.programs[Path("/proc/self/comm").read_text().strip()] = _caller()
-        elif event == "subprocess.Popen":
-            self.programs[Path(os.fsdecode(arguments[0])).name] = _caller()
+        elif event in ("os.fork", "subprocess.Popen"):
+            # A child goes by this process's name until it runs another program, and for a moment
+            # after that.
+            self.programs[command_of(os.getpid())] = _caller()
+            if event == "subprocess.Popen":
+                self.programs[Path(os.fsdecode(arguments[0])).name] = _caller()
 
 
 _EVENTS = frozenset(("socket.__new__", "open", "os.fork", "subprocess.Popen"))
