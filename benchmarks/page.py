@@ -1,6 +1,7 @@
 """Write the documentation's page of figures from what ``python -m benchmarks --json FILE`` kept.
 
-``python -m benchmarks.page FILE`` writes ``docs/reference/benchmarks.md`` and its plots.
+``python -m benchmarks.page FILE ...`` writes ``docs/reference/benchmarks.md`` and its plots; of a
+benchmark that several files hold, the last one's figures.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ INTRODUCTION = """# Benchmarks
 Every peer runs at its best documented settings, in the same run and on the same machine, each
 client in a process of its own, in turn; the server has one core, the clients another. Times mean
 little elsewhere; ratios mean more. Where a claim fails, or a peer is better, the table says so. The
-figures below are of a slow machine with two shared cores.
+figures below are of a slow machine with two shared cores; those of a quick run say so.
 
 ```sh
 .venv/bin/python -m benchmarks --json figures.json   # or one by name; --quick is rougher
@@ -132,11 +133,15 @@ Peers that pin other versions of the openai package get environments of their ow
 """
 
 
-def main(path: str) -> None:
+def main(*paths: str) -> None:
     """Write the page and the plots."""
-    results = json.loads(Path(path).read_text())["results"]
+    results: dict[str, dict] = {}
+    for path in paths:
+        document = json.loads(Path(path).read_text())
+        for result in document["results"]:
+            results[result["name"]] = {**result, "quick": document["quick"]}
     parts = [INTRODUCTION]
-    for result in results:
+    for _, result in sorted(results.items()):
         parts.append(_section(result))
         if result["name"] == "telemetry":
             _plot_pairs(result["tables"][0])
@@ -157,10 +162,11 @@ def _plots(result: dict) -> list[Plot]:
 
 def _section(result: dict) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    quick = " --quick" if result["quick"] else ""
     lines = [
         f"## {result['name']}",
         "",
-        f"`python -m benchmarks {result['name']}` with {versions}.",
+        f"`python -m benchmarks {result['name']}{quick}` with {versions}.",
     ]
     if result["name"] == "telemetry":
         lines += ["", f"![A line, a series and a span beside their peers]({PAIRS})"]
@@ -231,4 +237,4 @@ def _plot_pairs(table: dict) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(*sys.argv[1:])
