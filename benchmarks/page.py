@@ -163,10 +163,11 @@ def _plots(result: dict) -> list[Plot]:
 def _section(result: dict) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     quick = " --quick" if result["quick"] else ""
+    beside = f" with {versions}" if versions else ""
     lines = [
         f"## {result['name']}",
         "",
-        f"`python -m benchmarks {result['name']}{quick}` with {versions}.",
+        f"`python -m benchmarks {result['name']}{quick}`{beside}.",
     ]
     if result["name"] == "telemetry":
         lines += ["", f"![A line, a series and a span beside their peers]({PAIRS})"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspect import isawaitable, iscoroutine
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from agentinfra.errors import CacheError
@@ -51,7 +52,7 @@ def begin(loader: Callable[[], Awaitable[T]]) -> Awaitable[T]:
     if not callable(loader):
         raise _no_loader(loader)
     begun: Any = loader()
-    if not (hasattr(begun, "__await__") or isawaitable(begun)):
+    if type(begun) is not CoroutineType and not isawaitable(begun):
         raise CacheError(
             f"the loader gave a {type(begun).__name__}, which cannot be awaited: give an async "
             "function"
