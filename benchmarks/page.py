@@ -192,6 +192,7 @@ def _draw(plot: Plot, table: dict) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = PAIRS  # else every picture differs from its last edition
     import matplotlib.pyplot as plt
 
     columns = table["columns"]
@@ -222,6 +223,7 @@ def _plot_pairs(table: dict) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = PAIRS  # else every picture differs from its last edition
     import matplotlib.pyplot as plt
 
     rows = [(row[0], row[1], row[2], float(row[3])) for row in reversed(table["rows"])]
