@@ -74,3 +74,15 @@ async def test_a_lesson_about_an_api_is_forgotten(clock):
         await llm.chat_completion(HELLO, tools=TOOLS)
         paths = [request["path"].rpartition("/")[2] for request in server.requests]
     assert paths == ["completions", "responses", "responses", "completions", "responses"]
+
+
+async def test_what_another_call_has_learned_is_heeded_by_one_that_waits():
+    """Put into words before the refusal came, it is put anew when its turn comes: one refusal."""
+    async with (
+        raw_server(_other_limit) as server,
+        AsyncLLMClient(_settings(server, max_connections=1)) as llm,
+    ):
+        calls = (llm.chat_completion(HELLO, max_tokens=5) for _ in range(4))
+        got = await asyncio.gather(*calls)
+    assert [one.text for one in got] == ["x"] * 4
+    assert len(server.requests) == 5
