@@ -175,7 +175,7 @@ class LongTerm(Durable):
             if self.link is None or self._seal is None:
                 raise CheckpointError(
                     "there is nothing to seal: "
-                    + (self.reason or "set AGENTINFRA_CHECKPOINTER__ENCRYPTION_KEYS")
+                    + (self.reason or "set AGENTINFRA_STORE__ENCRYPTION_KEYS or the checkpointer's")
                 )
             items = await reseal_items(self.link, self._seal)
         _log.info("store.resealed", items=items)
