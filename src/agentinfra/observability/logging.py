@@ -172,11 +172,14 @@ def _build(
     redactor = Redactor(settings.redact)
     terminal = _is_terminal(sink.stream)
     text = terminal if settings.json_output is None else not settings.json_output
+    reason = redactor.missing
     try:
-        write = _structlog_writer(level, redactor, sink, processors, text=text, colors=terminal)
-        reason = redactor.missing
+        structlog = load("structlog")
+        render = _console(structlog, colors=terminal) if text else lines.json_encoder()
     except MissingPackageError as error:
-        write, reason = _plain_writer(redactor, sink), str(error)
+        render, reason = lines.json_encoder(), str(error)
+        text, processors = False, ()
+    write = _writer(redactor, sink, render, processors, text=text)
     return Pipeline(level, _without_repeats(write)), reason
 
 
@@ -213,38 +216,24 @@ def _is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
-def _structlog_writer(
-    level: int,
-    redactor: Redactor,
-    sink: Sink,
-    processors: Sequence[Processor],
-    *,
-    text: bool,
-    colors: bool,
+def _writer(
+    redactor: Redactor, sink: Sink, render: Encode, processors: Sequence[Processor], *, text: bool
 ) -> Write:
-    structlog = load("structlog")
-    composer = lines.Composer(redactor, text=text)
-    render = _console(structlog, colors=colors) if text else lines.json_encoder()
-    compose = composer.compose
+    """Return what writes an event: put together, past the processors, rendered, into the sink.
 
-    def process(_logger: object, method: str, event: Any) -> str:
-        return render(compose(method, *event["all"]))
-
-    def extended(logger: object, method: str, event: Any) -> str:
-        entry = compose(method, *event["all"])
-        for processor in processors:
-            entry = processor(logger, method, entry)
-        return render(entry)
-
-    chain = (extended if processors else process,)
-    bound = structlog.make_filtering_bound_logger(level)(sink, chain, {})
-    methods = {name: getattr(bound, name) for name in LEVELS}
+    structlog's own bound logger would do the same for as much again.
+    """
+    compose, emit = lines.Composer(redactor, text=text).compose, sink.write
+    dropped = load("structlog").DropEvent if processors else ()
 
     def write(method: str, logger: str, event: object, fields: dict[str, Any]) -> None:
         try:
-            # All in one keyword: fields may have the names of structlog's own arguments, and an
-            # event may be anything.
-            methods[method]("", all=(event, logger, fields))
+            entry = compose(method, event, logger, fields)
+            for processor in processors:
+                entry = processor(sink, method, entry)
+            emit(render(entry))
+        except dropped:
+            return
         except Exception:  # noqa: BLE001 - a log that fails never fails the agent
             sink.drop()
 
@@ -262,15 +251,3 @@ def _console(structlog: Any, *, colors: bool) -> Encode:
     except SystemError:  # Windows without colorama
         render = renderer(colors=False)
     return lambda entry: str(render(None, entry["level"], lines.printable(entry)))
-
-
-def _plain_writer(redactor: Redactor, sink: Sink) -> Write:
-    composer, encode = lines.Composer(redactor, text=False), lines.json_encoder()
-
-    def write(method: str, logger: str, event: object, fields: dict[str, Any]) -> None:
-        try:
-            sink.write(encode(composer.compose(method, event, logger, fields)))
-        except Exception:  # noqa: BLE001 - a log that fails never fails the agent
-            sink.drop()
-
-    return write

@@ -62,8 +62,6 @@ class Sink:
             last = self._last = (stream, out_of(stream))
         last[1].write(line + "\n", self.drop)
 
-    debug = info = warning = error = critical = write  # the names structlog calls
-
     def drop(self, events: int = 1) -> None:
         """Count lines that could not be written; in any thread."""
         with self._lock:
