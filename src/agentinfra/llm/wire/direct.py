@@ -62,27 +62,29 @@ def open_direct(
         ConfigurationError: The proxy is of a kind that aiohttp does not speak.
     """
     aio = load("aiohttp")
+    proxy, headers = _proxy(str(client.base_url)), _headers(client, fixed)
     session = aio.ClientSession(
+        # With a proxy they go along with each request: aiohttp gives the session's own, keys
+        # included, to the proxy as well.
+        headers=headers if proxy is None else None,
         connector=aio.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE, ssl=tls),
         cookie_jar=aio.DummyCookieJar(),
         # Not ``connect``, which would count the wait for a free connection as well.
         timeout=aio.ClientTimeout(total=None, sock_connect=connect_timeout),
         # Asked once here: with trust_env aiohttp would read the environment for every request,
         # in a thread.
-        proxy=_proxy(str(client.base_url)),
+        proxy=proxy,
         trust_env=False,
         raise_for_status=False,
         max_line_size=settings.header_size,
         max_field_size=settings.header_size,
     )
-    return DirectTransport(session, client, fixed, largest=settings.largest_answer)
+    more = headers if proxy is not None else None
+    return DirectTransport(session, client, more, largest=settings.largest_answer)
 
 
 def _headers(client: openai.AsyncOpenAI, fixed: Mapping[str, str]) -> CIMultiDict[str]:
-    """Return what each request carries beside its own.
-
-    Not the session's own headers: aiohttp gives those, keys included, to a proxy as well.
-    """
+    """Return what each request carries beside its own."""
     from multidict import CIMultiDict, istr
 
     headers = CIMultiDict(
@@ -117,7 +119,7 @@ class DirectTransport:
         self,
         session: aiohttp.ClientSession,
         client: openai.AsyncOpenAI,
-        fixed: Mapping[str, str],
+        more: CIMultiDict[str] | None,
         *,
         largest: int,
     ) -> None:
@@ -126,30 +128,24 @@ class DirectTransport:
         self._largest = largest
         self._urls: dict[str, URL] = {}
         self._failures: tuple[type[Exception], ...] = (load("aiohttp").ClientError, OSError)
-        self._headers = _headers(client, fixed)
+        self._more = more
 
     async def send(
         self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> Reply:
         """Send a body and return the response; see ``Transport``."""
-        sent = self._headers.copy()
-        sent.update(headers)
+        response = await self._begin(method, url, body, headers)
         try:
-            async with self._session.request(
-                method,
-                self._url(url),
-                data=body or None,
-                headers=sent,
-                # A redirect would take the key along, to wherever it points.
-                allow_redirects=False,
-            ) as response:
-                announced = response.content_length
-                if announced is not None and announced <= self._largest:
-                    content = await response.read()
-                else:
-                    content = await self._read(response)
-        except self._failures as error:
-            raise _mapped(error) from error
+            announced = response.content_length
+            if announced is not None and announced <= self._largest:
+                content = await response.read()
+            else:
+                content = await self._read(response)
+        except BaseException as error:
+            response.close()  # what is left of it would be read as the next one's
+            if isinstance(error, self._failures):
+                raise _mapped(error) from error
+            raise
         if response.status < 300:
             return Reply(response.status, response.headers, content)
         return self._refusal(response, content)
@@ -159,14 +155,7 @@ class DirectTransport:
         self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> AsyncIterator[_DirectStream]:
         """Send a body and give the response while it comes."""
-        sent = self._headers.copy()
-        sent.update(headers)
-        try:
-            response = await self._session.request(
-                method, self._url(url), data=body or None, headers=sent, allow_redirects=False
-            )
-        except self._failures as error:
-            raise _mapped(error) from error
+        response = await self._begin(method, url, body, headers)
         try:
             yield _DirectStream(response, await self._begun(response), self._failures)
         finally:
@@ -177,6 +166,24 @@ class DirectTransport:
         """Close every connection."""
         await self._session.close()
         await self._client.close()
+
+    async def _begin(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        """Send a request; return its response, of which the headers have come."""
+        if self._more is not None:
+            headers = {**self._more, **headers}
+        try:
+            return await self._session.request(
+                method,
+                self._url(url),
+                data=body or None,
+                headers=headers,
+                # A redirect would take the key along, to wherever it points.
+                allow_redirects=False,
+            )
+        except self._failures as error:
+            raise _mapped(error) from error
 
     async def _begun(self, response: aiohttp.ClientResponse) -> Reply:
         """Return what a streamed response has begun with; an error is read whole."""
