@@ -17,4 +17,4 @@ _bits = _GENERATOR.getrandbits
 
 def random_hex(size: int) -> str:
     """Return ``size`` random bytes as hexadecimal digits."""
-    return f"{_bits(8 * size):0{2 * size}x}"
+    return _bits(8 * size).to_bytes(size, "big").hex()

@@ -122,19 +122,18 @@ class Bill(Generic[T]):
         Args:
             cost: What it cost in USD, what was lost included; None where there is no answer.
         """
-        if not (self._held or self._parts):
-            return
         held = self._held
         for part in self._parts:
             held = held + part._held  # noqa: SLF001 - our own
+        if not held:
+            return
         left = self.owed if cost is None else cost
         self._held, self._parts = (), ()
         for reservation, amount in held[1:]:
             share = min(left, amount)
             left -= share
             reservation.settle(share)
-        for reservation, _ in held[:1]:
-            reservation.settle(left)
+        held[0][0].settle(left)
 
     @property
     def owed(self) -> Decimal:

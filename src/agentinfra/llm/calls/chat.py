@@ -171,7 +171,7 @@ class ChatCalls:
             component=component,
             clock=self._clock,
         )
-        if self._telemetry.observed:
+        if record.span.recording:
             record.span.set_all(
                 {
                     semconv.REQUEST_MAX_TOKENS: request.limit or None,

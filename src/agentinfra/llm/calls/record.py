@@ -142,7 +142,8 @@ class CallRecord:
         if outcome.usage is not None:
             booked = call.target.model if call.target is not None else self.model
             telemetry.book(booked, call.operation, outcome.usage, outcome.cost)
-        self._write_span(outcome)
+        if self.span.recording:
+            self._write_span(outcome)
         if outcome.failed:
             assert outcome.error is not None  # noqa: S101 - it has failed
             telemetry.failure(self._component)

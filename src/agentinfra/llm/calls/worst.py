@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from agentinfra.llm.dialects.request import LIMITS
+from agentinfra.llm.dialects.request import limit_in
 from agentinfra.llm.dialects.values import as_list, as_mapping, count, plain
 from agentinfra.llm.money.bound import Most
 from agentinfra.llm.money.known import largest_prompt, picture_tokens
@@ -50,15 +50,16 @@ def worst_cost(request: TextRequest, target: Target) -> Decimal | None:
         target: Where it goes.
     """
     model, prices = target.model, target.endpoint.prices
-    options, extra = request.options, target.endpoint.profile.speech.extra_body
-    if extra or request.extra_body:
+    options, limit = request.options, request.limit
+    if (extra := target.endpoint.profile.speech.extra_body) or request.extra_body:
         options = {**options, **(extra or {}), **(request.extra_body or {})}
+        limit = limit_in(options)
     tier = options.get("service_tier")
     bound = prices.bound(model, (plain(tier) or None) if tier else None)
     if bound is None:
         return None
     text = request.size + _PER_CALL + _PER_MESSAGE * len(request.messages)
-    answer = _limit(options) or bound.largest
+    answer = limit or bound.largest
     if request.seen.plain and _SPECIAL.isdisjoint(options):
         return bound.of_text(text, answer)
     return bound.of(_most(request, options, model, bound, text, answer))
@@ -101,15 +102,6 @@ def _rounds(options: Mapping[str, Any]) -> int:
     if not own and options.get("web_search_options") is None:
         return 0
     return count(options.get("max_tool_calls")) or _SEARCHES
-
-
-def _limit(options: Mapping[str, Any]) -> int:
-    """Return the tokens an answer may have; 0 where the call does not say."""
-    most = 0
-    for name in LIMITS:
-        if name in options:
-            most = max(most, count(options[name]) or 0)
-    return most
 
 
 def _choices(options: Mapping[str, Any]) -> int:

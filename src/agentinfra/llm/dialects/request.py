@@ -12,9 +12,19 @@ from agentinfra._types import Messages
 from agentinfra.errors import ConfigurationError
 from agentinfra.llm.dialects.options import checked_headers, checked_options, extra
 from agentinfra.llm.dialects.usage import CHARACTERS_PER_TOKEN
+from agentinfra.llm.dialects.values import count
 from agentinfra.llm.dialects.weighing import NOTHING, Attached, attached_to
 
-__all__ = ["LIMITS", "OUTPUT", "Api", "Forms", "Seen", "TextRequest", "resumed", "text_request"]
+__all__ = [
+    "OUTPUT",
+    "Api",
+    "Forms",
+    "Seen",
+    "TextRequest",
+    "limit_in",
+    "resumed",
+    "text_request",
+]
 
 Api: TypeAlias = Literal["chat", "responses"]
 """Which of OpenAI's two APIs for texts."""
@@ -26,7 +36,7 @@ _PICTURE = 1_000
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
-LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 """How the APIs name the tokens an answer may have."""
 
 OUTPUT = "output"
@@ -173,7 +183,7 @@ def text_request(
         options=given,
         stream=stream,
         seen=seen,
-        limit=_limit(given),
+        limit=limit_in(given),
         asks_usage=options.get("stream_options", True) is not None,
     )
     if "extra_headers" in given:
@@ -189,12 +199,13 @@ def text_request(
     return request
 
 
-def _limit(options: Mapping[str, Any]) -> int:
-    for name in LIMITS:
+def limit_in(options: Mapping[str, Any]) -> int:
+    """Return the tokens an answer may have at most; 0 where nothing says so."""
+    most = 0
+    for name in _LIMITS:
         if name in options:
-            limit = options[name]
-            return int(limit) if isinstance(limit, int | float) else 0
-    return 0
+            most = max(most, count(options[name]) or 0)
+    return most
 
 
 def resumed(response_id: str, model: str, query: Mapping[str, Any], *, stream: bool) -> TextRequest:

@@ -81,10 +81,9 @@ class Counter(Series):
         Raises:
             ConfigurationError: The amount is negative, infinite or not a number.
         """
-        amount = float(amount)
         if not 0.0 <= amount < _INFINITE:
-            raise _cannot_go_up(self.key.name, amount)
-        self._cells[self._at] += amount
+            raise _cannot_go_up(self.key.name, float(amount))
+        self._cells[self._at] += float(amount) if isinstance(amount, Decimal) else amount
 
 
 class ExactCounter(Counter):

@@ -105,10 +105,10 @@ class Redactor:
                 if value not in remembered:
                     clean[key] = self.text(value)
             elif (
-                kind is bool
-                or value is None
-                or (kind is int and -INT < value < INT)
+                (kind is int and -INT < value < INT)
                 or (kind is float and value - value == 0.0)  # false for what is not finite
+                or kind is bool
+                or value is None
             ):
                 continue
             elif kind is Decimal:  # what calls cost: on every call's line

@@ -190,6 +190,13 @@ class Span:
             self.sink.finished(self._finished())
 
     @property
+    def recording(self) -> bool:
+        """Whether anybody is going to see its attributes; else they need not be gathered."""
+        if self._exported is not None and self._exported.sampled:
+            return True
+        return self.sink is not None and self.sink.listening
+
+    @property
     def exported(self) -> bool:
         """Whether the trace is recorded where its id can be looked up."""
         return self._exported is not None and self._exported.sampled

@@ -42,6 +42,10 @@ class _CompletionDetails(_Struct):
     image_tokens: int | None = 0
 
 
+_UNTOLD = (None, _PromptDetails(), _CompletionDetails())
+"""Details that say nothing: those of most answers."""
+
+
 class UsageBody(OddUsage):
     """The ``usage`` object."""
 
@@ -128,7 +132,7 @@ def usage(body: UsageBody | None) -> Usage | None:
     if not total or body.total_tokens != total or body.is_odd:
         return usage_of(msgspec.to_builtins(body))
     prompt, completion = body.prompt_tokens_details, body.completion_tokens_details
-    if prompt is None and completion is None:
+    if prompt in _UNTOLD and completion in _UNTOLD:
         return Usage(
             prompt_tokens=body.prompt_tokens,
             completion_tokens=body.completion_tokens,
