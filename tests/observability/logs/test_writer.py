@@ -99,7 +99,9 @@ async def test_a_line_never_goes_to_another_file(tmp_path):
         stream.close()
         other = os.open(tmp_path / "other", os.O_CREAT | os.O_WRONLY)
         assert other == write
-        threading.Thread(target=_read_all, args=(read,)).start()
+        reader = threading.Thread(target=_read_all, args=(read,))
+        reader.start()
+    reader.join()
     assert (tmp_path / "other").read_bytes() == b""
     os.close(other)
     os.close(read)
