@@ -118,6 +118,7 @@ EXTENSIONS = {
     "checkpoint/store/memory.py",
     "checkpoint/store/postgres.py",
     "checkpoint/store/tables.py",
+    "observability/traces/recorded.py",
 }
 """Modules that are made of a vendor's classes and loaded together with it."""
 

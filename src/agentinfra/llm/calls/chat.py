@@ -172,13 +172,12 @@ class ChatCalls:
             clock=self._clock,
         )
         if record.span.recording:
-            record.span.set_all(
-                {
-                    semconv.REQUEST_MAX_TOKENS: request.limit or None,
-                    semconv.REQUEST_TEMPERATURE: _double(options.get("temperature")),
-                    semconv.REQUEST_STREAM: True if request.stream else None,
-                }
-            )
+            if request.limit:
+                record.span.set(semconv.REQUEST_MAX_TOKENS, request.limit)
+            if (temperature := options.get("temperature")) is not None:
+                record.span.set(semconv.REQUEST_TEMPERATURE, _double(temperature))
+            if request.stream:
+                record.span.set(semconv.REQUEST_STREAM, value=True)
         if self._telemetry.capture_content:
             record.span.set(semconv.INPUT_MESSAGES, input_messages(request.messages))
             if tools := options.get("tools"):

@@ -170,29 +170,49 @@ class CallRecord:
 
     def _write_span(self, outcome: Outcome) -> None:
         call, usage = self._call, outcome.usage
-        said: dict[str, Any] = {}
+        said = _answered(outcome)
         if call.target is not None:  # the server that answered, or was asked last
             said |= call.target.endpoint.profile.attributes
-        said[semconv.RESPONSE_MODEL] = outcome.model
-        said[semconv.RESPONSE_ID] = outcome.response_id
-        said[semconv.ATTEMPTS] = None if call.attempts == 1 else call.attempts
+        if call.attempts != 1:
+            said[semconv.ATTEMPTS] = call.attempts
         if call.waited:
             said[semconv.WAIT] = call.waited
-        if outcome.finish_reason is not None:
-            said[semconv.RESPONSE_FINISH_REASONS] = [outcome.finish_reason]
-        if outcome.degraded is not None:
-            said[semconv.DEGRADED] = outcome.degraded
-        if outcome.name != "ok":
-            said[semconv.OUTCOME] = outcome.name
-        if outcome.output is not None:
-            said[semconv.OUTPUT_MESSAGES] = outcome.output
         if usage is not None:
-            said[semconv.INPUT_TOKENS] = usage.prompt_tokens
-            if call.operation != "embeddings":
-                said[semconv.OUTPUT_TOKENS] = usage.completion_tokens
-            said[semconv.CACHED_TOKENS] = usage.cached_tokens or None
-            said[semconv.CACHE_WRITE_TOKENS] = usage.cache_write_tokens or None
-            said[semconv.REASONING_TOKENS] = usage.reasoning_tokens or None
-            said[semconv.USAGE_ESTIMATED] = usage.estimated or None
-            said[semconv.COST_USD] = None if outcome.cost is None else float(outcome.cost)
+            said |= _spent(usage, outcome.cost, generates=call.operation != "embeddings")
         self.span.set_all(said)
+
+
+def _answered(outcome: Outcome) -> dict[str, Any]:
+    """Return what a span says of the answer, as far as there is one."""
+    said: dict[str, Any] = {}
+    if outcome.model is not None:
+        said[semconv.RESPONSE_MODEL] = outcome.model
+    if outcome.response_id is not None:
+        said[semconv.RESPONSE_ID] = outcome.response_id
+    if outcome.finish_reason is not None:
+        said[semconv.RESPONSE_FINISH_REASONS] = [outcome.finish_reason]
+    if outcome.degraded is not None:
+        said[semconv.DEGRADED] = outcome.degraded
+    if outcome.name != "ok":
+        said[semconv.OUTCOME] = outcome.name
+    if outcome.output is not None:
+        said[semconv.OUTPUT_MESSAGES] = outcome.output
+    return said
+
+
+def _spent(usage: Usage, cost: Decimal | None, *, generates: bool) -> dict[str, Any]:
+    """Return what a span says of tokens and money; what is nought of the rarer ones is left out."""
+    said: dict[str, Any] = {semconv.INPUT_TOKENS: usage.prompt_tokens}
+    if generates:
+        said[semconv.OUTPUT_TOKENS] = usage.completion_tokens
+    if usage.cached_tokens:
+        said[semconv.CACHED_TOKENS] = usage.cached_tokens
+    if usage.cache_write_tokens:
+        said[semconv.CACHE_WRITE_TOKENS] = usage.cache_write_tokens
+    if usage.reasoning_tokens:
+        said[semconv.REASONING_TOKENS] = usage.reasoning_tokens
+    if usage.estimated:
+        said[semconv.USAGE_ESTIMATED] = True
+    if cost is not None:
+        said[semconv.COST_USD] = float(cost)
+    return said

@@ -9,9 +9,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from agentinfra._mechanics.identifiers import random_hex
 from agentinfra._mechanics.vendors import load
+from agentinfra.observability.traces.told import Ids
 
-__all__ = ["NOTHING_BESIDE", "Place", "baggage", "foreign_span", "incoming", "place_of"]
+__all__ = [
+    "NOTHING_BESIDE",
+    "Place",
+    "baggage",
+    "foreign_span",
+    "ids_below",
+    "incoming",
+    "place_of",
+]
 
 _TRACEPARENT: Final = re.compile(
     r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
@@ -90,6 +100,19 @@ def place_of(span: Any) -> Place | None:
         remote=context.is_remote,
         beside=_beside(context.trace_state.to_header() if context.trace_state else "", ""),
     )
+
+
+def ids_below(above: Any) -> tuple[Ids, str | None]:
+    """Return the ids of a new span that nobody exports, and its parent's.
+
+    Args:
+        above: What it stands under: a `Place`, a span of OpenTelemetry's, None for a new trace.
+    """
+    place = above if above is None or isinstance(above, Place) else place_of(above)
+    if place is not None:
+        return (place.trace_id, random_hex(8)), place.span_id
+    fresh = random_hex(24)
+    return (fresh[:32], fresh[32:]), None
 
 
 def incoming(headers: Mapping[str, str] | str | None) -> Place | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "exporter_of", "open_export"]
 
-_SDK: Final = "opentelemetry.sdk.trace"
+_NAME: Final = "agentinfra"
 _VENDORS: Final = (
     "opentelemetry.context",
     "opentelemetry.trace",
@@ -213,7 +213,11 @@ class Twin:
         if not self.sampled:
             return
         # All at once, at the end: one by one they cost a quarter more.
-        self.span.set_attributes(exportable(attributes, self._export.redactor))
+        clean = exportable(attributes, self._export.redactor)
+        if self._export.is_programs:
+            self.span.set_attributes(clean)
+        else:
+            self.span.take(clean)
         if error is not None:
             self._fail(error)
         if self._export.queue.admit():
@@ -255,7 +259,7 @@ async def open_export(
     """
     program = None if settings.provider == "own" else _program_provider()
     if program is not None:
-        tracer = program.get_tracer("agentinfra")
+        tracer = program.get_tracer(_NAME)
         return Export(_Vendor.of(tracer, getattr(program, "sampler", None)), redactor)
     if settings.exporter == "none":
         return None
@@ -280,6 +284,8 @@ async def _own(
 ) -> Export:
     module = otlp.MODULES.get(("traces", settings.exporter))
     await preload([*_VENDORS, *([] if module is None else [module, "requests"])])
+    from agentinfra.observability.traces.recorded import Recorder
+
     _, _, _, sdk, export, sampling = (load(name) for name in _VENDORS)
     exporter = exporter_of(settings, export, timeout)
     queue = ExportQueue(exporter, export.SpanExportResult.SUCCESS, settings.max_queue, outcome)
@@ -291,19 +297,19 @@ async def _own(
         resource=otlp.resource_of(settings.service_name if "service_name" in said else None),
         shutdown_on_exit=False,
     )
-    tracer = provider.get_tracer("agentinfra")
-    if not isinstance(tracer, sdk.Tracer):
+    if not isinstance(provider.get_tracer(_NAME), sdk.Tracer):
         raise ConfigurationError(
             f"the {settings.exporter} exporter gets no spans while OTEL_SDK_DISABLED is set: "
             "unset it, or set AGENTINFRA_TRACING__EXPORTER=none"
         )
     batch = min(_BATCH, settings.max_queue)
-    provider.add_span_processor(
-        export.BatchSpanProcessor(
-            queue, settings.max_queue, schedule_delay_millis=_DELAY_MS, max_export_batch_size=batch
-        )
+    processor = export.BatchSpanProcessor(
+        queue, settings.max_queue, schedule_delay_millis=_DELAY_MS, max_export_batch_size=batch
     )
-    return Export(_Vendor.of(tracer, provider.sampler), redactor, provider, queue)
+    provider.add_span_processor(processor)
+    sampler, resource = provider.sampler, provider.resource
+    tracer = Recorder(_NAME, sampler=sampler, resource=resource, processor=processor)
+    return Export(_Vendor.of(tracer, sampler), redactor, provider, queue)
 
 
 def exporter_of(settings: TracingSettings, export: Any, timeout: float) -> Any:
@@ -324,22 +330,28 @@ def exporter_of(settings: TracingSettings, export: Any, timeout: float) -> Any:
 def exportable(attributes: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     """Return attributes as every collector takes them: scalars, lists of one kind, JSON text."""
     safe = redactor.fields(attributes)
-    # Nearly always all of them are plain. Asked in one go this costs a tenth of a look at each.
-    if _PLAIN.issuperset(map(type, safe.values())) and "" not in safe and "".join(safe).isascii():
+    # Asked in one go, whether there is anything odd costs a tenth of a look at each.
+    if "" not in safe and "".join(safe).isascii():
+        if _PLAIN.issuperset(map(type, safe.values())):
+            return safe
+        for key in [key for key, value in safe.items() if type(value) not in _PLAIN]:
+            if (value := _spelled(safe[key])) is None:
+                del safe[key]
+            else:
+                safe[key] = value
         return safe
-    clean: dict[str, Any] = {}
-    for key, value in safe.items():
-        if value is None or not key:
-            continue
-        if isinstance(value, dict) or (isinstance(value, list) and not _uniform(value)):
-            value = json.dumps(value, ensure_ascii=False)
-        clean[key if key.isascii() else encodable(key)] = value
-    return clean
+    named = {key if key.isascii() else encodable(key): value for key, value in safe.items() if key}
+    spelled = {key: _spelled(value) for key, value in named.items()}
+    return {key: value for key, value in spelled.items() if value is not None}
 
 
-def _uniform(values: list[Any]) -> bool:
-    kinds = {type(value) for value in values}
-    return len(kinds) <= 1 and kinds <= {str, int, float, bool}
+def _spelled(value: Any) -> Any:
+    """Return a value as collectors take it; None is left out."""
+    if type(value) is list:
+        kinds = set(map(type, value))
+        if len(kinds) <= 1 and kinds <= _PLAIN:
+            return tuple(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def _stack(error: BaseException) -> str:

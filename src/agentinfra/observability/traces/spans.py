@@ -14,7 +14,6 @@ from contextvars import ContextVar, Token
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from agentinfra._mechanics.identifiers import random_hex
 from agentinfra._mechanics.loop_local import LoopLocal
 from agentinfra.observability.redaction import Redactor
 from agentinfra.observability.semconv import ERROR_TYPE
@@ -23,6 +22,7 @@ from agentinfra.observability.traces.context import (
     Place,
     baggage,
     foreign_span,
+    ids_below,
     incoming,
     place_of,
 )
@@ -124,7 +124,7 @@ class Span:
         # Those of an exported span are numbers, spelled out where somebody asks.
         self._ids: Ids | None = None
         if exported is None:
-            self._ids, self._above = _ids(above)
+            self._ids, self._above = ids_below(above)
         self._start = time.time()
         self._began = time.perf_counter()
 
@@ -395,12 +395,3 @@ def _place(span: Span) -> Place:
         beside=span._beside,  # noqa: SLF001
         name=span.name,
     )
-
-
-def _ids(above: Any) -> tuple[Ids, str | None]:
-    """Return the ids of a span that nobody exports, and its parent's."""
-    place = above if above is None or isinstance(above, Place) else place_of(above)
-    if place is not None:
-        return (place.trace_id, random_hex(8)), place.span_id
-    fresh = random_hex(24)
-    return (fresh[:32], fresh[32:]), None
