@@ -83,7 +83,10 @@ class Counter(Series):
         """
         if not 0.0 <= amount < _INFINITE:
             raise _cannot_go_up(self.key.name, float(amount))
-        self._cells[self._at] += float(amount) if isinstance(amount, Decimal) else amount
+        try:
+            self._cells[self._at] += amount  # type: ignore[operator]
+        except TypeError:  # a Decimal
+            self._cells[self._at] += float(amount)
 
 
 class ExactCounter(Counter):

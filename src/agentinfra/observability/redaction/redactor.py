@@ -23,6 +23,7 @@ _LONGEST = 32_768
 """Characters kept of one text; a collector refuses a whole batch for one that is far longer."""
 _BEHIND = 1_024  # looked at behind the cut, for a secret that lies across it
 _MARK = REDACTED.encode()
+_LEAST = -INT
 _NUMBERS = frozenset((bool, int, float, Decimal, type(None)))
 _SHORT = 64
 """Characters of a text that is remembered once it was found clean: names of events, models,
@@ -105,7 +106,7 @@ class Redactor:
                 if value not in remembered:
                     clean[key] = self.text(value)
             elif (
-                (kind is int and -INT < value < INT)
+                (kind is int and _LEAST < value < INT)
                 or (kind is float and value - value == 0.0)  # false for what is not finite
                 or kind is bool
                 or value is None

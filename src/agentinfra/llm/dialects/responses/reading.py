@@ -12,7 +12,6 @@ from agentinfra.llm.dialects.encoding import REFUSED, decode
 from agentinfra.llm.dialects.failures import error_in, hidden_error
 from agentinfra.llm.dialects.request import OUTPUT
 from agentinfra.llm.dialects.responses.shapes import (
-    UsualResponse,
     call_of,
     decode_response,
     is_plain,
@@ -29,7 +28,7 @@ from agentinfra.llm.dialects.values import (
 )
 from agentinfra.results import Choice, ToolCall
 
-__all__ = ["ResponseSource", "failure_in", "read_response", "response_of"]
+__all__ = ["ResponseSource", "failure_in", "read_response", "read_usual", "response_of"]
 
 _CALLS = {"function_call": "function", "custom_tool_call": "custom"}
 _UNFINISHED = frozenset({"queued", "in_progress"})
@@ -42,19 +41,27 @@ def read_response(body: bytes, headers: Mapping[str, str]) -> Answer:
         LLMStatusError: It is an error, wherever that hides.
         LLMResponseError: It is not an answer.
     """
-    try:
-        usual = decode_response(body)
-    except REFUSED:
-        usual = None
-    if usual is not None and is_plain(usual):
-        return _usual(usual, body)
+    if (answer := read_usual(body)) is not None:
+        return answer
     data = decode(body)
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
     return response_of(data, headers)
 
 
-def _usual(usual: UsualResponse, body: bytes) -> Answer:
+def read_usual(body: bytes, before: Mapping[str, Any] | None = None) -> Answer | None:
+    """Read an answer of the usual shape; None where it needs a second look.
+
+    Args:
+        body: The answer.
+        before: Fields that came before it, and are its own where it does not say them again.
+    """
+    try:
+        usual = decode_response(body)
+    except REFUSED:
+        return None
+    if not is_plain(usual):
+        return None
     texts = [part.text or "" for item in usual.output for part in item.content or ()]
     calls = tuple(call_of(item) for item in usual.output if item.type == "function_call")
     return Answer(
@@ -65,7 +72,7 @@ def _usual(usual: UsualResponse, body: bytes) -> Answer:
         model=usual.model,
         id=usual.id,
         service_tier=usual.service_tier,
-        source=ResponseSource(body=body),
+        source=ResponseSource(before, body=body),
     )
 
 
@@ -116,21 +123,22 @@ class ResponseSource:
     """A whole answer of this API.
 
     Args:
-        data: The answer, decoded.
-        body: The answer as it came, decoded only where somebody asks.
+        data: What is decoded of it already.
+        body: The rest, or all of it, as it came: decoded only where somebody asks.
     """
 
     api = "responses"
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, body: bytes = b"") -> None:
-        self._data = data
+        self._data = data or {}
         self._body = body
 
     @property
     def data(self) -> Mapping[str, Any]:
         """The answer as it came."""
-        if self._data is None:
-            self._data = as_mapping(decode(self._body))
+        if self._body:
+            self._data = {**self._data, **as_mapping(decode(self._body))}
+            self._body = b""
         return self._data
 
     @cached_property

@@ -15,6 +15,7 @@ from agentinfra.llm.dialects.responses.reading import (
     ResponseSource,
     failure_in,
     read_response,
+    read_usual,
     response_of,
 )
 from agentinfra.llm.dialects.toolcalls import CallPieces
@@ -31,26 +32,29 @@ _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.
 _STATES = ("response.created", "response.in_progress", "response.queued")
 _ENDS = ("response.completed", "response.incomplete", "response.done")
 _FAILED = ("response.failed", "error")
-_REPEATS = (
-    "response.content_part.added",
-    "response.content_part.done",
-    "response.output_text.done",
-    "response.refusal.done",
-    "response.reasoning_summary_text.done",
-    "response.reasoning_text.done",
-    "response.reasoning_summary_part.added",
-    "response.reasoning_summary_part.done",
-    "response.function_call_arguments.done",
-    "response.custom_tool_call_input.done",
+_REPEATS = frozenset(
+    (
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.output_text.done",
+        "response.refusal.done",
+        "response.reasoning_summary_text.done",
+        "response.reasoning_text.done",
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_part.done",
+        "response.function_call_arguments.done",
+        "response.custom_tool_call_input.done",
+    )
 )
 """Events that say again what deltas have said; the items at their ends hold it all."""
 
 
 class _Usual(msgspec.Struct, kw_only=True, gc=False):
-    """An event that brings a piece of text: nearly all of them."""
+    """An event that brings a piece of text, as nearly all do, or the response."""
 
     type: str
-    delta: str
+    delta: str | None = None
+    response: msgspec.Raw = msgspec.Raw()
     sequence_number: int | None = None
     output_index: int = 0
     summary_index: int = 0
@@ -108,10 +112,17 @@ class ResponseAssembly:
             return self._add_other(data)
         if event.sequence_number is not None:
             self.place = event.sequence_number
-        if event.type == _TEXT:
-            self._text.append(event.delta)
-            return [StreamChunk(text=event.delta)]
-        return self._piece(event) or self._add_other(data)
+        piece = event.delta
+        if piece is not None:
+            if event.type == _TEXT:
+                self._text.append(piece)
+                return [StreamChunk(text=piece)]
+            return self._piece(event, piece) or self._add_other(data)
+        if event.type in _REPEATS:
+            return []
+        if event.type in _ENDS and (answer := read_usual(bytes(event.response), self._state)):
+            return self._take(answer, repeat=False)
+        return self._add_other(data)
 
     def take_whole(self, data: bytes) -> list[StreamChunk]:
         """Take in a whole answer that came in place of a stream; see ``Assembly``."""
@@ -134,19 +145,19 @@ class ResponseAssembly:
             source=ResponseSource(data) if self._items else None,
         )
 
-    def _piece(self, event: _Usual) -> list[StreamChunk]:
+    def _piece(self, event: _Usual, piece: str) -> list[StreamChunk]:
         if event.type in _ARGUMENTS:
-            delta = self._calls.place_of(event.output_index, "", "", event.delta)
+            delta = self._calls.place_of(event.output_index, "", "", piece)
             return [StreamChunk(tool_calls=(delta,))]
         if event.type in _REASONING:
             new = event.summary_index != self._thought and self._reasoning
             self._thought = event.summary_index
-            text = f"\n\n{event.delta}" if new else event.delta
+            text = f"\n\n{piece}" if new else piece
             self._reasoning.append(text)
             return [StreamChunk(reasoning=text)]
         if event.type == _REFUSAL:
-            self._refusal.append(event.delta)
-            return [StreamChunk(refusal=event.delta)]
+            self._refusal.append(piece)
+            return [StreamChunk(refusal=piece)]
         return []
 
     def _add_other(self, data: bytes) -> list[StreamChunk]:
@@ -166,16 +177,16 @@ class ResponseAssembly:
 
     def _odd_piece(self, kind: str, event: Mapping[str, Any]) -> list[StreamChunk]:
         """Take in a piece one of whose fields is of another type than usual."""
+        piece = plain(event.get("delta"))
+        if kind == _TEXT:
+            self._text.append(piece)
+            return [StreamChunk(text=piece)] if piece else []
         usual = _Usual(
             type=kind,
-            delta=plain(event.get("delta")),
             output_index=count(event.get("output_index")) or 0,
             summary_index=count(event.get("summary_index")) or 0,
         )
-        if kind == _TEXT:
-            self._text.append(usual.delta)
-            return [StreamChunk(text=usual.delta)] if usual.delta else []
-        return self._piece(usual)
+        return self._piece(usual, piece)
 
     def _item_added(self, event: Mapping[str, Any]) -> list[StreamChunk]:
         item = as_mapping(event.get("item"))
