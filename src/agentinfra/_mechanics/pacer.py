@@ -182,14 +182,16 @@ class Pacer:
         if permit in self._running:
             del self._running[permit]
             self._sent_tokens -= permit.tokens
-            self._wake()
+            if self._queued:
+                self._changed.set()
 
     def succeeded(self) -> None:
         """Take in that the server took a request."""
         if self._window < self._max_running:
             step = 1.0 / self._window if self._refused else 1.0
             self._window = min(self._max_running, self._window + step)
-            self._wake()
+            if self._queued:
+                self._changed.set()
 
     def refused(self, retry_after: float | None) -> None:
         """Take in that the server refused a request for its rate.
@@ -258,8 +260,10 @@ class Pacer:
         self._running[permit] = None
         self._sent += 1
         self._sent_tokens += tokens
-        self.requests.take(1.0)
-        self.tokens.take(tokens)
+        if self.requests.limit is not None:
+            self.requests.take(1.0)
+        if self.tokens.limit is not None:
+            self.tokens.take(tokens)
         return permit
 
     def _enqueue(self, tenant: str, waiter: _Waiter) -> None:

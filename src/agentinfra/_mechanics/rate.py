@@ -72,11 +72,10 @@ class ServerBucket:
         self._share = part
 
     def take(self, amount: float) -> None:
-        """Take off what is being sent."""
-        if self.limit is not None:
-            self._refill()
-            self._level -= amount
-            self._used += amount
+        """Take off what is being sent, from a bucket whose size is known."""
+        self._refill()
+        self._level -= amount
+        self._used += amount
 
     def seconds_until(self, amount: float) -> float:
         """Return how long to wait until so much fits; 0.0 when it does now."""

@@ -11,6 +11,8 @@ import msgspec
 
 from agentinfra.llm.calls.telemetry import LLMTelemetry, line_of, log
 from agentinfra.observability import semconv
+from agentinfra.observability.traces.spans import UnrecordedSpan
+from agentinfra.observability.tracing import Span, start_span
 
 if TYPE_CHECKING:
     from agentinfra._mechanics.clock import Clock
@@ -75,7 +77,7 @@ class CallRecord:
         clock: Where time comes from.
     """
 
-    __slots__ = ("_call", "_clock", "_closed", "_component", "_telemetry", "model", "span")
+    __slots__ = ("_call", "_clock", "_closed", "_component", "_of", "_telemetry", "model", "span")
 
     def __init__(
         self,
@@ -87,14 +89,18 @@ class CallRecord:
         clock: Clock,
     ) -> None:
         self.model = model
-        self.span = call.span = telemetry.span(call.operation, model)
         self._telemetry = telemetry
         self._call = call
         self._component = component
         self._clock = clock
         self._closed = False
         if telemetry.observed:
+            self._of = telemetry.of(model, call.operation)
+            self.span: Span = start_span(self._of.span, self._of.attributes, kind="client")
             telemetry.in_flight.inc()
+        else:
+            self.span = UnrecordedSpan()
+        call.span = self.span
 
     @property
     def trace_id(self) -> str | None:
@@ -120,8 +126,8 @@ class CallRecord:
     def first_token(self) -> None:
         """Record that a stream's first content has come."""
         if self._telemetry.observed:
-            of = self._telemetry.of(self.model, self._call.operation)
-            of.first_token.observe(self._clock.now() - self._call.started, self._exemplar)
+            latency = self._clock.now() - self._call.started
+            self._of.first_token.observe(latency, self._exemplar)
 
     @property
     def _exemplar(self) -> str:
@@ -138,7 +144,7 @@ class CallRecord:
             return
         latency = self._clock.now() - call.started
         telemetry.in_flight.dec()
-        telemetry.outcome(self.model, call.operation, outcome.name, latency, self._exemplar)
+        self._of.ended(outcome.name, latency, self._exemplar)
         if outcome.usage is not None:
             booked = call.target.model if call.target is not None else self.model
             telemetry.book(booked, call.operation, outcome.usage, outcome.cost)

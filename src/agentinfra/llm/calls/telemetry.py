@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from agentinfra.observability import semconv
 from agentinfra.observability.logging import get_logger
-from agentinfra.observability.traces.spans import UnrecordedSpan
-from agentinfra.observability.tracing import Span, start_span
 
 if TYPE_CHECKING:
     from agentinfra.observability.metrics import Counter, Histogram, Metrics
@@ -41,13 +39,26 @@ class OfModel:
         tokens_of_call = semconv.LLM_CALL_TOKENS
         self.input = metrics.histogram(tokens_of_call, model, operation, "input")
         self.output = metrics.histogram(tokens_of_call, model, operation, "output")
-        self.latency = metrics.histogram(semconv.LLM_LATENCY, model, operation, "ok")
         self.first_token = metrics.histogram(semconv.LLM_FIRST_TOKEN, model)
-        self.ok = metrics.counter(semconv.LLM_CALLS, model, "ok")
         self.attempts = metrics.counter(semconv.LLM_ATTEMPTS, model, "ok")
-        self.outcomes: dict[str, tuple[Counter, Histogram]] = {"ok": (self.ok, self.latency)}
         self.span = f"{operation} {model}"
         self.attributes = {semconv.OPERATION: operation, semconv.REQUEST_MODEL: model}
+        self._metrics, self._model, self._operation = metrics, model, operation
+        self._ended: dict[str, tuple[Counter, Histogram]] = {}
+        self._series("ok")
+
+    def ended(self, outcome: str, latency: float, trace_id: str = "") -> None:
+        """Count a call by how it ended, and its time, with the trace it can be looked at in."""
+        calls, took = self._ended.get(outcome) or self._series(outcome)
+        calls.inc()
+        took.observe(latency, trace_id)
+
+    def _series(self, outcome: str) -> tuple[Counter, Histogram]:
+        made = self._ended[outcome] = (
+            self._metrics.counter(semconv.LLM_CALLS, self._model, outcome),
+            self._metrics.histogram(semconv.LLM_LATENCY, self._model, self._operation, outcome),
+        )
+        return made
 
 
 class LLMTelemetry:
@@ -88,13 +99,6 @@ class LLMTelemetry:
             for operation, model in models:
                 self.of(model, operation)
 
-    def span(self, operation: str, model: str) -> Span:
-        """Return the span of a call, as ``{operation} {model}``; the caller ends it."""
-        if not self.observed:
-            return UnrecordedSpan()
-        known = self.of(model, operation)
-        return start_span(known.span, known.attributes, kind="client")
-
     def attempted(self, model: str, operation: str, outcome: str) -> None:
         """Count one request sent."""
         if not self.observed:
@@ -126,21 +130,6 @@ class LLMTelemetry:
         """Count a call that ended in an error."""
         if self.observed:
             self._failures[component].inc()
-
-    def outcome(
-        self, model: str, operation: str, outcome: str, latency: float, trace_id: str = ""
-    ) -> None:
-        """Count a call by how it ended, and its time, with the trace it can be looked at in."""
-        of = self.of(model, operation)
-        ended = of.outcomes.get(outcome)
-        if ended is None:
-            ended = of.outcomes[outcome] = (
-                self._metrics.counter(semconv.LLM_CALLS, model, outcome),
-                self._metrics.histogram(semconv.LLM_LATENCY, model, operation, outcome),
-            )
-        calls, took = ended
-        calls.inc()
-        took.observe(latency, trace_id)
 
     def book(self, model: str, operation: str, usage: Usage, cost: Decimal | None) -> None:
         """Add tokens and money to the counters."""

@@ -219,7 +219,8 @@ class LocalAccount:
             self._held -= hold.amount
             self._spent_in[period] += cost
             self._spent += cost
-        self._wake()
+        if self._waiting:
+            self._wake()
         if self.told is not None:
             self.told()
 

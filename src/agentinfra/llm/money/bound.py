@@ -41,7 +41,7 @@ class Bound:
         factor: How much dearer its endpoint has been than those.
     """
 
-    __slots__ = ("_ceilings", "largest", "window")
+    __slots__ = ("_ceilings", "_only", "largest", "window")
 
     def __init__(self, rates: Sequence[Rates], factor: Decimal) -> None:
         self.window = rates[0].window
@@ -52,6 +52,7 @@ class Bound:
             for other in (one, *one.later)
             for start, dated in ((0, other), *other.longer)
         )
+        self._only = self._ceilings[0] if len(self._ceilings) == 1 else None
 
     def of_text(self, text: int, answer: int) -> Decimal:
         """Return what a call of text alone costs at most in USD.
@@ -60,12 +61,9 @@ class Bound:
             text: Tokens of the prompt at most.
             answer: Tokens of the answer at most.
         """
-        costs = [
-            ceiling.text * text + ceiling.answer * answer + ceiling.request
-            for ceiling in self._ceilings
-            if text >= ceiling.above
-        ]
-        return costs[0] if len(costs) == 1 else max(costs)
+        if self._only is not None:
+            return self._only.of_text(text, answer)
+        return max(one.of_text(text, answer) for one in self._ceilings if text >= one.above)
 
     def of(self, most: Most) -> Decimal:
         """Return what a call costs at most in USD."""
@@ -84,6 +82,10 @@ class Ceiling(NamedTuple):
     speech: Decimal
     search: Decimal
     request: Decimal
+
+    def of_text(self, text: int, answer: int) -> Decimal:
+        """Return what a call of text alone costs at most in USD."""
+        return self.text * text + self.answer * answer + self.request
 
     def of(self, most: Most) -> Decimal:
         """Return what a call costs at most in USD."""

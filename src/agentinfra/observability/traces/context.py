@@ -21,6 +21,7 @@ __all__ = [
     "ids_below",
     "incoming",
     "place_of",
+    "traceparent_of",
 ]
 
 _TRACEPARENT: Final = re.compile(
@@ -54,12 +55,17 @@ class Place:
 
     @property
     def traceparent(self) -> str:
-        """The W3C header value that continues the trace below it.
+        """The W3C header value that continues the trace below it."""
+        return traceparent_of(self.trace_id, self.span_id, sampled=self.sampled)
 
-        Its flag is 00 only where sampling left the trace out: without an exporter of our own the
-        other side may still record.
-        """
-        return f"00-{self.trace_id}-{self.span_id}-{'00' if self.sampled is False else '01'}"
+
+def traceparent_of(trace_id: str, span_id: str, *, sampled: bool | None) -> str:
+    """Return the W3C header value that continues a trace below a span.
+
+    Its flag is 00 only where sampling left the trace out: without an exporter of our own the other
+    side may still record.
+    """
+    return f"00-{trace_id}-{span_id}-{'00' if sampled is False else '01'}"
 
 
 def foreign_span() -> Any:

@@ -25,6 +25,7 @@ from agentinfra.observability.traces.context import (
     ids_below,
     incoming,
     place_of,
+    traceparent_of,
 )
 from agentinfra.observability.traces.decorating import decorated
 from agentinfra.observability.traces.failures import error_text, is_no_failure
@@ -204,7 +205,8 @@ class Span:
     @property
     def traceparent(self) -> str:
         """The W3C header value that continues the trace elsewhere."""
-        return _place(self).traceparent
+        sampled = None if self._exported is None else self._exported.sampled
+        return traceparent_of(self.trace_id, self.span_id, sampled=sampled)
 
     def __enter__(self) -> Self:
         self._token = _CURRENT.set(self)

@@ -45,7 +45,21 @@ RESPONSES_ONLY = (
 )
 """Parameters that Chat Completions has no word for."""
 
-_KEEPS_STATE = ("background", "conversation", "previous_response_id", "prompt", "store")
+_SAID_OTHERWISE = frozenset(
+    (
+        *CHAT_ONLY,
+        "reasoning_effort",
+        "response_format",
+        "verbosity",
+        "text",
+        "tools",
+        "tool_choice",
+        "logprobs",
+    )
+)
+"""Parameters that are looked at, or said in other words; most calls have none of them."""
+
+_KEEPS_STATE = frozenset(("background", "conversation", "previous_response_id", "prompt", "store"))
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _LED_TO = ("custom_tool_call", "function_call", "message")
 _ENCRYPTED = "reasoning.encrypted_content"
@@ -68,12 +82,14 @@ def response_payload(request: TextRequest, model: str, speech: Speech) -> dict[s
     limits = [given.pop(name) for name in _LIMITS if name in given]
     if limits:
         payload["max_output_tokens"] = limits[-1]
-    _refuse_chats_own(given, model, speech)
-    _say_reasoning(given)
-    _say_text(given)
-    _say_tools(given)
-    _say_streaming(given, request)
-    _say_logprobs(given)
+    if not _SAID_OTHERWISE.isdisjoint(given):
+        _refuse_chats_own(given, model, speech)
+        _say_reasoning(given)
+        _say_text(given)
+        _say_tools(given)
+        _say_logprobs(given)
+    if request.stream or "stream_options" in given:
+        _say_streaming(given, request)
     payload |= given
     _keep_nothing(payload, reasons=known(model).reasons or speech.reasons)
     if speech.official:
@@ -174,7 +190,7 @@ def _say_logprobs(given: dict[str, Any]) -> None:
 
 
 def _keep_nothing(payload: dict[str, Any], *, reasons: bool) -> None:
-    if not any(name in payload for name in _KEEPS_STATE):
+    if _KEEPS_STATE.isdisjoint(payload):
         payload["store"] = False
     if payload.get("store") is not False:
         return
