@@ -137,10 +137,12 @@ class DirectTransport:
         response = await self._begin(method, url, body, headers)
         try:
             announced = response.content_length
-            if announced is not None and announced <= self._largest:
-                content = await response.read()
-            else:
+            if announced is None or announced > self._largest:
                 content = await self._read(response)
+            elif response.content.is_eof():  # it came with its headers, as short ones do
+                content = response.content.read_nowait()
+            else:
+                content = await response.read()
         except BaseException as error:
             response.close()  # what is left of it would be read as the next one's
             if isinstance(error, self._failures):
