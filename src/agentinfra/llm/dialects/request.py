@@ -34,6 +34,9 @@ ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _PICTURE = 1_000
 """Tokens of a picture, about: what is estimated where a server reports no usage."""
 
+_OURS = frozenset(("extra_headers", "extra_query", "extra_body", "cache", "unsupported"))
+"""Options that are said to the client."""
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -186,6 +189,13 @@ def text_request(
         limit=limit_in(given),
         asks_usage=options.get("stream_options", True) is not None,
     )
+    if not _OURS.isdisjoint(given):
+        _take_ours(request, given)
+    return request
+
+
+def _take_ours(request: TextRequest, given: dict[str, Any]) -> None:
+    """Take out of the options what is said to the client, not to the model."""
     if "extra_headers" in given:
         request.headers = checked_headers(extra(given, "extra_headers"))
     if "extra_query" in given:
@@ -196,7 +206,6 @@ def text_request(
         request.keep = _seconds(given.pop("cache"))
     if "unsupported" in given:
         request.lenient = _lenient(given.pop("unsupported"))
-    return request
 
 
 def limit_in(options: Mapping[str, Any]) -> int:

@@ -51,7 +51,7 @@ class Sink:
 
     def write(self, line: str) -> None:
         """Write a line in one piece, so that those of other threads do not come in between."""
-        stream = self.stream
+        stream = sys.stderr if self._stream is None else self._stream
         if stream is None:
             self.drop()
             return

@@ -138,13 +138,11 @@ class Out:
         """Write what goes without waiting; return the rest."""
         asks = self._waits and self._open is None
         rest = data if len(data) <= _PIECE else memoryview(data)
-        while rest:
-            try:
-                if asks and not select.select((), (target,), (), 0)[1]:
-                    break
+        try:
+            while rest and not (asks and not select.select((), (target,), (), 0)[1]):
                 rest = rest[os.write(target, rest[:_PIECE]) :]
-            except BlockingIOError:
-                break
+        except BlockingIOError:
+            pass
         return bytes(rest)
 
     def _start(self, stream: TextIO) -> None:

@@ -115,7 +115,7 @@ class ExactCounter(Counter):
         if type(amount) is float and amount < self._small:
             units = round(amount * self._units)
         else:
-            units = round(Decimal(amount) * self._units)
+            units = round((amount if type(amount) is Decimal else Decimal(amount)) * self._units)
         self._cells[self._at] += units
 
 

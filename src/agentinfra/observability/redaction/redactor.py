@@ -97,10 +97,11 @@ class Redactor:
     def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an event, each cleaned."""
         clean = dict(fields)
-        shown, remembered = self._shown, self._clean
+        remembered = self._clean
+        telling = () if self._shown.issuperset(fields) else self._telling(fields)
         for key, value in fields.items():
             kind = type(value)
-            if key not in shown and self._says_something(key, kind):
+            if telling and key in telling:
                 clean[key] = Walk(self).under(self.verdict(key), value)
             elif kind is str:  # first: nearly every field is one
                 if value not in remembered:
@@ -118,11 +119,16 @@ class Redactor:
                 clean[key] = self.value(value)
         return clean
 
-    def _says_something(self, key: str, kind: type) -> bool:
-        """Say whether a key has to do with what is shown of a value of this kind."""
-        verdict = self.verdict(key)
-        # A number is no secret by its looks: "tokens" is mostly one.
-        return verdict is Verdict.HIDDEN or (verdict is Verdict.JUDGED and kind not in _NUMBERS)
+    def _telling(self, fields: Mapping[str, Any]) -> set[str]:
+        """Return the keys that have to do with what is shown of their values."""
+        telling = set()
+        for key, value in fields.items():
+            verdict = self.verdict(key)
+            # A number is no secret by its looks: "tokens" is mostly one.
+            judged = verdict is Verdict.JUDGED and type(value) not in _NUMBERS
+            if verdict is Verdict.HIDDEN or judged:
+                telling.add(key)
+        return telling
 
     def value(self, value: Any) -> Any:
         """Return a copy made of dicts with text keys, lists, text, numbers, bools and None."""
