@@ -239,6 +239,7 @@ class AsyncLLMClient(StructuredClient):
             BudgetExceededError: A budget around the call has too little left; nothing was sent.
             LLMError: The call failed; the subclass says how, ``retryable`` whether to try again.
         """
+        self._ready()
         form = options.get("response_format")
         if form is not None and not isinstance(form, Mapping):
             given = {"model": model, "timeout": timeout, "deadline": deadline, "tenant": tenant}

@@ -284,9 +284,10 @@ async def _own(
 ) -> Export:
     module = otlp.MODULES.get(("traces", settings.exporter))
     await preload([*_VENDORS, *([] if module is None else [module, "requests"])])
+    _, _, _, sdk, export, sampling = (load(name) for name in _VENDORS)
+    # Only now, when it is known that what it is made of can be loaded.
     from agentinfra.observability.traces.recorded import Recorder
 
-    _, _, _, sdk, export, sampling = (load(name) for name in _VENDORS)
     exporter = exporter_of(settings, export, timeout)
     queue = ExportQueue(exporter, export.SpanExportResult.SUCCESS, settings.max_queue, outcome)
     ratio = sampling.ParentBased(sampling.TraceIdRatioBased(settings.sample_ratio))
