@@ -10,6 +10,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, SamplingResult
 
+from agentinfra.observability.redaction import Redactor
+from agentinfra.observability.traces.export import exportable
 from agentinfra.observability.traces.recorded import Recorder
 
 ABOVE = trace.SpanContext(
@@ -226,3 +228,33 @@ def test_spans_go_out_in_one_group():
     (group,) = sent.resource_spans
     (scope,) = group.scope_spans
     assert (scope.scope.name, len(scope.spans)) == ("agentinfra", 2)
+
+
+@pytest.mark.parametrize("key", ["found", "tokens", "key_of_map"])
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (["stop"], ("stop",)),
+        ((1, 2), (1, 2)),
+        (["a", 1], '["a", 1]'),
+        ({"n": 1}, '{"n": 1}'),
+        ([], ()),
+        (None, "left out"),
+        (1.5, 1.5),
+    ],
+    ids=repr,
+)
+def test_attributes_are_what_collectors_take(key, value, sent):
+    """Lists of one kind go as they are, all else as JSON; None is left out, whatever the name."""
+    redactor = Redactor()
+    for _ in range(2):  # the second time names and texts are known
+        assert exportable({key: value, "beside": "x"}, redactor) == {
+            **({} if value is None else {key: sent}),
+            "beside": "x",
+        }
+
+
+def test_names_of_attributes_can_be_sent():
+    """A name that is empty is left out; half of a character in one becomes a question mark."""
+    given = {"": 1, "größe": 2, "half\ud83d": 3}
+    assert exportable(given, Redactor()) == {"größe": 2, "half?": 3}

@@ -23,6 +23,7 @@ _LONGEST = 32_768
 """Characters kept of one text; a collector refuses a whole batch for one that is far longer."""
 _BEHIND = 1_024  # looked at behind the cut, for a secret that lies across it
 _MARK = REDACTED.encode()
+_SCALARS = frozenset((str, bool, int, float))
 _LEAST = -INT
 _NUMBERS = frozenset((bool, int, float, Decimal, type(None)))
 _SHORT = 64
@@ -94,30 +95,45 @@ class Redactor:
             return f"{text[:_LONGEST]}{CUT} ({length} characters)"
         return text
 
-    def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of an event, each cleaned."""
+    def fields(self, fields: Mapping[str, Any], *, odd: list[str] | None = None) -> dict[str, Any]:
+        """Return the fields of an event, each cleaned.
+
+        Args:
+            fields: Their names and values.
+            odd: Takes the names of those that are no text, number or bool.
+        """
         clean = dict(fields)
         remembered = self._clean
         telling = () if self._shown.issuperset(fields) else self._telling(fields)
         for key, value in fields.items():
             kind = type(value)
             if telling and key in telling:
-                clean[key] = Walk(self).under(self.verdict(key), value)
+                shown = Walk(self).under(self.verdict(key), value)
             elif kind is str:  # first: nearly every field is one
                 if value not in remembered:
                     clean[key] = self.text(value)
+                continue
             elif (
                 (kind is int and _LEAST < value < INT)
                 or (kind is float and value - value == 0.0)  # false for what is not finite
                 or kind is bool
-                or value is None
             ):
                 continue
             elif kind is Decimal:  # what calls cost: on every call's line
                 clean[key] = str(value)
+                continue
+            elif value is None or (kind is list and len(value) == 1 and self._is_known(value[0])):
+                shown = value  # why a call finished is a list of one
             else:
-                clean[key] = self.value(value)
+                shown = self.value(value)
+            clean[key] = shown
+            if odd is not None and type(shown) not in _SCALARS:
+                odd.append(key)
         return clean
+
+    def _is_known(self, value: Any) -> bool:
+        """Say whether a value is a text that was found clean before."""
+        return type(value) is str and value in self._clean
 
     def _telling(self, fields: Mapping[str, Any]) -> set[str]:
         """Return the keys that have to do with what is shown of their values."""
