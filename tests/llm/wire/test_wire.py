@@ -10,6 +10,7 @@ import traceback
 import pytest
 import trustme
 from llm_support import HELLO
+from raw_server import answer, events, piece, raw_server, reply
 from wire_support import relay
 
 from agentinfra.errors import ConfigurationError, LLMConnectionError, LLMTimeoutError
@@ -81,6 +82,34 @@ async def test_one_connection_serves_calls_in_a_row(client_of, server):
             await stream.response()
         await llm.chat_completion(HELLO)
         assert front.opened == 1
+
+
+async def test_a_server_that_hangs_up_after_streams(client_of, transport):
+    """A call is lost once on a connection that a stream's server closed; then streams go alone."""
+    if transport == "sdk":
+        pytest.skip("the wire of the openai package does not learn it")
+    gone = asyncio.Event()
+
+    async def parts(request):
+        whole = events(piece({"content": "hi"}), piece({}, "stop"))
+        if request["headers"].get("connection") == "close":
+            whole = whole.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+        yield whole[:-20]
+        await gone.wait()
+        gone.clear()
+        yield whole[-20:]
+
+    def give(request):
+        return parts(request) if request["body"].get("stream") else reply(answer())
+
+    attempts = []
+    async with raw_server(give) as server, client_of(server) as llm:
+        for _ in range(3):
+            async with await llm.chat_completion(HELLO, stream=True) as stream:
+                gone.set()
+                await stream.response()
+            attempts.append((await llm.chat_completion(HELLO)).attempts)
+    assert attempts == [2, 1, 1]
 
 
 async def test_a_refused_call_keeps_its_connection(client_of, server):

@@ -20,6 +20,7 @@ from agentinfra.llm.wire.transport import Reply
 
 if TYPE_CHECKING:
     import ssl
+    from asyncio import BaseTransport
 
     import aiohttp
     import openai
@@ -129,6 +130,8 @@ class DirectTransport:
         self._urls: dict[str, URL] = {}
         self._failures: tuple[type[Exception], ...] = (load("aiohttp").ClientError, OSError)
         self._more = more
+        self._streamed: BaseTransport | None = None
+        self._hangs_up = False
 
     async def send(
         self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
@@ -157,11 +160,17 @@ class DirectTransport:
         self, url: str, body: bytes, *, headers: Mapping[str, str], method: str = "POST"
     ) -> AsyncIterator[_DirectStream]:
         """Send a body and give the response while it comes."""
+        if self._hangs_up:
+            headers = {**headers, "Connection": "close"}
         response = await self._begin(method, url, body, headers)
+        if (connection := response.connection) is not None:
+            self._streamed = connection.transport
         try:
             yield _DirectStream(response, await self._begun(response), self._failures)
         finally:
             # A stream left early cannot be reused; one read to its end has gone back already.
+            if response.connection is not None:
+                self._streamed = None  # closed by us: it tells nothing of the server
             response.close()
 
     async def aclose(self) -> None:
@@ -185,7 +194,19 @@ class DirectTransport:
                 allow_redirects=False,
             )
         except self._failures as error:
+            self._learn(error)
             raise _mapped(error) from error
+
+    def _learn(self, error: Exception) -> None:
+        """Take in that a server hangs up after a stream and does not say so, as llama.cpp's does.
+
+        Its end of the connection is closed a moment after the last byte: the next request, sent at
+        once, is lost on it. From here on streams ask for a connection of their own.
+        """
+        from aiohttp import ClientConnectorError
+
+        if self._streamed is not None and self._streamed.is_closing():
+            self._hangs_up |= not isinstance(error, ClientConnectorError)
 
     async def _begun(self, response: aiohttp.ClientResponse) -> Reply:
         """Return what a streamed response has begun with; an error is read whole."""
