@@ -230,6 +230,21 @@ async def test_a_proxys_password_shows_nowhere(client_of, server, proxied, capsy
     assert "bWU6aHVudGVyMg" not in shown
 
 
+async def test_a_key_in_the_query_shows_nowhere(client_of, capsys):
+    """An answer that cannot be read is named, and nothing of the query it was asked with."""
+    given = {"max_attempts": 1, "extra_query": {"key": "hunter2"}}
+    async with (
+        raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: none\r\n\r\n") as server,
+        client_of(server, **given) as llm,
+    ):
+        with pytest.raises(LLMConnectionError) as caught:
+            await llm.chat_completion(HELLO)
+    assert server.requests[0]["path"].endswith("?key=hunter2")
+    shown = "".join(traceback.format_exception(caught.value))
+    shown += f"{caught.value!r} {caught.value.__cause__!r} {capsys.readouterr()}"
+    assert "hunter2" not in shown
+
+
 async def test_no_proxy_where_the_environment_says_so(client_of, server, proxied, monkeypatch):
     """A host named in NO_PROXY is asked directly."""
     proxied("http://127.0.0.1:1")

@@ -294,14 +294,17 @@ def _mapped(error: Exception) -> LLMConnectionError:
 
     if isinstance(error, TimeoutError):
         return _unsent(LLMTimeoutError("connecting to the endpoint took too long"))
+    if isinstance(error, aiohttp.ClientResponseError):
+        _forget_secrets(error)
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        _forget_password(error)
         return _unsent(LLMConnectionError(f"the proxy answered {error.status} {error.message}"))
     if isinstance(error, aiohttp.ClientConnectorError):
         why = error.os_error.strerror or str(error.os_error)
         return _unsent(
             LLMConnectionError(f"the endpoint cannot be reached: {error.host}:{error.port}: {why}")
         )
+    if isinstance(error, aiohttp.ClientOSError):
+        return LLMConnectionError(f"the endpoint cannot be reached: {_without_address(error)}")
     broken = error.__cause__ if isinstance(error, aiohttp.ClientPayloadError) else error
     if isinstance(broken, aiohttp.ClientResponseError | HttpProcessingError):
         why = " ".join(broken.message.split())  # their status is one of aiohttp's own
@@ -316,12 +319,22 @@ def _unsent(error: LLMConnectionError) -> LLMConnectionError:
     return error
 
 
-def _forget_password(error: aiohttp.ClientHttpProxyError) -> None:
-    """Take the proxy's password out of what an error keeps of its request."""
+def _without_address(error: aiohttp.ClientOSError) -> str:
+    """Return why a connection broke; of a body half sent aiohttp says the whole address as well.
+
+    A key may be in its query: the error that goes along as the cause loses it, too.
+    """
+    if isinstance(cause := error.__cause__, OSError):
+        error.strerror = cause.strerror or str(cause)
+        error.args = (error.errno, error.strerror)
+    return error.strerror or str(error)
+
+
+def _forget_secrets(error: aiohttp.ClientResponseError) -> None:
+    """Take the address's query and the proxy's password out of what an error keeps."""
     from multidict import CIMultiDict, CIMultiDictProxy
 
-    asked = error.request_info
-    error.request_info = asked._replace(
-        real_url=asked.real_url.with_user(None), headers=CIMultiDictProxy(CIMultiDict())
-    )
+    asked, nothing = error.request_info, CIMultiDictProxy(CIMultiDict[str]())
+    bare = asked.real_url.with_user(None).with_query(None)
+    error.request_info = asked._replace(url=bare, real_url=bare, headers=nothing)
     error.args = (error.request_info, error.history)
