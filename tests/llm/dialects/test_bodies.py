@@ -115,7 +115,7 @@ def test_a_conversation_in_items():
                 },
             ],
         },
-        {"role": "assistant", "content": "One moment."},
+        {"type": "message", "role": "assistant", "content": "One moment."},
         {
             "type": "function_call",
             "call_id": "call_1",

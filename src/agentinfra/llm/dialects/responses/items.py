@@ -56,7 +56,8 @@ def _turn(message: Mapping[str, Any], custom: set[str]) -> list[Mapping[str, Any
     items: list[Mapping[str, Any]] = []
     text = joined(message.get("content")) or joined(message.get("refusal"))
     if text:
-        items.append({"role": "assistant", "content": text})
+        # Its type may be left out at OpenAI's, but llama.cpp's server goes by it.
+        items.append({"type": "message", "role": "assistant", "content": text})
     for call in map(as_mapping, as_list(message.get("tool_calls"))):
         if (own := as_mapping(call.get("custom"))) or call.get("type") == "custom":
             custom.add(plain(call.get("id")))
