@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias
 from agentinfra import AsyncLLMClient, LLMError, LLMStreamInterruptedError
 
 HELLO = [{"role": "user", "content": "hello"}]
-ROME = [{"role": "user", "content": "What is the weather in Rome?"}]
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 LONG = [{"role": "user", "content": "hello " * 3000}]
 WEATHER = {
@@ -33,6 +32,21 @@ class City:
     name: Literal["Paris", "Rome"]
     capital: bool
 
+
+PARIS = '{"location": "Paris"}'
+CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": WEATHER["title"], "arguments": PARIS},
+}
+ROME = [
+    {"role": "user", "content": "What is the weather in Paris?"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": CALL["id"], "content": "rainy"},
+    {"role": "assistant", "content": "It is rainy in Paris."},
+    {"role": "user", "content": "What is the weather in Rome?"},
+]
+"""A question that wants a call; a small model calls where it sees that it did before."""
 
 SURE: dict[str, Any] = {"temperature": 0, "max_tokens": 96}
 """What makes a small model do the same every time, and end."""

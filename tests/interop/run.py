@@ -38,7 +38,7 @@ async def run_checks(served: Served, transport: str, api: str) -> list[str]:
             "embedding_model": served.embedding_model,
             "transport": transport,
             "api": api,
-            "max_attempts": 1,
+            "max_attempts": served.attempts,
         }
     )
     failed = []
