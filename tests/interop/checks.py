@@ -41,7 +41,7 @@ CALL = {
 }
 ROME = [
     {"role": "user", "content": "What is the weather in Paris?"},
-    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
     {"role": "tool", "tool_call_id": CALL["id"], "content": "rainy"},
     {"role": "assistant", "content": "It is rainy in Paris."},
     {"role": "user", "content": "What is the weather in Rome?"},

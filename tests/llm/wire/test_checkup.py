@@ -18,6 +18,8 @@ NO_SCOPE = (403, "application/json", {"error": {"message": "Missing scopes: api.
 NO_QUOTA = (429, "application/json", {"error": {"code": "insufficient_quota"}})
 BUSY = (429, "application/json", {"error": {"code": "rate_limit_exceeded"}})
 NO_MESSAGES = (500, "application/json", {"error": {"message": "key 'messages' not found"}})
+NO_INPUT = (500, "application/json", {"error": {"message": "1 validation error: input"}})
+SAID = (200, "application/json", {"choices": [{"message": {"content": "Sure"}}]})
 BROKEN = (500, "application/json", {"error": {"message": "The server had an error"}})
 DOWN = (503, "text/html", "<h1>Service Unavailable</h1>")
 LOGIN = (200, "text/html", "<!doctype html><title>Hotel</title>")
@@ -79,6 +81,7 @@ def probed(client_of):
         ({"models": LIST, "chat": NO_MODEL, "embeddings": NO_MODEL}, "ready", ""),
         ({"models": LIST, "chat": UNEXPECTED, "embeddings": REFUSED}, "ready", ""),
         ({"models": LIST, "chat": NO_MESSAGES, "embeddings": REFUSED}, "ready", ""),
+        ({"models": LIST, "chat": SAID, "embeddings": NO_INPUT}, "ready", ""),
         ({"models": LIST, "chat": REFUSED}, "degraded", "has no embeddings (HTTP 404)"),
         ({"models": LIST, "chat": REFUSED, "embeddings": LOGIN}, "degraded", "no embeddings"),
         ({"default": BAD_KEY}, "failed", "refuses the key (HTTP 401)"),

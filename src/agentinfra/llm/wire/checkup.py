@@ -2,9 +2,9 @@
 
 The list of models is asked for, through the transport that calls take, and looked at: a web page
 answers 200 as well. Where there is none, and where somebody wants to know for certain, calls
-themselves are tried with an empty body, which every server has to refuse: the kind of refusal tells
-whether they would work. For some servers give their list to everybody, whatever the key, or for
-nothing that they do. What has worked once is not tried again.
+themselves are tried with an empty body, which nearly every server refuses: the kind of refusal
+tells whether they would work. For some servers give their list to everybody, whatever the key, or
+for nothing that they do. What has worked once is not tried again.
 """
 
 from __future__ import annotations

@@ -44,6 +44,9 @@ __all__ = ["Endpoint", "Sending", "Target"]
 CONNECT_TIMEOUT = 5.0
 """Seconds a connection may take; the openai package's default."""
 
+_EMPTY = b'{"max_tokens":1}'
+"""A call that lacks all that it needs; the bound is for servers that answer it all the same."""
+
 
 class Sending(msgspec.Struct, kw_only=True):
     """One request to be sent: where below the address, and within what time.
@@ -167,7 +170,7 @@ class Endpoint:
     async def _ask(self, method: str, path: str, model: str) -> Reply:
         return await self._wire.send(
             self.profile.below(path, model),
-            b"{}" if method == "POST" else b"",
+            _EMPTY if method == "POST" else b"",
             headers={} if self._credentials.fixed is not None else await self._asked({}),
             method=method,
         )

@@ -35,6 +35,7 @@ class Verdict:
 
     Attributes:
         kind: What kind of answer it is; ``refused`` is a working call, ``answered`` a list.
+            An empty call that got an answer all the same works as well.
         status: Its HTTP status.
         models: The names in a list of models, None where it is none.
     """
@@ -59,6 +60,8 @@ def read_answer(reply: Reply) -> Verdict:
         if isinstance(content, dict) and content.get("error"):
             # A refusal inside of a 200, as some gateways send it.
             return Verdict(_refusal(status, reply), status)
+        if isinstance(content, dict) and (content.get("choices") or content.get("output")):
+            return Verdict("refused", status)  # asked for nothing, llama-cpp-python says something
         models = _models(content)
         return Verdict("odd" if models is None else "answered", status, models)
     if status < HTTPStatus.BAD_REQUEST:
