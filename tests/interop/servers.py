@@ -58,8 +58,8 @@ SMALL_MODEL = (
 """What a server with a small model that makes sense must do."""
 
 LLAMA_PYTHON = (
-    checks.ready,
     chat,
+    checks.ready,  # once it is warm: it answers the call that it should refuse
     stream,
     checks.sense,
     tools,
