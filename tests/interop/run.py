@@ -73,7 +73,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--llama-server", type=Path, help="llama.cpp's server, ready to run")
     options = parser.parse_args()
-    built = partial(llama_server, binary=options.llama_server)
+    binary = options.llama_server
+    built = partial(llama_server, binary=binary.resolve() if binary else None)
     broken = 0
     with ExitStack() as stack:
         home = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
