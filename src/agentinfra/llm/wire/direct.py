@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ _OF_THE_SDK = "x-stainless-"
 """Headers that describe the openai package's own wire, which this is not."""
 _KEEP_ALIVE = 60.0
 _MOST_ADDRESSES = 1024
+_AT_ONCE = 5.0
+"""Seconds behind a stream in which a connection closes because of it, and not for its age."""
 
 
 def open_direct(
@@ -131,6 +134,7 @@ class DirectTransport:
         self._failures: tuple[type[Exception], ...] = (load("aiohttp").ClientError, OSError)
         self._more = more
         self._streamed: BaseTransport | None = None
+        self._ended = 0.0
         self._hangs_up = False
 
     async def send(
@@ -171,6 +175,7 @@ class DirectTransport:
             # A stream left early cannot be reused; one read to its end has gone back already.
             if response.connection is not None:
                 self._streamed = None  # closed by us: it tells nothing of the server
+            self._ended = asyncio.get_running_loop().time()
             response.close()
 
     async def aclose(self) -> None:
@@ -206,7 +211,8 @@ class DirectTransport:
         from aiohttp import ClientConnectorError
 
         if self._streamed is not None and self._streamed.is_closing():
-            self._hangs_up |= not isinstance(error, ClientConnectorError)
+            soon = asyncio.get_running_loop().time() - self._ended < _AT_ONCE
+            self._hangs_up |= soon and not isinstance(error, ClientConnectorError)
 
     async def _begun(self, response: aiohttp.ClientResponse) -> Reply:
         """Return what a streamed response has begun with; an error is read whole."""
