@@ -208,6 +208,18 @@ def test_what_responses_has_no_word_for():
         _body(ResponsesDialect(), hello, "gpt-5.6-luna", {"seed": 1})
 
 
+@pytest.mark.parametrize(
+    "name", ["previous_response_id", "background", "conversation", "instructions"]
+)
+def test_what_chat_has_no_word_for(name):
+    """What servers of Chat Completions pass over in silence is an error, or left out if wanted."""
+    hello, given_options = [{"role": "user", "content": "x"}], {name: "x"}
+    with pytest.raises(ConfigurationError, match=rf"refuses {name}: .*'responses'"):
+        _body(ChatDialect(), hello, "gpt-4o", given_options)
+    lenient = Speech(unsupported="drop")
+    assert name not in _body(ChatDialect(), hello, "gpt-4o", given_options, speech=lenient)
+
+
 def test_an_empty_list_of_tools_is_not_sent():
     """OpenAI refuses it, with the choice that goes along."""
     given_options = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True}

@@ -407,6 +407,7 @@ TOO_LONG = {
     "gemini": "The input token count (12) exceeds the maximum number of tokens allowed (10).",
     "anthropic": "prompt is too long: 210000 tokens > 200000 maximum",
     "vllm": "This model's maximum context length is 4096 tokens.",
+    "vllm answer": "max_tokens=5000 cannot be greater than max_model_len=max_total_tokens=1024.",
     "vllm decoder": "The decoder prompt (length 9) is longer than the maximum model length of 8.",
 }
 

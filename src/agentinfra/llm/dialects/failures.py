@@ -56,7 +56,8 @@ _BY_CODE_ALONE: Mapping[str, type[LLMStatusError]] = {
 _TOO_LONG = re.compile(
     r"maximum context length|context (window|length|size)|maximum model length"
     r"|maximum number of tokens allowed|prompt is too long|input is too long"
-    r"|input length .*exceed|too many input tokens|reduce the length of the messages",
+    r"|input length .*exceed|too many input tokens|reduce the length of the messages"
+    r"|greater than max_model_len",
     re.IGNORECASE,
 )
 """Sentences of OpenAI, llama.cpp, Gemini, Anthropic's compatible endpoint, vLLM and others."""

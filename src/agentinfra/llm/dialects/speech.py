@@ -9,7 +9,19 @@ from typing import Any, Literal
 from agentinfra.errors import ConfigurationError
 from agentinfra.llm.dialects.models import Known
 
-__all__ = ["Speech", "without_refused"]
+__all__ = ["STATEFUL", "Speech", "drop", "without_refused"]
+
+STATEFUL = frozenset(
+    {
+        "background",
+        "context_management",
+        "conversation",
+        "instructions",
+        "max_tool_calls",
+        "previous_response_id",
+    }
+)
+"""Parameters of the Responses API that no compatible server has taken for its chat."""
 
 _SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias")
 _HARMLESS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from agentinfra.errors import BadRequestError
 from agentinfra.llm.dialects.models import known
 from agentinfra.llm.dialects.responses.body import CHAT_ONLY, RESPONSES_ONLY
+from agentinfra.llm.dialects.speech import STATEFUL
 from agentinfra.llm.wire.forms import FormLessons
 
 if TYPE_CHECKING:
@@ -27,17 +28,6 @@ _CHAT = re.compile(r"chat/completions|chat completions", re.IGNORECASE)
 _RESPONSES = re.compile(r"v1/responses|responses api|/responses\b", re.IGNORECASE)
 _WITHOUT_REASONING = re.compile(r"reasoning_effort\W+to\W+none", re.IGNORECASE)
 _OTHER_LIMIT: Literal["max_completion_tokens"] = "max_completion_tokens"
-_STATEFUL = frozenset(
-    {
-        "background",
-        "context_management",
-        "conversation",
-        "instructions",
-        "max_tool_calls",
-        "previous_response_id",
-    }
-)
-"""Parameters of the Responses API that no compatible server has taken for its chat."""
 _OF_RESPONSES = frozenset(RESPONSES_ONLY)
 _OF_CHAT = frozenset(CHAT_ONLY)
 _FUNCTIONS = frozenset({"function", "custom"})
@@ -79,7 +69,7 @@ class Lessons:
         given = request.options.keys()
         official = self._speech.official
         tools = request.options.get("tools")
-        if request.seen.items or not _STATEFUL.isdisjoint(given):
+        if request.seen.items or not STATEFUL.isdisjoint(given):
             return "responses"
         if self._api and (learned := self._learned(model, tools=bool(tools))) is not None:
             return learned

@@ -8,7 +8,7 @@ from typing import Any
 from agentinfra.errors import ConfigurationError
 from agentinfra.llm.dialects.models import known
 from agentinfra.llm.dialects.request import OUTPUT, TextRequest
-from agentinfra.llm.dialects.speech import Speech, without_refused
+from agentinfra.llm.dialects.speech import STATEFUL, Speech, drop, without_refused
 
 __all__ = ["chat_payload"]
 
@@ -19,14 +19,16 @@ def chat_payload(request: TextRequest, model: str, speech: Speech) -> dict[str, 
     """Return what is sent.
 
     Raises:
-        ConfigurationError: The model is known to refuse a parameter, or there are items of the
-            Responses API among the messages.
+        ConfigurationError: The model is known to refuse a parameter, or there are items or
+            parameters of the Responses API.
     """
     payload: dict[str, Any] = {"model": model, "messages": _turns(request)}
     payload |= request.options
     if request.stream:
         payload["stream"] = True
         _ask_for_usage(payload, speech, wanted=request.asks_usage)
+    if not STATEFUL.isdisjoint(payload):
+        _refuse_what_is_stateful(payload, speech)
     if request.limit:
         _name_the_limit(payload, model, speech)
     if speech.official:
@@ -39,6 +41,13 @@ def chat_payload(request: TextRequest, model: str, speech: Speech) -> dict[str, 
     if request.extra_body:
         payload |= request.extra_body
     return payload
+
+
+def _refuse_what_is_stateful(payload: dict[str, Any], speech: Speech) -> None:
+    """Refuse what servers pass over in silence, where the other API was ruled out."""
+    for name in sorted(STATEFUL & payload.keys()):
+        why = "only the Responses API has it: set Settings.llm.api to 'responses' or 'auto'"
+        drop(payload, name, "Chat Completions", speech, why=why)
 
 
 def _turns(request: TextRequest) -> Sequence[Mapping[str, Any]]:
