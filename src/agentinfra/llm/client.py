@@ -239,7 +239,7 @@ class AsyncLLMClient(StructuredClient):
             BudgetExceededError: A budget around the call has too little left; nothing was sent.
             LLMError: The call failed; the subclass says how, ``retryable`` whether to try again.
         """
-        self._ready()
+        calls = self._ready()
         form = options.get("response_format")
         if form is not None and not isinstance(form, Mapping):
             given = {"model": model, "timeout": timeout, "deadline": deadline, "tenant": tenant}
@@ -247,7 +247,9 @@ class AsyncLLMClient(StructuredClient):
             return await self._answer_of(messages, form, {**options, **given})
         request = text_request(messages, model or self._settings.model, options, stream=stream)
         call = self._timed(deadline, timeout, tenant)
-        return await (self._stream(request, call) if stream else self._run(request, call))
+        if stream:
+            return await self._stream(request, call)
+        return await self._complete(calls, request, call, "chat")
 
     def _timed(
         self,
@@ -259,7 +261,11 @@ class AsyncLLMClient(StructuredClient):
         return begun(what, self._settings, timeout, deadline, tenant=tenant, clock=self._clock)
 
     async def _run(self, request: TextRequest, call: Call, component: str = "chat") -> LLMResponse:
-        calls = self._ready()
+        return await self._complete(self._ready(), request, call, component)
+
+    async def _complete(
+        self, calls: Calls, request: TextRequest, call: Call, component: str
+    ) -> LLMResponse:
         targets = self._endpoints.ordered(request.model, "chat", calls.gates)
         with self._inflight.begin():
             return await calls.chat.complete(request, call, targets, component=component)

@@ -29,8 +29,8 @@ _TEXT = "response.output_text.delta"
 _REFUSAL = "response.refusal.delta"
 _ARGUMENTS = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
-_STATES = ("response.created", "response.in_progress", "response.queued")
-_ENDS = ("response.completed", "response.incomplete", "response.done")
+_STATES = frozenset(("response.created", "response.in_progress", "response.queued"))
+_ENDS = frozenset(("response.completed", "response.incomplete", "response.done"))
 _FAILED = ("response.failed", "error")
 _REPEATS = frozenset(
     (
@@ -120,7 +120,11 @@ class ResponseAssembly:
             return self._piece(event, piece) or self._add_other(data)
         if event.type in _REPEATS:
             return []
-        if event.type in _ENDS and (answer := read_usual(bytes(event.response), self._state)):
+        response = bytes(event.response)
+        if response and event.type in _STATES:
+            self._state.update(as_mapping(decode(response)))
+            return []
+        if event.type in _ENDS and (answer := read_usual(response, self._state)):
             return self._take(answer, repeat=False)
         return self._add_other(data)
 
