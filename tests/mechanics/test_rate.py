@@ -1,8 +1,11 @@
 """What is left of a server's rate limit where several processes share it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentinfra._mechanics.rate import ServerBucket
+from agentinfra.testing import ManualClock
 
 
 def _fits(bucket):
@@ -39,3 +42,20 @@ async def test_what_was_said_long_ago_is_not_handed_out(spent, clock):
     before = _fits(spent)
     spent.share(0.2)
     assert _fits(spent) <= 2 * before + 1
+
+
+@given(
+    limit=st.floats(1.0, 1e6),
+    left=st.floats(0.0, 1.0),
+    reset=st.floats(1.0, 600.0),
+    amounts=st.lists(st.floats(0.1, 1e4), min_size=1, max_size=5),
+)
+def test_what_was_waited_for_fits(limit, left, reset, amounts):
+    """Behind the wait it names a request fits: what rounding leaves is not waited for again."""
+    clock = ManualClock()
+    bucket = ServerBucket(clock)
+    bucket.told(limit=limit, remaining=limit * left, reset=reset, on_the_way=0.0)
+    for amount in amounts:
+        clock.shift(bucket.seconds_until(amount))
+        assert bucket.seconds_until(amount) == 0.0
+        bucket.take(amount)

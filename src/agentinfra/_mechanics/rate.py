@@ -8,6 +8,10 @@ __all__ = ["ServerBucket"]
 
 _ROUNDING = 0.99
 
+_NEGLIGIBLE = 1e-6
+"""What of a unit is not waited for: rounding leaves as much of a wait that is over, and a wait for
+that may be too short for the clock to move at all."""
+
 _FRESH = 0.3
 """Seconds for which what a server said remains is true enough where others use it too."""
 
@@ -87,7 +91,7 @@ class ServerBucket:
         # Who waits for more than fits into the own part gathers it over time.
         self._wanted = wanted
         short = wanted - self._level
-        if short <= 0:
+        if short <= _NEGLIGIBLE:
             return 0.0
         return short / self._rate if self._rate > 0 else WINDOW
 
