@@ -1,12 +1,17 @@
 """A span of ours that is exported is the one that OpenTelemetry's SDK would have made."""
 
 import json
+import threading
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import (
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, SamplingResult
 
@@ -139,7 +144,7 @@ def test_its_bounds_are_those_of_the_environment(monkeypatch, work):
     """The limits that OpenTelemetry's variables set hold for it, too."""
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "3")
     monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1")
-    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "2")
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "2" if work is attributes else "0")
     theirs, ours = Both().do(work)
     assert ours == theirs
 
@@ -189,6 +194,37 @@ def test_it_stands_under_what_its_context_has():
     theirs, ours = Both().do(nothing, around)
     assert ours == theirs
     assert ours[0]["parent_id"] == "0x0000000000000007"
+
+
+class Seen(SpanExporter):
+    """Keeps the attributes of spans as they are when they are sent."""
+
+    def __init__(self):
+        self.attributes = []
+
+    def export(self, spans):
+        self.attributes += [dict(span.attributes) for span in spans]
+        return SpanExportResult.SUCCESS
+
+
+def test_it_ends_behind_what_is_being_set():
+    """A span that another thread ends is sent with what is being set on it at that moment."""
+    seen = Seen()
+    provider = TracerProvider(shutdown_on_exit=False)
+    resource, processor = provider.resource, SimpleSpanProcessor(seen)
+    tracer = Recorder("x", sampler=ALWAYS_ON, resource=resource, processor=processor)
+    span = tracer.start_span("chat", trace.Context(), trace.SpanKind.CLIENT)
+    other = threading.Thread(target=span.end)
+
+    class Overtaken(dict):
+        def items(self):
+            other.start()
+            other.join(0.01)  # as long as it takes where nothing holds it back
+            return super().items()
+
+    span.set_attributes(Overtaken(key=1))
+    other.join()
+    assert seen.attributes == [{"key": 1}]
 
 
 class Says:

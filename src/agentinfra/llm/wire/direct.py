@@ -206,7 +206,8 @@ class DirectTransport:
         """Take in that a server hangs up after a stream and does not say so, as llama.cpp's does.
 
         Its end of the connection is closed a moment after the last byte: the next request, sent at
-        once, is lost on it. From here on streams ask for a connection of their own.
+        once, is lost on it. From here on streams ask for a connection of their own. Of streams side
+        by side the one that began last is looked at: what is missed here the next loss tells.
         """
         from aiohttp import ClientConnectorError
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
@@ -102,6 +103,10 @@ class RecordedSpan(trace.Span, ReadableSpan):
             instrumentation_scope=recorder.scope,
         )
         self._recorder = recorder
+        # Other instrumentation may set and note from other threads: without it two that are first
+        # would each bring a list of their own, of which one is lost, and a span might end before
+        # what is being set. Reentrant: a signal handler or a finalizer may come between.
+        self._lock = RLock()
         if attributes:
             self.set_attributes(attributes)
 
@@ -118,10 +123,11 @@ class RecordedSpan(trace.Span, ReadableSpan):
         """Take over attributes that can all be sent as they are."""
         limits = self._recorder.limits
         few = limits.max_span_attributes is None or len(attributes) <= limits.max_span_attributes
-        if self._attributes or not few or limits.max_span_attribute_length is not None:
-            self.set_attributes(attributes)
-        elif self._end_time is None:
-            self._attributes = attributes
+        with self._lock:
+            if few and not self._attributes and limits.max_span_attribute_length is None:
+                self._attributes = attributes
+                return
+        self.set_attributes(attributes)
 
     def set_attribute(self, key: str, value: AnyValue) -> None:
         """Set an attribute; what cannot be sent is left out."""
@@ -129,44 +135,45 @@ class RecordedSpan(trace.Span, ReadableSpan):
 
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
         """Set several attributes; what cannot be sent is left out."""
-        if self._end_time is not None:
-            return
-        if not isinstance(self._attributes, BoundedAttributes):
-            limits = self._recorder.limits
-            self._attributes = BoundedAttributes(
-                limits.max_span_attributes,
-                self._attributes,
-                immutable=False,
-                max_value_len=limits.max_span_attribute_length,
-            )
-        for key, value in attributes.items():
-            self._attributes[key] = value
+        limits = self._recorder.limits
+        with self._lock:
+            if self._end_time is not None:
+                return
+            if not isinstance(self._attributes, BoundedAttributes):
+                self._attributes = BoundedAttributes(
+                    limits.max_span_attributes,
+                    self._attributes,
+                    immutable=False,
+                    max_value_len=limits.max_span_attribute_length,
+                )
+            for key, value in attributes.items():
+                self._attributes[key] = value
 
     def add_event(
         self, name: str, attributes: Attributes = None, timestamp: int | None = None
     ) -> None:
         """Note something that happened at this moment, or at one in nanoseconds of the epoch."""
-        if self._end_time is not None:
-            return
         limits = self._recorder.limits
-        if not self._events:
-            self._events = BoundedList(limits.max_events)
-        bounded = BoundedAttributes(
-            limits.max_event_attributes, attributes, max_value_len=limits.max_attribute_length
-        )
-        self._events.append(Event(name, bounded, timestamp))  # type: ignore[attr-defined]
+        event = Event(name, self._bounded(limits.max_event_attributes, attributes), timestamp)
+        with self._lock:
+            if self._end_time is None:
+                if not isinstance(self._events, BoundedList):
+                    self._events = BoundedList(limits.max_events)
+                self._events.append(event)
 
     def add_link(self, context: trace.SpanContext, attributes: Attributes = None) -> None:
         """Tell of a span that has to do with this one."""
-        if self._end_time is not None:
-            return
         limits = self._recorder.limits
-        if not self._links:
-            self._links = BoundedList(limits.max_links)
-        bounded = BoundedAttributes(
-            limits.max_link_attributes, attributes, max_value_len=limits.max_attribute_length
-        )
-        self._links.append(trace.Link(context, bounded))  # type: ignore[attr-defined]
+        link = trace.Link(context, self._bounded(limits.max_link_attributes, attributes))
+        with self._lock:
+            if self._end_time is None:
+                if not isinstance(self._links, BoundedList):
+                    self._links = BoundedList(limits.max_links)
+                self._links.append(link)
+
+    def _bounded(self, most: int | None, attributes: Attributes) -> BoundedAttributes:
+        longest = self._recorder.limits.max_attribute_length
+        return BoundedAttributes(most, attributes, max_value_len=longest)
 
     def update_name(self, name: str) -> None:
         """Name it anew."""
@@ -200,9 +207,11 @@ class RecordedSpan(trace.Span, ReadableSpan):
 
     def end(self, end_time: int | None = None) -> None:
         """Hand it over to be sent; a second time does nothing."""
-        if self._end_time is None:
+        with self._lock:
+            if self._end_time is not None:
+                return
             self._end_time = time.time_ns() if end_time is None else end_time
-            self._recorder.processor.on_end(self)
+        self._recorder.processor.on_end(self)
 
 
 class _Resource(resources.Resource):
